@@ -1,0 +1,3 @@
+//! Programs that ask for tokens.
+
+pub(crate) mod metadata;

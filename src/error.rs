@@ -1,0 +1,81 @@
+//! What can go wrong while wiring things up. Refusals on the wire live with the services.
+
+use std::fmt;
+
+/// A scope list that RFC 6749 §3.3 does not allow, or that is too long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a scope is 1 to 256 printable ASCII characters without quotes, backslashes and spaces")]
+pub struct InvalidScope;
+
+/// An identifier whose form is not allowed; holds what kind of identifier it was to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a well-formed {0}")]
+pub struct InvalidIdentifier(pub(crate) &'static str);
+
+/// A URL that cannot be used for what it was given for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InvalidUri {
+    pub(crate) uri: String,
+    pub(crate) why: &'static str,
+}
+
+impl InvalidUri {
+    pub(crate) fn new(uri: &str, why: &'static str) -> Self {
+        Self {
+            uri: uri.chars().take(256).collect(),
+            why,
+        }
+    }
+
+    /// Why it cannot be used, in words for a developer or a client.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        self.why
+    }
+}
+
+impl fmt::Display for InvalidUri {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} cannot be used: {}", self.uri, self.why)
+    }
+}
+
+impl std::error::Error for InvalidUri {}
+
+/// A mistake in how the parts were put together, found before any request is served.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// The issuer, a resource or a page address is no usable URL.
+    #[error(transparent)]
+    Uri(#[from] InvalidUri),
+    /// A configured scope is not well-formed.
+    #[error(transparent)]
+    Scope(#[from] InvalidScope),
+    /// A client id or subject is not well-formed.
+    #[error(transparent)]
+    Identifier(#[from] InvalidIdentifier),
+    /// No resource was registered, so no token could be issued for anything.
+    #[error("no protected resource: name one with `.resource(url, scopes)`")]
+    NoResource,
+    /// Two resources have the same canonical URL.
+    #[error("the resource {0} is registered twice")]
+    DuplicateResource(String),
+    /// [`McpAuth::protect`](crate::McpAuth::protect) was asked for a resource that was never registered.
+    #[error("no resource is registered for {0}: name it with `.resource(url, scopes)` first")]
+    UnknownResource(String),
+    /// A builder was finished without something it cannot do without.
+    #[error("`{0}` is missing")]
+    Missing(&'static str),
+    /// A duration or limit is outside what the protocol or safety allows.
+    #[error("`{name}` is out of range: {why}")]
+    OutOfRange {
+        /// The setting.
+        name: &'static str,
+        /// The allowed range and its reason.
+        why: &'static str,
+    },
+    /// The same client id was configured twice.
+    #[error("the client {0} is configured twice")]
+    DuplicateClient(String),
+}

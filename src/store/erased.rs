@@ -1,0 +1,53 @@
+//! [`Store`] without a type parameter. Boxing happens here, and so only where a store is asked:
+//! never on a cache hit.
+
+use std::{future::Future, pin::Pin, sync::Arc};
+
+use super::*;
+
+/// A boxed future, as an erased store returns it.
+pub(crate) type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+macro_rules! erase {
+    ($(fn $name:ident($($arg:ident: $type:ty),*) -> $out:ty;)*) => {
+        /// The object-safe face of every [`Store`].
+        pub(crate) trait ErasedStore: Send + Sync + 'static {
+            $(fn $name(&self, $($arg: $type),*) -> BoxFuture<'_, Result<$out, StoreError>>;)*
+        }
+
+        impl<S: Store> ErasedStore for S {
+            $(fn $name(&self, $($arg: $type),*) -> BoxFuture<'_, Result<$out, StoreError>> {
+                Box::pin(Store::$name(self, $($arg),*))
+            })*
+        }
+
+        /// A shared store is a store: keep a handle for operations of your own.
+        impl<S: Store> Store for Arc<S> {
+            $(fn $name(&self, $($arg: $type),*) -> impl Future<Output = Result<$out, StoreError>> + Send {
+                S::$name(self, $($arg),*)
+            })*
+        }
+    };
+}
+
+erase! {
+    fn create_client(client: ClientRecord, max: u64, now: Timestamp) -> CreateClient;
+    fn client(id: ClientId, now: Timestamp) -> Option<ClientRecord>;
+    fn delete_client(id: ClientId, now: Timestamp) -> Revocation;
+    fn begin_authorization(id: Digest, pending: PendingAuthorization, max: u64, now: Timestamp) -> BeginAuthorization;
+    fn pending_authorization(id: Digest, now: Timestamp) -> Option<PendingAuthorization>;
+    fn end_authorization(id: Digest, now: Timestamp) -> Option<PendingAuthorization>;
+    fn issue_code(issue: IssueCode, now: Timestamp) -> IssueCodeOutcome;
+    fn code(digest: Digest) -> Option<(CodeRecord, GrantRecord)>;
+    fn redeem_code(redeem: RedeemCode, now: Timestamp) -> RedeemCodeOutcome;
+    fn refresh_token(digest: Digest) -> Option<(RefreshTokenRecord, GrantRecord)>;
+    fn rotate_refresh(rotate: RotateRefresh, now: Timestamp) -> RotateRefreshOutcome;
+    fn access_token(digest: Digest) -> Option<AccessToken>;
+    fn revoke(target: RevokeTarget, now: Timestamp) -> Revocation;
+    fn consent(subject: Subject, client: ClientId, resource: ResourceUri) -> Option<ConsentRecord>;
+    fn consents(subject: Subject) -> Vec<ConsentRecord>;
+    fn keys(purpose: KeyPurpose, candidate: KeyRecord) -> Vec<KeyRecord>;
+    fn sweep(now: Timestamp, limit: usize) -> usize;
+    fn export(cursor: Option<Vec<u8>>, limit: usize) -> ExportPage;
+    fn import(records: Vec<Record>) -> ();
+}

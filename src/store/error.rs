@@ -1,0 +1,62 @@
+//! Why a store could not answer.
+
+use std::path::PathBuf;
+
+type Cause = Box<dyn std::error::Error + Send + Sync>;
+
+/// A store could not do what it was asked. Never a verdict on a token: clients see
+/// `503 temporarily_unavailable` and try again.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// The engine failed; the same call may succeed later.
+    #[error("the store is unavailable")]
+    Unavailable(#[source] Cause),
+    /// A write could not be made durable. The store refuses everything until it is opened anew,
+    /// since nobody knows what the disk holds.
+    #[error("a data sync failed; the store must be opened anew")]
+    Poisoned,
+    /// What is on disk cannot be read.
+    #[error("the store at {path} is damaged: {advice}")]
+    Corrupt {
+        /// Where.
+        path: PathBuf,
+        /// What to do about it.
+        advice: &'static str,
+        /// What the engine said.
+        #[source]
+        source: Cause,
+    },
+    /// Another process has the store open.
+    #[error("the store at {path} is in use by another process")]
+    InUse {
+        /// Where.
+        path: PathBuf,
+    },
+    /// The directory or its files cannot be created, read or written.
+    #[error("the store at {path} cannot be opened: {source}")]
+    Io {
+        /// Where.
+        path: PathBuf,
+        /// What the operating system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The store was written by a newer version of this crate.
+    #[error(
+        "the store has schema version {found}; this version of the crate reads up to {supported}"
+    )]
+    NewerSchema {
+        /// The version on disk.
+        found: u32,
+        /// The newest version this crate reads.
+        supported: u32,
+    },
+}
+
+impl StoreError {
+    /// Wraps an engine's error.
+    pub fn unavailable(cause: impl Into<Cause>) -> Self {
+        Self::Unavailable(cause.into())
+    }
+}
