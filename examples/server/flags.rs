@@ -49,7 +49,12 @@ pub(crate) struct Flags {
     pub(crate) danger_allow_loopback_client_metadata: Option<String>,
 
     /// Limits on authorization, registration and token requests
-    #[arg(long, value_name = "on|off", default_value = "on", hide_possible_values = true)]
+    #[arg(
+        long,
+        value_name = "on|off",
+        default_value = "on",
+        hide_possible_values = true
+    )]
     pub(crate) rate_limit: Switch,
 
     /// Worker threads, where tokio's default does not fit
