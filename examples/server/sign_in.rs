@@ -101,7 +101,7 @@ impl Authenticator for Login {
         let Some(session) = self.session(&request.headers) else {
             return Ok(None);
         };
-        let subject = Subject::new(session.user).map_err(AuthenticatorError::new)?;
+        let subject = Subject::new(session.user)?;
         Ok(Some(SignedIn::new(subject).auth_time(session.since)))
     }
 }

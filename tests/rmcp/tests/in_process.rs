@@ -37,8 +37,7 @@ struct AlwaysDemo;
 
 impl Authenticator for AlwaysDemo {
     async fn signed_in(&self, _: &Parts) -> Result<Option<SignedIn>, AuthenticatorError> {
-        let demo = Subject::new("demo").map_err(AuthenticatorError::new)?;
-        Ok(Some(SignedIn::new(demo)))
+        Ok(Some(SignedIn::new(Subject::new("demo")?)))
     }
 }
 
