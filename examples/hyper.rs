@@ -54,8 +54,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
 async fn hello(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
     let session = request.extensions().get::<McpSession>();
-    let subject = session.and_then(McpSession::subject).map(Subject::as_str);
-    let text = format!("Hello {}!\n", subject.unwrap_or("program"));
+    let subject = session.map_or("nobody", |session| session.subject().as_str());
+    let text = format!("Hello {subject}!\n");
     Ok(Response::new(Full::from(text)))
 }
 

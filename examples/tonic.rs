@@ -6,8 +6,7 @@
 
 use http::request::Parts;
 use tokio::net::TcpListener;
-use tokio_stream::wrappers::TcpListenerStream;
-use tonic::transport::Server;
+use tonic::transport::{Server, server::TcpIncoming};
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 use tower_mcp_auth::{
     Authenticator, AuthenticatorError, McpAuth, Resource, SignedIn, Subject, store::MemoryStore,
@@ -28,7 +27,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let server = Server::builder()
         .layer(auth.protect("/grpc")?.require(["health:read"])?)
         .add_service(health)
-        .serve_with_incoming(TcpListenerStream::new(listener));
+        .serve_with_incoming(TcpIncoming::from(listener));
     tokio::spawn(server);
 
     let mut client = HealthClient::connect(public).await?;

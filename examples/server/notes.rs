@@ -85,6 +85,6 @@ fn caller(parts: &Parts) -> Result<Subject, ErrorData> {
     parts
         .extensions
         .get::<McpSession>()
-        .and_then(|session| session.subject().cloned())
+        .map(|session| session.subject().clone())
         .ok_or_else(|| ErrorData::invalid_request("this tool is for people who signed in", None))
 }

@@ -59,8 +59,7 @@ impl Tools {
     #[tool]
     fn whoami(&self, Extension(parts): Extension<Parts>) -> String {
         let session = parts.extensions.get::<McpSession>();
-        let subject = session.and_then(McpSession::subject);
-        subject.map(ToString::to_string).unwrap_or_default()
+        session.map_or_else(String::new, |session| session.subject().to_string())
     }
 
     #[tool]
