@@ -13,7 +13,7 @@ use std::future::Future;
 
 pub use self::error::StoreError;
 
-pub(crate) use self::erased::ErasedStore;
+pub(crate) use self::erased::{BoxFuture, ErasedStore};
 
 use self::record::{
     AccessTokenRecord, ClientRecord, CodeRecord, ConsentRecord, GrantRecord, KeyPurpose, KeyRecord,
