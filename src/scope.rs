@@ -139,6 +139,59 @@ impl From<Scopes> for String {
     }
 }
 
+/// What a list of scopes may be given as: `"notes:read notes:write"`, `["notes:read"]`, a `Vec`, or
+/// [`Scopes`].
+pub trait IntoScopes {
+    /// The set.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Scopes::parse`].
+    fn into_scopes(self) -> Result<Scopes, InvalidScope>;
+}
+
+impl IntoScopes for Scopes {
+    fn into_scopes(self) -> Result<Scopes, InvalidScope> {
+        Ok(self)
+    }
+}
+
+impl IntoScopes for &Scopes {
+    fn into_scopes(self) -> Result<Scopes, InvalidScope> {
+        Ok(self.clone())
+    }
+}
+
+impl IntoScopes for &str {
+    fn into_scopes(self) -> Result<Scopes, InvalidScope> {
+        Scopes::parse(self)
+    }
+}
+
+impl IntoScopes for String {
+    fn into_scopes(self) -> Result<Scopes, InvalidScope> {
+        Scopes::parse(&self)
+    }
+}
+
+impl<T: AsRef<str>, const N: usize> IntoScopes for [T; N] {
+    fn into_scopes(self) -> Result<Scopes, InvalidScope> {
+        Scopes::from_tokens(self)
+    }
+}
+
+impl<T: AsRef<str>> IntoScopes for &[T] {
+    fn into_scopes(self) -> Result<Scopes, InvalidScope> {
+        Scopes::from_tokens(self)
+    }
+}
+
+impl<T: AsRef<str>> IntoScopes for Vec<T> {
+    fn into_scopes(self) -> Result<Scopes, InvalidScope> {
+        Scopes::from_tokens(self)
+    }
+}
+
 /// `scope-token = 1*( %x21 / %x23-5B / %x5D-7E )`
 fn is_scope_token(token: &str) -> bool {
     (1..=MAX_TOKEN).contains(&token.len())
