@@ -7,11 +7,14 @@
 
 mod erased;
 mod error;
+mod kv;
+mod memory;
 pub mod record;
+mod transition;
 
 use std::future::Future;
 
-pub use self::error::StoreError;
+pub use self::{error::StoreError, memory::MemoryStore};
 
 pub(crate) use self::erased::ErasedStore;
 
@@ -246,7 +249,7 @@ pub trait Store: Send + Sync + 'static {
         now: Timestamp,
     ) -> impl Future<Output = Result<Revocation, StoreError>> + Send;
 
-    /// Stores an authorization that waits for its user, unless `max` are waiting.
+    /// Stores an authorization that waits for its user, unless `max` are waiting or unswept.
     fn begin_authorization(
         &self,
         id: Digest,
