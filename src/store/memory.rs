@@ -10,7 +10,7 @@ use std::{
 
 use super::{
     kv::{
-        Tx, keys, ops,
+        Read, Tx, keys, ops,
         revoke::{self, Many, Reach},
         table::{self, ReadRow, Row, Table},
     },
@@ -87,7 +87,9 @@ impl Rows {
             .map(|(key, _)| key.clone())
             .take(limit)
             .collect();
-        let consents: Vec<_> = ops::clients_among(&due)
+        let consents: Vec<_> = due
+            .iter()
+            .filter_map(|entry| ops::expired_client(entry))
             .flat_map(|client| {
                 let prefix = keys::consents_of_client(&client);
                 let found = self.scan(&prefix);
@@ -100,13 +102,15 @@ impl Rows {
     }
 }
 
-impl Tx for Rows {
+impl Read for Rows {
     type Error = Infallible;
 
     fn read<T: Table>(&mut self, key: &[u8]) -> Result<Option<T>, Infallible> {
         Ok(ops::found(self.0.get(key)))
     }
+}
 
+impl Tx for Rows {
     fn write<T: Table>(&mut self, key: &[u8], row: &T) -> Result<(), Infallible> {
         self.0.insert(key.to_vec(), row.clone().into_row());
         Ok(())

@@ -10,10 +10,14 @@ mod error;
 mod kv;
 mod memory;
 pub mod record;
+#[cfg(feature = "sled")]
+mod sled;
 mod transition;
 
 use std::future::Future;
 
+#[cfg(feature = "sled")]
+pub use self::sled::{SledOptions, SledStore};
 pub use self::{error::StoreError, memory::MemoryStore};
 
 pub(crate) use self::erased::ErasedStore;
@@ -31,6 +35,10 @@ use crate::{
 
 /// What became of [`Store::create_client`].
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one such value lives for a moment per registration"
+)]
 #[non_exhaustive]
 pub enum CreateClient {
     /// It is stored.

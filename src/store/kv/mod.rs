@@ -8,15 +8,19 @@ pub(crate) mod table;
 
 use self::table::{Table, index_keys};
 
-/// One transaction of an engine: all of its writes happen, or none.
-///
-/// `put` and `remove` keep indexes and counters true; nothing else writes rows.
-pub(crate) trait Tx {
+/// Reads single rows.
+pub(crate) trait Read {
     /// What can go wrong.
     type Error;
 
     /// The row of that key.
     fn read<T: Table>(&mut self, key: &[u8]) -> Result<Option<T>, Self::Error>;
+}
+
+/// One transaction of an engine: all of its writes happen, or none.
+///
+/// `put` and `remove` keep indexes and counters true; nothing else writes rows.
+pub(crate) trait Tx: Read {
     /// Writes a row and nothing else.
     fn write<T: Table>(&mut self, key: &[u8], row: &T) -> Result<(), Self::Error>;
     /// Writes a row whose key says everything.

@@ -2,7 +2,7 @@
 //! before and are the engine's: what they found is handed in.
 
 use super::{
-    Tx, keys,
+    Read, Tx, keys,
     table::{Row, Table},
 };
 use crate::{
@@ -21,7 +21,7 @@ use crate::{
     },
 };
 
-type Result<T, X> = std::result::Result<T, <X as Tx>::Error>;
+type Result<T, X> = std::result::Result<T, <X as Read>::Error>;
 
 pub(crate) fn create_client<X: Tx>(
     tx: &mut X,
@@ -176,7 +176,7 @@ pub(crate) fn rotate_refresh<X: Tx>(
     Ok(rotation.outcome)
 }
 
-pub(crate) fn code<X: Tx>(
+pub(crate) fn code<X: Read>(
     tx: &mut X,
     digest: &Digest,
 ) -> Result<Option<(CodeRecord, GrantRecord)>, X> {
@@ -187,7 +187,7 @@ pub(crate) fn code<X: Tx>(
     Ok(grant.map(|grant| (code, grant)))
 }
 
-pub(crate) fn refresh_token<X: Tx>(
+pub(crate) fn refresh_token<X: Read>(
     tx: &mut X,
     digest: &Digest,
 ) -> Result<Option<(RefreshTokenRecord, GrantRecord)>, X> {
@@ -198,7 +198,7 @@ pub(crate) fn refresh_token<X: Tx>(
     Ok(grant.map(|grant| (token, grant)))
 }
 
-pub(crate) fn access_token<X: Tx>(tx: &mut X, digest: &Digest) -> Result<Option<AccessToken>, X> {
+pub(crate) fn access_token<X: Read>(tx: &mut X, digest: &Digest) -> Result<Option<AccessToken>, X> {
     let Some(record) = tx.read::<AccessTokenRecord>(&keys::access_token(digest))? else {
         return Ok(None);
     };
@@ -295,14 +295,12 @@ pub(crate) fn raise_generation<X: Tx>(tx: &mut X, token: &RefreshTokenRecord) ->
     }
 }
 
-/// The expired clients among rows of the expiry index: their consents go with them, since nobody
+/// The client that a row of the expiry index stands for. Its consents go with it, since nobody
 /// can ask for them again.
-pub(crate) fn clients_among(index: &[Vec<u8>]) -> impl Iterator<Item = ClientId> + '_ {
-    index.iter().filter_map(|entry| {
-        let (&kind, id) = keys::expired(entry).split_first()?;
-        let id = std::str::from_utf8(id).ok()?;
-        (kind == keys::CLIENT).then(|| ClientId::new(id).ok())?
-    })
+pub(crate) fn expired_client(entry: &[u8]) -> Option<ClientId> {
+    let (&kind, id) = keys::expired(entry).split_first()?;
+    let id = std::str::from_utf8(id).ok()?;
+    (kind == keys::CLIENT).then(|| ClientId::new(id).ok())?
 }
 
 /// A row of a map that keeps rows as they are.
