@@ -9,7 +9,7 @@ use crate::error::InvalidScope;
 /// How long one scope token may be.
 const MAX_TOKEN: usize = 256;
 /// How many scope tokens one set may hold.
-const MAX_TOKENS: usize = 128;
+pub(crate) const MAX_TOKENS: usize = 128;
 
 /// A set of scope tokens, in one order whatever order they came in.
 ///

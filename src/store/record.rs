@@ -105,6 +105,10 @@ pub struct GrantRecord {
     pub expires_at: Timestamp,
     /// When it was revoked.
     pub revoked_at: Option<Timestamp>,
+    /// The newest generation of its refresh token. Using a generation makes the next one, so a
+    /// presented generation's successor is unused exactly when the successor is the newest.
+    #[serde(default)]
+    pub refresh_generation: u32,
 }
 
 /// One access token.
