@@ -4,8 +4,10 @@
 mod client;
 mod clock;
 mod error;
+mod event;
 mod id;
 mod pkce;
+pub mod resource_server;
 mod scope;
 mod secret;
 pub mod store;
@@ -17,9 +19,14 @@ pub use self::{
     client::metadata::{ApplicationType, ClientAuthMethod, ClientMetadata},
     clock::{Clock, SystemClock, Timestamp},
     error::{ConfigError, InvalidIdentifier, InvalidScope, InvalidUri},
+    event::{Event, Observer},
     id::{ClientId, Subject},
     pkce::CodeChallenge,
-    scope::Scopes,
+    resource_server::{
+        McpAuthLayer, McpSession, PresentedToken, ProtectedResource, Refusal, StoreVerifier,
+        TokenCache, TokenVerifier, Verdict, VerifierUnavailable,
+    },
+    scope::{IntoScopes, Scopes},
     secret::{Digest, GrantId, SecretKey},
     uri::{Issuer, ResourceUri},
 };

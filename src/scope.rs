@@ -9,7 +9,7 @@ use crate::error::InvalidScope;
 /// How long one scope token may be.
 const MAX_TOKEN: usize = 256;
 /// How many scope tokens one set may hold.
-const MAX_TOKENS: usize = 128;
+pub(crate) const MAX_TOKENS: usize = 128;
 
 /// A set of scope tokens, in one order whatever order they came in.
 ///
@@ -136,6 +136,59 @@ impl TryFrom<String> for Scopes {
 impl From<Scopes> for String {
     fn from(scopes: Scopes) -> Self {
         scopes.to_string()
+    }
+}
+
+/// What a list of scopes may be given as: `"notes:read notes:write"`, `["notes:read"]`, a `Vec`, or
+/// [`Scopes`].
+pub trait IntoScopes {
+    /// The set.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Scopes::parse`].
+    fn into_scopes(self) -> Result<Scopes, InvalidScope>;
+}
+
+impl IntoScopes for Scopes {
+    fn into_scopes(self) -> Result<Scopes, InvalidScope> {
+        Ok(self)
+    }
+}
+
+impl IntoScopes for &Scopes {
+    fn into_scopes(self) -> Result<Scopes, InvalidScope> {
+        Ok(self.clone())
+    }
+}
+
+impl IntoScopes for &str {
+    fn into_scopes(self) -> Result<Scopes, InvalidScope> {
+        Scopes::parse(self)
+    }
+}
+
+impl IntoScopes for String {
+    fn into_scopes(self) -> Result<Scopes, InvalidScope> {
+        Scopes::parse(&self)
+    }
+}
+
+impl<T: AsRef<str>, const N: usize> IntoScopes for [T; N] {
+    fn into_scopes(self) -> Result<Scopes, InvalidScope> {
+        Scopes::from_tokens(self)
+    }
+}
+
+impl<T: AsRef<str>> IntoScopes for &[T] {
+    fn into_scopes(self) -> Result<Scopes, InvalidScope> {
+        Scopes::from_tokens(self)
+    }
+}
+
+impl<T: AsRef<str>> IntoScopes for Vec<T> {
+    fn into_scopes(self) -> Result<Scopes, InvalidScope> {
+        Scopes::from_tokens(self)
     }
 }
 

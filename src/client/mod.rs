@@ -1,3 +1,188 @@
 //! Programs that ask for tokens.
 
 pub(crate) mod metadata;
+pub(crate) mod redirect;
+pub(crate) mod registration;
+
+use std::{collections::HashMap, fmt};
+
+use self::metadata::{ApplicationType, ClientAuthMethod, ClientMetadata};
+use crate::{
+    clock::Timestamp,
+    error::{ConfigError, InvalidIdentifier},
+    id::ClientId,
+    secret::Digest,
+    store::record::ClientRecord,
+};
+
+/// A client that is known from the start, without registration, and never expires.
+#[derive(Clone)]
+pub struct StaticClient {
+    id: String,
+    secret: Option<Digest>,
+    redirect_uris: Vec<String>,
+    name: Option<String>,
+}
+
+impl StaticClient {
+    /// A client without a secret, such as a native program.
+    pub fn public<I>(id: impl Into<String>, redirect_uris: I) -> Self
+    where
+        I: IntoIterator,
+        I::Item: Into<String>,
+    {
+        Self {
+            id: id.into(),
+            secret: None,
+            redirect_uris: redirect_uris.into_iter().map(Into::into).collect(),
+            name: None,
+        }
+    }
+
+    /// A client that authenticates with a secret. Only the secret's digest is kept.
+    pub fn confidential<I>(id: impl Into<String>, secret: &str, redirect_uris: I) -> Self
+    where
+        I: IntoIterator,
+        I::Item: Into<String>,
+    {
+        Self {
+            secret: Some(Digest::of(secret)),
+            ..Self::public(id, redirect_uris)
+        }
+    }
+
+    /// The name that people see on the consent page.
+    #[must_use]
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+}
+
+impl fmt::Debug for StaticClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StaticClient")
+            .field("id", &self.id)
+            .field("confidential", &self.secret.is_some())
+            .field("redirect_uris", &self.redirect_uris)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A client, wherever it is known from.
+#[derive(Clone, Debug)]
+pub(crate) struct Client {
+    pub(crate) id: ClientId,
+    pub(crate) secret: Option<Digest>,
+    pub(crate) secret_expires_at: Option<Timestamp>,
+    pub(crate) metadata: ClientMetadata,
+    /// When it will be forgotten if nobody uses it; `None` for one that never is.
+    pub(crate) expires_at: Option<Timestamp>,
+}
+
+impl Client {
+    pub(crate) fn is_public(&self) -> bool {
+        self.secret.is_none()
+    }
+
+    /// The name for people: what it calls itself, or its id.
+    #[cfg(feature = "pages")]
+    pub(crate) fn display_name(&self) -> &str {
+        self.metadata.client_name.as_deref().unwrap_or(self.id.as_str())
+    }
+
+    /// The redirect URI to answer at: `requested` if it is registered, or the only one there is.
+    pub(crate) fn redirect_uri<'a>(&'a self, requested: Option<&'a str>) -> Option<&'a str> {
+        match (requested, self.metadata.redirect_uris.as_slice()) {
+            (Some(requested), registered) => registered
+                .iter()
+                .any(|known| redirect::matches(known, requested))
+                .then_some(requested),
+            (None, [only]) => Some(only),
+            (None, _) => None,
+        }
+    }
+
+    pub(crate) fn may_refresh(&self) -> bool {
+        self.metadata.grant_types.iter().any(|grant| grant == "refresh_token")
+    }
+}
+
+impl From<ClientRecord> for Client {
+    fn from(record: ClientRecord) -> Self {
+        Self {
+            id: record.id,
+            secret: record.secret,
+            secret_expires_at: record.secret_expires_at,
+            metadata: record.metadata,
+            expires_at: Some(record.expires_at),
+        }
+    }
+}
+
+/// The clients that are known from the start.
+#[derive(Debug, Default)]
+pub(crate) struct StaticClients(HashMap<ClientId, Client>);
+
+impl StaticClients {
+    pub(crate) fn new(clients: Vec<StaticClient>) -> Result<Self, ConfigError> {
+        let mut known = HashMap::new();
+        for client in clients {
+            let client = client.resolve()?;
+            if let Some(twice) = known.insert(client.id.clone(), client) {
+                return Err(ConfigError::DuplicateClient(twice.id.to_string()));
+            }
+        }
+        Ok(Self(known))
+    }
+
+    pub(crate) fn get(&self, id: &ClientId) -> Option<&Client> {
+        self.0.get(id)
+    }
+}
+
+impl StaticClient {
+    fn resolve(self) -> Result<Client, ConfigError> {
+        let id = ClientId::new(&self.id).map_err(|InvalidIdentifier(_)| InvalidIdentifier("client id"))?;
+        for uri in &self.redirect_uris {
+            redirect::classify(uri)?;
+        }
+        Ok(Client {
+            id,
+            secret: self.secret,
+            secret_expires_at: None,
+            metadata: ClientMetadata {
+                application_type: registration::infer_type(&self.redirect_uris),
+                redirect_uris: self.redirect_uris,
+                token_endpoint_auth_method: if self.secret.is_some() {
+                    ClientAuthMethod::ClientSecretBasic
+                } else {
+                    ClientAuthMethod::None
+                },
+                grant_types: vec!["authorization_code".to_owned(), "refresh_token".to_owned()],
+                response_types: vec!["code".to_owned()],
+                scope: None,
+                client_name: self.name,
+                client_uri: None,
+                logo_uri: None,
+                tos_uri: None,
+                policy_uri: None,
+                contacts: Vec::new(),
+                software_id: None,
+                software_version: None,
+            },
+            expires_at: None,
+        })
+    }
+}
+
+impl ApplicationType {
+    /// Whether a client of this type may use redirect URIs of that kind (OpenID Connect
+    /// Registration §2).
+    pub(crate) fn allows(self, kind: redirect::RedirectKind) -> bool {
+        match self {
+            Self::Native => true,
+            Self::Web => kind == redirect::RedirectKind::Https,
+        }
+    }
+}

@@ -7,13 +7,20 @@
 
 mod erased;
 mod error;
+mod kv;
+mod memory;
 pub mod record;
+#[cfg(feature = "sled")]
+mod sled;
+mod transition;
 
 use std::future::Future;
 
-pub use self::error::StoreError;
+#[cfg(feature = "sled")]
+pub use self::sled::{SledOptions, SledStore};
+pub use self::{error::StoreError, memory::MemoryStore};
 
-pub(crate) use self::erased::ErasedStore;
+pub(crate) use self::erased::{BoxFuture, ErasedStore};
 
 use self::record::{
     AccessTokenRecord, ClientRecord, CodeRecord, ConsentRecord, GrantRecord, KeyPurpose, KeyRecord,
@@ -28,6 +35,10 @@ use crate::{
 
 /// What became of [`Store::create_client`].
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one such value lives for a moment per registration"
+)]
 #[non_exhaustive]
 pub enum CreateClient {
     /// It is stored.
@@ -246,7 +257,7 @@ pub trait Store: Send + Sync + 'static {
         now: Timestamp,
     ) -> impl Future<Output = Result<Revocation, StoreError>> + Send;
 
-    /// Stores an authorization that waits for its user, unless `max` are waiting.
+    /// Stores an authorization that waits for its user, unless `max` are waiting or unswept.
     fn begin_authorization(
         &self,
         id: Digest,

@@ -37,9 +37,6 @@ pub struct AuthorizationRequest {
     pub client_id: ClientId,
     /// Where the answer goes: a registered URI, with the port the client asked for on loopback.
     pub redirect_uri: String,
-    /// Whether the client named the redirect URI itself (then it must name it again at the token
-    /// endpoint).
-    pub redirect_uri_sent: bool,
     /// The scopes that a user may now consent to.
     pub scopes: Scopes,
     /// The one resource the tokens will be for.
@@ -76,8 +73,6 @@ pub struct CodeRecord {
     pub grant: GrantId,
     /// Where the code was sent.
     pub redirect_uri: String,
-    /// Whether the client named that URI itself.
-    pub redirect_uri_sent: bool,
     /// RFC 7636.
     pub code_challenge: CodeChallenge,
     /// OpenID Connect `nonce`.
@@ -110,6 +105,10 @@ pub struct GrantRecord {
     pub expires_at: Timestamp,
     /// When it was revoked.
     pub revoked_at: Option<Timestamp>,
+    /// The newest generation of its refresh token. Using a generation makes the next one, so a
+    /// presented generation's successor is unused exactly when the successor is the newest.
+    #[serde(default)]
+    pub refresh_generation: u32,
 }
 
 /// One access token.

@@ -1,0 +1,147 @@
+//! The application's answer to "who is this?".
+
+use std::{fmt, future::Future};
+
+use http::request::Parts;
+use serde_json::{Map, Value};
+
+use crate::{
+    clock::Timestamp,
+    id::Subject,
+    scope::Scopes,
+    store::BoxFuture,
+};
+
+/// The user who is signed in on a request.
+#[derive(Clone, Debug)]
+pub struct SignedIn {
+    pub(crate) subject: Subject,
+    pub(crate) auth_time: Option<Timestamp>,
+    pub(crate) display_name: Option<String>,
+}
+
+impl SignedIn {
+    /// This user, under the name that tokens will carry: stable, never given to anyone else.
+    #[must_use]
+    pub fn new(subject: Subject) -> Self {
+        Self {
+            subject,
+            auth_time: None,
+            display_name: None,
+        }
+    }
+
+    /// When the user last proved who they are. Without it a client that asks for a fresh sign-in
+    /// (`prompt=login`) gets one, but nothing checks that the user did not skip it.
+    #[must_use]
+    pub fn auth_time(mut self, at: Timestamp) -> Self {
+        self.auth_time = Some(at);
+        self
+    }
+
+    /// The name shown on the consent page, so that people notice when they are signed in as
+    /// somebody else; the subject by default.
+    #[must_use]
+    pub fn display_name(mut self, name: impl Into<String>) -> Self {
+        self.display_name = Some(name.into());
+        self
+    }
+}
+
+/// An application could not say who is signed in. The client is told to try again later.
+///
+/// Every error converts into it, so `?` works in an [`Authenticator`].
+pub struct AuthenticatorError(Box<dyn std::error::Error + Send + Sync>);
+
+impl<E> From<E> for AuthenticatorError
+where
+    E: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    fn from(error: E) -> Self {
+        Self(error.into())
+    }
+}
+
+impl fmt::Debug for AuthenticatorError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+impl fmt::Display for AuthenticatorError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+/// Knows the application's users. The crate keeps none itself: any way of signing in will do, as
+/// long as this can tell from a later request who it was.
+///
+/// ```
+/// use http::{header::COOKIE, request::Parts};
+/// use tower_mcp_auth::{Authenticator, AuthenticatorError, SignedIn, Subject};
+///
+/// struct ByCookie;
+///
+/// impl Authenticator for ByCookie {
+///     async fn signed_in(&self, request: &Parts) -> Result<Option<SignedIn>, AuthenticatorError> {
+///         let Some(cookie) = request.headers.get(COOKIE) else {
+///             return Ok(None);
+///         };
+///         Ok(match cookie.to_str()? {
+///             "session=of-alice" => Some(SignedIn::new(Subject::new("alice")?)),
+///             _ => None,
+///         })
+///     }
+/// }
+/// ```
+pub trait Authenticator: Send + Sync + 'static {
+    /// Who is signed in on this request, `None` for nobody.
+    fn signed_in(
+        &self,
+        request: &Parts,
+    ) -> impl Future<Output = Result<Option<SignedIn>, AuthenticatorError>> + Send;
+
+    /// What the userinfo endpoint may tell about a user besides `sub` (OpenID Connect Core §5.3),
+    /// given what was consented to (`profile`, `email`); `None` when there is no such user any
+    /// more, and then tokens of theirs are refused there.
+    fn claims(
+        &self,
+        subject: &Subject,
+        scopes: &Scopes,
+    ) -> impl Future<Output = Result<Option<Map<String, Value>>, AuthenticatorError>> + Send {
+        let _ = (subject, scopes);
+        std::future::ready(Ok(Some(Map::new())))
+    }
+}
+
+/// [`Authenticator`] without a type parameter.
+pub(crate) trait ErasedAuthenticator: Send + Sync + 'static {
+    fn signed_in<'a>(
+        &'a self,
+        request: &'a Parts,
+    ) -> BoxFuture<'a, Result<Option<SignedIn>, AuthenticatorError>>;
+
+    fn claims<'a>(
+        &'a self,
+        subject: &'a Subject,
+        scopes: &'a Scopes,
+    ) -> BoxFuture<'a, Result<Option<Map<String, Value>>, AuthenticatorError>>;
+}
+
+impl<A: Authenticator> ErasedAuthenticator for A {
+    fn signed_in<'a>(
+        &'a self,
+        request: &'a Parts,
+    ) -> BoxFuture<'a, Result<Option<SignedIn>, AuthenticatorError>> {
+        Box::pin(Authenticator::signed_in(self, request))
+    }
+
+    fn claims<'a>(
+        &'a self,
+        subject: &'a Subject,
+        scopes: &'a Scopes,
+    ) -> BoxFuture<'a, Result<Option<Map<String, Value>>, AuthenticatorError>> {
+        Box::pin(Authenticator::claims(self, subject, scopes))
+    }
+}

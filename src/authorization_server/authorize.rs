@@ -1,0 +1,340 @@
+//! The authorization endpoint (RFC 6749 §3.1), up to where a person has to act.
+
+use bytes::Bytes;
+use http::{Method, StatusCode, header, request::Parts};
+
+use super::{
+    AuthorizationServer, Endpoint,
+    pages::ErrorPage,
+    response::{self, EndpointResponse},
+};
+use crate::{
+    authenticator::SignedIn,
+    client::{
+        Client,
+        redirect::{self, RedirectKind},
+    },
+    event::Event,
+    grant::{ErrorCode, Refusal, authorize, issue},
+    params::Params,
+    secret::{Code, Digest, Token, random_handle},
+    store::{
+        BeginAuthorization, IssueCode, IssueCodeOutcome, StoreError,
+        record::{AuthorizationRequest, PendingAuthorization},
+    },
+};
+
+/// Whether a refusal or answer is for a person: browsers ask for HTML, programs do not.
+fn wants_html(parts: &Parts) -> bool {
+    parts
+        .headers
+        .get_all(header::ACCEPT)
+        .iter()
+        .filter_map(|accept| accept.to_str().ok())
+        .any(|accept| accept.contains("text/html"))
+}
+
+impl AuthorizationServer {
+    pub(super) async fn authorize(&self, parts: &Parts, body: &Bytes) -> EndpointResponse {
+        let (client, redirect_uri, text);
+        if parts.method == Method::POST {
+            let Some(form) = form_text(parts, body) else {
+                return self.refuse_here(parts, None, &NOT_A_FORM);
+            };
+            text = form;
+        } else {
+            text = parts.uri.query().unwrap_or_default();
+        }
+        let Ok(params) = Params::parse(text) else {
+            return self.refuse_here(parts, None, &MALFORMED);
+        };
+        match self.who_and_where(&params).await {
+            Ok(Ok(found)) => (client, redirect_uri) = found,
+            Ok(Err(refusal)) => return self.refuse_here(parts, params.get("client_id"), &refusal),
+            Err(error) => return self.unavailable_here(parts, &error),
+        }
+        let state = params.get("state").filter(|_| !params.is_repeated("state"));
+        let accepted = match authorize::decide(&params, &client, &redirect_uri, &self.catalog) {
+            Ok(accepted) => accepted,
+            Err(refusal) => return self.refuse_there(&client, &redirect_uri, state, &refusal),
+        };
+        let there = |refusal| self.refuse_there(&client, &redirect_uri, state, refusal);
+
+        let user = match self.authenticator.signed_in(parts).await {
+            // A request for a fresh sign-in is met by none that came before it.
+            Ok(user) => user.filter(|_| !accepted.request.prompt_login),
+            Err(error) => {
+                self.emit(&Event::AuthenticatorFailed { error: &error });
+                return there(&TRY_LATER);
+            }
+        };
+        if let Some(user) = &user {
+            match self.is_remembered(&client, &accepted.request, user).await {
+                Ok(true) => return self.issue_code(None, &client, &accepted.request, user).await,
+                Ok(false) => {}
+                Err(error) => return self.unavailable_here(parts, &error),
+            }
+        }
+        if accepted.prompt_none {
+            return there(if user.is_some() { &CONSENT_REQUIRED } else { &LOGIN_REQUIRED });
+        }
+        self.begin(parts, &client, accepted.request, user.is_some()).await
+    }
+
+    /// The client and where to answer it. What is refused here must not be redirected
+    /// (RFC 6749 §4.1.2.1).
+    async fn who_and_where(
+        &self,
+        params: &Params<'_>,
+    ) -> Result<Result<(Client, String), Refusal>, StoreError> {
+        if params.is_repeated("client_id") || params.is_repeated("redirect_uri") {
+            return Ok(Err(Refusal::invalid_request(
+                "repeated_parameter",
+                "client_id or redirect_uri was sent more than once",
+            )));
+        }
+        let Some(id) = params.get("client_id") else {
+            return Ok(Err(Refusal::invalid_request("client_id_missing", "client_id is missing")));
+        };
+        let Some(client) = self.client(id).await? else {
+            return Ok(Err(Refusal::invalid_client(
+                "client_unknown",
+                "This program is not registered here, or its registration was forgotten after it \
+                 had not been used for long. Remove its stored sign-in so that it registers again.",
+            )));
+        };
+        let Some(redirect_uri) = client.redirect_uri(params.get("redirect_uri")) else {
+            return Ok(Err(Refusal::invalid_request(
+                "redirect_uri_unregistered",
+                "redirect_uri is not one that the client registered",
+            )));
+        };
+        let redirect_uri = redirect_uri.to_owned();
+        Ok(Ok((client, redirect_uri)))
+    }
+
+    /// Whether the user's earlier consent answers this request without a page. It never does where
+    /// any local program could be the one listening, unless the client proves who it is.
+    pub(super) async fn is_remembered(
+        &self,
+        client: &Client,
+        request: &AuthorizationRequest,
+        user: &SignedIn,
+    ) -> Result<bool, StoreError> {
+        let to_https = redirect::classify(&request.redirect_uri) == Ok(RedirectKind::Https);
+        if request.prompt_consent || (client.is_public() && !to_https) {
+            return Ok(false);
+        }
+        let consent = self
+            .store
+            .consent(user.subject.clone(), client.id.clone(), request.resource.clone())
+            .await?;
+        Ok(consent.is_some_and(|consent| consent.scopes.contains_all(&request.scopes)))
+    }
+
+    /// Stores the request and sends the browser on: to sign in, or to consent.
+    async fn begin(
+        &self,
+        parts: &Parts,
+        client: &Client,
+        request: AuthorizationRequest,
+        is_signed_in: bool,
+    ) -> EndpointResponse {
+        let (redirect_uri, state) = (request.redirect_uri.clone(), request.state.clone());
+        let now = self.now();
+        let browser = self.cookie.read_or_create(&parts.headers);
+        let transaction = random_handle();
+        let pending = PendingAuthorization {
+            request,
+            browser: browser.digest(),
+            created_at: now,
+            expires_at: now.plus(self.lifetimes.pending),
+        };
+        let begun = self
+            .store
+            .begin_authorization(Digest::of(&transaction), pending, self.limits.pending, now)
+            .await;
+        match begun {
+            Ok(BeginAuthorization::Begun) => {}
+            Ok(BeginAuthorization::Full) => {
+                return self.refuse_there(client, &redirect_uri, state.as_deref(), &TRY_LATER);
+            }
+            Err(error) => return self.unavailable_here(parts, &error),
+        }
+        let next = if is_signed_in {
+            self.resume_url(&transaction)
+        } else {
+            self.emit(&Event::SignInRequired { client_id: &client.id });
+            self.login_url(&transaction)
+        };
+        let mut response = response::see_other(&next);
+        if let Some(cookie) = self.cookie.set_cookie(&browser) {
+            response.headers_mut().insert(header::SET_COOKIE, cookie);
+        }
+        response
+    }
+
+    /// Where a browser goes on once its user has signed in.
+    pub(crate) fn resume_url(&self, transaction: &str) -> String {
+        response::with_query(&self.url(Endpoint::Consent), &[("transaction", transaction)])
+    }
+
+    /// Where a browser without a session goes.
+    pub(super) fn login_url(&self, transaction: &str) -> String {
+        response::with_query(&self.login_page, &[("transaction", transaction)])
+    }
+
+    /// Issues a code for what `user` approved, now or earlier, and takes it to the client.
+    pub(super) async fn issue_code(
+        &self,
+        pending: Option<Digest>,
+        client: &Client,
+        request: &AuthorizationRequest,
+        user: &SignedIn,
+    ) -> EndpointResponse {
+        let now = self.now();
+        let code = Token::<Code>::random();
+        let approval = issue::approve(request, &user.subject, user.auth_time, &self.lifetimes, now);
+        let grant = approval.grant.id;
+        let issued = self
+            .store
+            .issue_code(
+                IssueCode {
+                    pending,
+                    digest: code.digest(),
+                    code: approval.code,
+                    grant: approval.grant,
+                    consent: Some(approval.consent),
+                    renew_client: self.lifetimes.renew_client(client.expires_at, now),
+                },
+                now,
+            )
+            .await;
+        match issued {
+            Ok(IssueCodeOutcome::Issued) => {}
+            Ok(IssueCodeOutcome::Gone) => return self.gone(),
+            Err(error) => {
+                self.store_failed(&error);
+                return self.error_page(StatusCode::SERVICE_UNAVAILABLE, &TRY_LATER);
+            }
+        }
+        self.emit(&Event::CodeIssued {
+            client_id: &client.id,
+            subject: &user.subject,
+            grant,
+            scopes: &request.scopes,
+            remembered: pending.is_none(),
+        });
+        let mut answer = vec![("code", code.reveal())];
+        answer.extend(request.state.as_deref().map(|state| ("state", state)));
+        answer.push(("iss", self.issuer.as_str()));
+        response::see_other(&response::with_query(&request.redirect_uri, &answer))
+    }
+
+    /// Refuses at the client's redirect URI, which is known to be its own.
+    pub(super) fn refuse_there(
+        &self,
+        client: &Client,
+        redirect_uri: &str,
+        state: Option<&str>,
+        refusal: &Refusal,
+    ) -> EndpointResponse {
+        self.refused(Endpoint::Authorize, Some(client.id.as_str()), refusal);
+        let mut answer = vec![
+            ("error", refusal.code.as_str()),
+            ("error_description", refusal.description),
+        ];
+        answer.extend(state.map(|state| ("state", state)));
+        answer.push(("iss", self.issuer.as_str()));
+        response::see_other(&response::with_query(redirect_uri, &answer))
+    }
+
+    /// Refuses here, because nobody is known to redirect to.
+    pub(super) fn refuse_here(
+        &self,
+        parts: &Parts,
+        client_id: Option<&str>,
+        refusal: &Refusal,
+    ) -> EndpointResponse {
+        self.refused(Endpoint::Authorize, client_id, refusal);
+        if wants_html(parts) {
+            self.error_page(StatusCode::BAD_REQUEST, refusal)
+        } else {
+            response::refusal(StatusCode::BAD_REQUEST, refusal)
+        }
+    }
+
+    pub(super) fn unavailable_here(&self, parts: &Parts, error: &StoreError) -> EndpointResponse {
+        self.store_failed(error);
+        if wants_html(parts) {
+            self.error_page(StatusCode::SERVICE_UNAVAILABLE, &TRY_LATER)
+        } else {
+            response::unavailable()
+        }
+    }
+
+    /// The authorization was answered before, has expired, or never was.
+    pub(super) fn gone(&self) -> EndpointResponse {
+        self.refused(Endpoint::Consent, None, &GONE);
+        self.error_page(StatusCode::BAD_REQUEST, &GONE)
+    }
+
+    pub(super) fn error_page(&self, status: StatusCode, refusal: &Refusal) -> EndpointResponse {
+        let html = self.pages.error(&ErrorPage {
+            message: refusal.description,
+            code: refusal.code.as_str(),
+        });
+        let mut response = response::page(status, html, &self.pages.style_source());
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            response::retry_later(&mut response);
+        }
+        response
+    }
+
+    pub(super) fn refused(&self, endpoint: Endpoint, client_id: Option<&str>, refusal: &Refusal) {
+        self.emit(&Event::EndpointRefused {
+            endpoint,
+            client_id,
+            error: refusal.code.as_str(),
+            reason: refusal.reason,
+        });
+    }
+}
+
+/// The text of a form body, `None` when it is no form.
+pub(super) fn form_text<'a>(parts: &Parts, body: &'a [u8]) -> Option<&'a str> {
+    let content_type = parts.headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
+    let essence = content_type.split(';').next()?.trim();
+    essence
+        .eq_ignore_ascii_case("application/x-www-form-urlencoded")
+        .then(|| std::str::from_utf8(body).ok())
+        .flatten()
+}
+
+pub(super) const MALFORMED: Refusal = Refusal::invalid_request(
+    "malformed_parameters",
+    "the parameters are malformed or too many",
+);
+pub(super) const NOT_A_FORM: Refusal = Refusal::invalid_request(
+    "content_type",
+    "the body must be UTF-8 of type application/x-www-form-urlencoded",
+);
+const GONE: Refusal = Refusal::invalid_request(
+    "authorization_gone",
+    "This sign-in was answered already, has expired, or was begun in another browser.",
+);
+pub(super) const TRY_LATER: Refusal = Refusal::new(
+    ErrorCode::TemporarilyUnavailable,
+    "unavailable",
+    "the server cannot answer now; try again in a moment",
+);
+const LOGIN_REQUIRED: Refusal = Refusal::new(
+    ErrorCode::LoginRequired,
+    "login_required",
+    "the user is not signed in",
+);
+const CONSENT_REQUIRED: Refusal = Refusal::new(
+    ErrorCode::ConsentRequired,
+    "consent_required",
+    "the user has to consent",
+);

@@ -1,0 +1,231 @@
+//! Where a person decides.
+//!
+//! A form is accepted once, from the browser the authorization began in, from the user it was
+//! shown to, and from this origin.
+
+use bytes::Bytes;
+use http::{StatusCode, header, request::Parts};
+
+use super::{
+    AuthorizationServer, Endpoint,
+    authorize::{MALFORMED, NOT_A_FORM, TRY_LATER, form_text},
+    browser::Browser,
+    pages::ConsentPage,
+    response::{self, EndpointResponse},
+};
+use crate::{
+    authenticator::SignedIn,
+    client::{
+        Client,
+        redirect::{self, RedirectKind},
+    },
+    event::Event,
+    grant::{ErrorCode, Refusal},
+    params::Params,
+    secret::{Digest, is_handle},
+    store::record::{AuthorizationRequest, PendingAuthorization},
+    uri,
+};
+
+/// An authorization that this browser may go on with.
+struct Resumed {
+    id: Digest,
+    pending: PendingAuthorization,
+    client: Client,
+    browser: Browser,
+    /// Who is signed in now; `None` also when the client asked for a fresh sign-in and this one is
+    /// older.
+    user: Option<SignedIn>,
+}
+
+impl AuthorizationServer {
+    /// The browser comes back: from signing in, or to look at the consent page once more.
+    pub(super) async fn resume(&self, parts: &Parts) -> EndpointResponse {
+        let Ok(params) = Params::parse(parts.uri.query().unwrap_or_default()) else {
+            return self.refuse_here(parts, None, &MALFORMED);
+        };
+        let transaction = params.get("transaction").unwrap_or_default();
+        let resumed = match self.find(parts, transaction).await {
+            Ok(resumed) => resumed,
+            Err(response) => return response,
+        };
+        let Some(user) = &resumed.user else {
+            return response::see_other(&self.login_url(transaction));
+        };
+        let request = &resumed.pending.request;
+        match self.is_remembered(&resumed.client, request, user).await {
+            Ok(true) => {
+                self.issue_code(Some(resumed.id), &resumed.client, request, user)
+                    .await
+            }
+            Ok(false) => self.consent_page(transaction, &resumed, user),
+            Err(error) => self.unavailable_here(parts, &error),
+        }
+    }
+
+    /// The user pressed a button.
+    pub(super) async fn decide_consent(&self, parts: &Parts, body: &Bytes) -> EndpointResponse {
+        if !self.is_same_origin(parts) {
+            return self.refuse_here(parts, None, &OTHER_ORIGIN);
+        }
+        let Some(text) = form_text(parts, body) else {
+            return self.refuse_here(parts, None, &NOT_A_FORM);
+        };
+        let params = match Params::parse(text) {
+            Ok(params) if !params.any_repeated() => params,
+            _ => return self.refuse_here(parts, None, &MALFORMED),
+        };
+        let transaction = params.get("transaction").unwrap_or_default();
+        let resumed = match self.find(parts, transaction).await {
+            Ok(resumed) => resumed,
+            Err(response) => return response,
+        };
+        let Some(user) = &resumed.user else {
+            return response::see_other(&self.login_url(transaction));
+        };
+        let expected = resumed.browser.form_token(&resumed.id, user.subject.as_str());
+        let sent = params.get("token").unwrap_or_default();
+        // Compared as digests, and so in constant time.
+        if Digest::of(sent) != Digest::of(&expected) {
+            return self.refuse_here(parts, None, &WRONG_TOKEN);
+        }
+        let request = &resumed.pending.request;
+        match params.get("decision") {
+            Some("approve") => {
+                self.issue_code(Some(resumed.id), &resumed.client, request, user)
+                    .await
+            }
+            Some("deny") => self.deny(parts, &resumed, user).await,
+            _ => self.refuse_here(parts, None, &NO_DECISION),
+        }
+    }
+
+    async fn deny(&self, parts: &Parts, resumed: &Resumed, user: &SignedIn) -> EndpointResponse {
+        match self.store.end_authorization(resumed.id, self.now()).await {
+            Ok(Some(_)) => {}
+            Ok(None) => return self.gone(),
+            Err(error) => return self.unavailable_here(parts, &error),
+        }
+        self.emit(&Event::ConsentDenied {
+            client_id: &resumed.client.id,
+            subject: &user.subject,
+        });
+        let AuthorizationRequest { redirect_uri, state, .. } = &resumed.pending.request;
+        self.refuse_there(&resumed.client, redirect_uri, state.as_deref(), &DENIED)
+    }
+
+    /// Finds the authorization and checks that this browser began it.
+    async fn find(&self, parts: &Parts, transaction: &str) -> Result<Resumed, EndpointResponse> {
+        let browser = self.cookie.read(&parts.headers);
+        let (true, Some(browser)) = (is_handle(transaction), browser) else {
+            return Err(self.gone());
+        };
+        let id = Digest::of(transaction);
+        let pending = self
+            .store
+            .pending_authorization(id, self.now())
+            .await
+            .map_err(|error| self.unavailable_here(parts, &error))?
+            .filter(|pending| pending.browser == browser.digest())
+            .ok_or_else(|| self.gone())?;
+        let client = self
+            .client(pending.request.client_id.as_str())
+            .await
+            .map_err(|error| self.unavailable_here(parts, &error))?
+            .ok_or_else(|| self.gone())?;
+        let user = self.authenticator.signed_in(parts).await.map_err(|error| {
+            self.emit(&Event::AuthenticatorFailed { error: &error });
+            self.error_page(StatusCode::SERVICE_UNAVAILABLE, &TRY_LATER)
+        })?;
+        let is_fresh = |user: &SignedIn| {
+            !pending.request.prompt_login
+                || user.auth_time.is_none_or(|at| at >= pending.created_at)
+        };
+        Ok(Resumed {
+            id,
+            client,
+            browser,
+            user: user.filter(is_fresh),
+            pending,
+        })
+    }
+
+    fn consent_page(
+        &self,
+        transaction: &str,
+        resumed: &Resumed,
+        user: &SignedIn,
+    ) -> EndpointResponse {
+        let request = &resumed.pending.request;
+        let kind = redirect::classify(&request.redirect_uri);
+        let resource = self.catalog.find(&request.resource);
+        let token = resumed.browser.form_token(&resumed.id, user.subject.as_str());
+        let html = self.pages.consent(&ConsentPage {
+            client_name: resumed.client.display_name(),
+            client_uri: resumed.client.metadata.client_uri.as_deref(),
+            destination: &destination(&request.redirect_uri),
+            is_local: kind != Ok(RedirectKind::Https),
+            user: user.display_name.as_deref().unwrap_or(user.subject.as_str()),
+            resource: resource
+                .and_then(|known| known.name.as_deref())
+                .unwrap_or(request.resource.as_str()),
+            scopes: request
+                .scopes
+                .iter()
+                .map(|scope| (scope, self.describe(scope)))
+                .collect(),
+            action: &self.url(Endpoint::Consent),
+            fields: vec![("transaction", transaction), ("token", &token)],
+        });
+        response::page(StatusCode::OK, html, &self.pages.style_source())
+    }
+
+    fn describe(&self, scope: &str) -> Option<&str> {
+        self.scope_descriptions
+            .iter()
+            .find(|(known, _)| known == scope)
+            .map(|(_, text)| text.as_str())
+    }
+
+    /// Whether the browser says that the form was sent from a page of this origin. A browser that
+    /// says nothing, or hides it (`Origin: null`, as our own `no-referrer` pages cause), leaves
+    /// the decision to the form's token.
+    fn is_same_origin(&self, parts: &Parts) -> bool {
+        let says = |name| parts.headers.get(name).map(|value| value.as_bytes());
+        if let Some(site) = says("sec-fetch-site") {
+            return site == b"same-origin";
+        }
+        match says(header::ORIGIN.as_str()) {
+            None | Some(b"null") => true,
+            Some(origin) => origin == self.issuer.origin().as_bytes(),
+        }
+    }
+}
+
+/// Where an answer goes, in the words people know: the host, or the scheme of a program.
+fn destination(redirect_uri: &str) -> String {
+    match uri::Parts::parse(redirect_uri) {
+        Some(parts) if parts.is_https() || parts.is_http() => {
+            let port = parts.port.map(|port| format!(":{port}")).unwrap_or_default();
+            format!("{}{port}", parts.host)
+        }
+        Some(parts) => format!("{}:", parts.scheme),
+        None => String::new(),
+    }
+}
+
+const OTHER_ORIGIN: Refusal = Refusal::invalid_request(
+    "cross_site_form",
+    "The form was sent from another site.",
+);
+const WRONG_TOKEN: Refusal = Refusal::invalid_request(
+    "form_token_wrong",
+    "The form was not shown to this browser and user. Start again.",
+);
+const NO_DECISION: Refusal =
+    Refusal::invalid_request("decision_missing", "The form says neither yes nor no.");
+const DENIED: Refusal = Refusal::new(
+    ErrorCode::AccessDenied,
+    "consent_denied",
+    "the user denied access",
+);

@@ -1,0 +1,61 @@
+//! The endpoints by name.
+
+/// One endpoint of the authorization server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Endpoint {
+    /// Where a browser begins (RFC 6749 §3.1).
+    Authorize,
+    /// Where a browser goes on after signing in, and where the consent form is sent.
+    Consent,
+    /// Where codes and refresh tokens become tokens (RFC 6749 §3.2).
+    Token,
+    /// Where clients introduce themselves (RFC 7591 §3).
+    Register,
+    /// What a token may know of its user (OpenID Connect Core §5.3).
+    Userinfo,
+    /// What the layer knows of a token, over HTTP: the session, or `null`.
+    GetSession,
+}
+
+impl Endpoint {
+    pub(crate) const ALL: [Self; 6] = [
+        Self::Authorize,
+        Self::Consent,
+        Self::Token,
+        Self::Register,
+        Self::Userinfo,
+        Self::GetSession,
+    ];
+
+    /// The last segment of the endpoint's path.
+    pub(crate) const fn segment(self) -> &'static str {
+        match self {
+            Self::Authorize => "authorize",
+            Self::Consent => "consent",
+            Self::Token => "token",
+            Self::Register => "register",
+            Self::Userinfo => "userinfo",
+            Self::GetSession => "get-session",
+        }
+    }
+
+    /// `Allow` (RFC 9110 §10.2.1).
+    pub(crate) const fn allow(self) -> &'static str {
+        match self {
+            Self::Authorize | Self::Consent => "GET, POST",
+            Self::Token | Self::Register => "POST, OPTIONS",
+            Self::Userinfo => "GET, POST, OPTIONS",
+            Self::GetSession => "GET, OPTIONS",
+        }
+    }
+
+    pub(crate) fn allows(self, method: &http::Method) -> bool {
+        self.allow().split(", ").any(|allowed| allowed == method.as_str())
+    }
+
+    /// Whether scripts of any origin may call it. Where cookies decide, none may.
+    pub(crate) const fn is_cross_origin(self) -> bool {
+        !matches!(self, Self::Authorize | Self::Consent)
+    }
+}

@@ -1,0 +1,154 @@
+//! The authorization server: its endpoints over a [`Store`](crate::Store) and an
+//! [`Authenticator`](crate::Authenticator).
+
+mod authorize;
+mod browser;
+mod client_auth;
+mod consent;
+mod endpoint;
+mod get_session;
+mod pages;
+mod register;
+mod response;
+mod service;
+mod token;
+mod userinfo;
+
+use std::{fmt, sync::Arc};
+
+use tokio::sync::OnceCell;
+
+#[cfg(feature = "pages")]
+pub use self::pages::BuiltInPages;
+pub use self::{
+    endpoint::Endpoint,
+    pages::{ConsentPage, ErrorPage, Pages},
+    service::{EndpointFuture, EndpointService, Endpoints, EndpointsLayer, EndpointsLayerService},
+};
+
+pub(crate) use self::browser::BrowserCookie;
+use crate::{
+    authenticator::ErasedAuthenticator,
+    client::{Client, StaticClients},
+    clock::{Clock, Timestamp},
+    discovery::Documents,
+    event::{Event, Events},
+    grant::issue::Lifetimes,
+    id::ClientId,
+    resource::Catalog,
+    resource_server::TokenGate,
+    secret::SecretKey,
+    store::{
+        ErasedStore, Revocation, StoreError,
+        record::{KeyPurpose, KeyRecord},
+    },
+    uri::Issuer,
+};
+
+/// How much is kept at most.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// Registered clients.
+    pub(crate) clients: u64,
+    /// Authorizations that wait for their user.
+    pub(crate) pending: u64,
+}
+
+/// Everything the endpoints share.
+pub(crate) struct AuthorizationServer {
+    pub(crate) issuer: Issuer,
+    /// The path of the endpoints below the issuer's origin.
+    pub(crate) endpoints_path: String,
+    /// The absolute address of the application's sign-in page.
+    pub(crate) login_page: String,
+    pub(crate) catalog: Catalog,
+    pub(crate) scope_descriptions: Vec<(String, String)>,
+    pub(crate) lifetimes: Lifetimes,
+    pub(crate) limits: Limits,
+    pub(crate) clients: StaticClients,
+    pub(crate) store: Arc<dyn ErasedStore>,
+    pub(crate) authenticator: Arc<dyn ErasedAuthenticator>,
+    pub(crate) pages: Arc<dyn Pages>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) events: Events,
+    pub(crate) cookie: BrowserCookie,
+    pub(crate) documents: Arc<Documents>,
+    /// Looks tokens up, as the layer does, and forgets them when they are revoked.
+    pub(crate) gate: TokenGate,
+    pub(crate) refresh_keys: OnceCell<Vec<KeyRecord>>,
+}
+
+impl AuthorizationServer {
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// The absolute URL of an endpoint.
+    pub(crate) fn url(&self, endpoint: Endpoint) -> String {
+        format!(
+            "{}{}/{}",
+            self.issuer.origin(),
+            self.endpoints_path,
+            endpoint.segment()
+        )
+    }
+
+    /// The client of that id, wherever it is known from.
+    pub(crate) async fn client(&self, id: &str) -> Result<Option<Client>, StoreError> {
+        let Ok(id) = ClientId::new(id) else {
+            return Ok(None);
+        };
+        if let Some(client) = self.clients.get(&id) {
+            return Ok(Some(client.clone()));
+        }
+        let record = self.store.client(id, self.now()).await?;
+        Ok(record.map(Client::from))
+    }
+
+    /// The key that new refresh successors are derived with, and the one numbered `id` if that is
+    /// another.
+    pub(crate) async fn refresh_key(&self, id: Option<u32>) -> Result<(u32, SecretKey), StoreError> {
+        let keys = self
+            .refresh_keys
+            .get_or_try_init(|| {
+                let candidate = KeyRecord {
+                    purpose: KeyPurpose::RefreshSuccessor,
+                    id: 0,
+                    key: SecretKey::random(),
+                    created_at: self.now(),
+                };
+                self.store.keys(KeyPurpose::RefreshSuccessor, candidate)
+            })
+            .await?;
+        let key = match id {
+            Some(id) => keys.iter().find(|key| key.id == id),
+            None => keys.last(),
+        };
+        key.map(|key| (key.id, key.key.clone()))
+            .ok_or_else(|| StoreError::unavailable("the store has no key for refresh tokens"))
+    }
+
+    /// Makes every cache of this process forget what a revocation reached. Comes after the commit
+    /// and before the answer.
+    pub(crate) fn forget(&self, revocation: &Revocation) {
+        self.gate.revoke(revocation);
+    }
+
+    pub(crate) fn emit(&self, event: &Event<'_>) {
+        self.events.emit(event);
+    }
+
+    /// Notes that the store failed.
+    pub(crate) fn store_failed(&self, error: &StoreError) {
+        self.emit(&Event::StoreFailed { error });
+    }
+}
+
+impl fmt::Debug for AuthorizationServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AuthorizationServer")
+            .field("issuer", &self.issuer)
+            .field("endpoints_path", &self.endpoints_path)
+            .finish_non_exhaustive()
+    }
+}

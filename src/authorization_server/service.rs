@@ -1,0 +1,270 @@
+//! The endpoints as tower services.
+
+use std::{
+    convert::Infallible,
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::{Buf, Bytes};
+use http::{Method, Request, Response, StatusCode, request::Parts};
+use http_body::Body;
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use tower_layer::Layer;
+use tower_service::Service;
+
+use super::{
+    AuthorizationServer, Endpoint,
+    response::{self, EndpointResponse},
+};
+use crate::{intercept::InterceptFuture, resource_server::ResponseBody, store::BoxFuture};
+
+/// How large a request body may be, in bytes.
+const MAX_BODY: usize = 64 * 1024;
+/// How long a request body may take to arrive.
+const BODY_DEADLINE: Duration = Duration::from_secs(30);
+
+/// The future of an endpoint's answer.
+pub struct EndpointFuture(BoxFuture<'static, EndpointResponse>);
+
+impl fmt::Debug for EndpointFuture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("EndpointFuture")
+    }
+}
+
+impl Future for EndpointFuture {
+    type Output = Result<Response<Full<Bytes>>, Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.0.as_mut().poll(cx).map(Ok)
+    }
+}
+
+/// One endpoint, for mounting it by itself. It does not look at the path.
+#[derive(Clone, Debug)]
+pub struct EndpointService {
+    server: Arc<AuthorizationServer>,
+    endpoint: Endpoint,
+}
+
+impl EndpointService {
+    pub(crate) fn new(server: Arc<AuthorizationServer>, endpoint: Endpoint) -> Self {
+        Self { server, endpoint }
+    }
+}
+
+impl<B> Service<Request<B>> for EndpointService
+where
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    type Response = Response<Full<Bytes>>;
+    type Error = Infallible;
+    type Future = EndpointFuture;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        answer(Arc::clone(&self.server), Some(self.endpoint), request)
+    }
+}
+
+/// All endpoints: the last part of the path says which. Below whatever path this is mounted it
+/// also answers `.well-known` requests, as clients of servers with a base path send them.
+#[derive(Clone, Debug)]
+pub struct Endpoints {
+    server: Arc<AuthorizationServer>,
+}
+
+impl Endpoints {
+    pub(crate) fn new(server: Arc<AuthorizationServer>) -> Self {
+        Self { server }
+    }
+}
+
+impl<B> Service<Request<B>> for Endpoints
+where
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    type Response = Response<Full<Bytes>>;
+    type Error = Infallible;
+    type Future = EndpointFuture;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        // A router may have stripped the prefix already (axum) or not (hyper).
+        let path = request.uri().path();
+        let path = path.strip_prefix(&*self.server.endpoints_path).unwrap_or(path);
+        if let Some(response) = self.server.documents.answer_below_base(path, &request) {
+            return EndpointFuture(Box::pin(std::future::ready(response)));
+        }
+        let endpoint = Endpoint::ALL
+            .into_iter()
+            .find(|endpoint| path.trim_matches('/') == endpoint.segment());
+        answer(Arc::clone(&self.server), endpoint, request)
+    }
+}
+
+/// Puts all endpoints in front of another service: their own paths are answered, everything else
+/// passes. For stacks without a router, such as plain hyper.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct EndpointsLayer {
+    endpoints: Endpoints,
+}
+
+impl EndpointsLayer {
+    pub(crate) fn new(endpoints: Endpoints) -> Self {
+        Self { endpoints }
+    }
+}
+
+impl<S> Layer<S> for EndpointsLayer {
+    type Service = EndpointsLayerService<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        EndpointsLayerService {
+            endpoints: self.endpoints.clone(),
+            inner,
+        }
+    }
+}
+
+/// The service of an [`EndpointsLayer`].
+#[derive(Clone, Debug)]
+pub struct EndpointsLayerService<S> {
+    endpoints: Endpoints,
+    inner: S,
+}
+
+impl<S, B, R> Service<Request<B>> for EndpointsLayerService<S>
+where
+    S: Service<Request<B>, Response = Response<R>>,
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    type Response = Response<ResponseBody<R>>;
+    type Error = S::Error;
+    type Future = InterceptFuture<EndpointFuture, S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let below = request
+            .uri()
+            .path()
+            .strip_prefix(&*self.endpoints.server.endpoints_path)
+            .is_some_and(|rest| rest.starts_with('/'));
+        if below {
+            InterceptFuture::own(self.endpoints.call(request))
+        } else {
+            InterceptFuture::inner(self.inner.call(request))
+        }
+    }
+}
+
+/// Answers one request. What changes anything runs in a task of its own: a client that hangs up
+/// must not stop a commit half-way to the caches that depend on it.
+fn answer<B>(
+    server: Arc<AuthorizationServer>,
+    endpoint: Option<Endpoint>,
+    request: Request<B>,
+) -> EndpointFuture
+where
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    EndpointFuture(Box::pin(async move {
+        let Some(endpoint) = endpoint else {
+            let mut response = response::error(
+                StatusCode::NOT_FOUND,
+                "not_found",
+                "there is no such endpoint",
+            );
+            response::cross_origin(&mut response);
+            return response;
+        };
+        let (parts, body) = request.into_parts();
+        let mut response = if !endpoint.allows(&parts.method) {
+            response::method_not_allowed(endpoint.allow())
+        } else if parts.method == Method::OPTIONS {
+            response::preflight(endpoint.allow())
+        } else {
+            match collect(&parts, body).await {
+                Ok(body) => run(server, endpoint, parts, body).await,
+                Err(refused) => refused,
+            }
+        };
+        if endpoint.is_cross_origin() {
+            response::cross_origin(&mut response);
+        }
+        response
+    }))
+}
+
+async fn run(
+    server: Arc<AuthorizationServer>,
+    endpoint: Endpoint,
+    parts: Parts,
+    body: Bytes,
+) -> EndpointResponse {
+    let task = tokio::spawn(async move { server.handle(endpoint, parts, body).await });
+    // The task is never aborted: an error means that it panicked or the runtime is going away.
+    task.await.unwrap_or_else(|_| response::unavailable())
+}
+
+async fn collect<B>(parts: &Parts, body: B) -> Result<Bytes, EndpointResponse>
+where
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    if parts.method != Method::POST {
+        return Ok(Bytes::new());
+    }
+    let refuse = |status, description| Err(response::error(status, "invalid_request", description));
+    match tokio::time::timeout(BODY_DEADLINE, Limited::new(body, MAX_BODY).collect()).await {
+        Ok(Ok(collected)) => {
+            let mut buffer = collected.aggregate();
+            Ok(buffer.copy_to_bytes(buffer.remaining()))
+        }
+        Ok(Err(error)) if error.is::<LengthLimitError>() => {
+            refuse(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large")
+        }
+        Ok(Err(_)) => refuse(StatusCode::BAD_REQUEST, "the body could not be read"),
+        Err(_) => refuse(StatusCode::REQUEST_TIMEOUT, "the body took too long"),
+    }
+}
+
+impl AuthorizationServer {
+    async fn handle(&self, endpoint: Endpoint, parts: Parts, body: Bytes) -> EndpointResponse {
+        match endpoint {
+            Endpoint::Authorize => self.authorize(&parts, &body).await,
+            Endpoint::Consent if parts.method == Method::POST => {
+                self.decide_consent(&parts, &body).await
+            }
+            Endpoint::Consent => self.resume(&parts).await,
+            Endpoint::Token => self.token(&parts, &body).await,
+            Endpoint::Register => self.register(&parts, &body).await,
+            Endpoint::Userinfo => self.userinfo(&parts).await,
+            Endpoint::GetSession => self.get_session(&parts).await,
+        }
+    }
+}

@@ -1,0 +1,318 @@
+//! Dynamic client registration (RFC 7591): from a stranger's JSON to metadata worth storing.
+//!
+//! Real clients list redirect URIs and grants that a server may not know; RFC 7591 §2 lets the
+//! server replace what it cannot use, so one odd entry never costs a client its registration.
+
+use serde_json::{Map, Value};
+
+use super::{
+    metadata::{ApplicationType, ClientAuthMethod, ClientMetadata},
+    redirect,
+};
+use crate::{
+    scope::Scopes,
+    secret::{Digest, base64url},
+    uri::ResourceUri,
+};
+
+const MAX_REDIRECT_URIS: usize = 32;
+const MAX_LIST: usize = 32;
+const MAX_TEXT: usize = 512;
+const MAX_URL: usize = 2048;
+
+/// Why a registration is refused: an RFC 7591 §3.2.2 code and a description.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct RegistrationError {
+    pub(crate) code: &'static str,
+    pub(crate) description: String,
+}
+
+fn invalid(description: impl Into<String>) -> RegistrationError {
+    RegistrationError {
+        code: "invalid_client_metadata",
+        description: description.into(),
+    }
+}
+
+fn invalid_redirect(description: impl Into<String>) -> RegistrationError {
+    RegistrationError {
+        code: "invalid_redirect_uri",
+        description: description.into(),
+    }
+}
+
+/// Reads a registration request. `supported` are the scopes that the server can grant at all.
+pub(crate) fn parse(body: &[u8], supported: &Scopes) -> Result<ClientMetadata, RegistrationError> {
+    let Ok(Value::Object(fields)) = serde_json::from_slice(body) else {
+        return Err(invalid("the body is not a JSON object"));
+    };
+    let asked_type = application_type(&fields)?;
+    let redirect_uris = redirect_uris(&fields, asked_type)?;
+    if fields.contains_key("jwks") && fields.contains_key("jwks_uri") {
+        return Err(invalid("jwks and jwks_uri exclude each other"));
+    }
+    Ok(ClientMetadata {
+        application_type: asked_type.unwrap_or_else(|| infer_type(&redirect_uris)),
+        redirect_uris,
+        token_endpoint_auth_method: auth_method(&fields)?,
+        grant_types: grant_types(&fields)?,
+        response_types: response_types(&fields)?,
+        scope: scope(&fields, supported)?,
+        client_name: text(&fields, "client_name")?,
+        client_uri: url(&fields, "client_uri")?,
+        logo_uri: url(&fields, "logo_uri")?,
+        tos_uri: url(&fields, "tos_uri")?,
+        policy_uri: url(&fields, "policy_uri")?,
+        contacts: strings(&fields, "contacts", MAX_LIST)?.unwrap_or_default(),
+        software_id: text(&fields, "software_id")?,
+        software_version: text(&fields, "software_version")?,
+    })
+}
+
+/// Native unless every redirect URI is an `https` one: most clients say nothing, and theirs are
+/// loopback or private-scheme URIs.
+pub(crate) fn infer_type(redirect_uris: &[String]) -> ApplicationType {
+    let all_https = redirect_uris
+        .iter()
+        .all(|uri| redirect::classify(uri) == Ok(redirect::RedirectKind::Https));
+    if all_https {
+        ApplicationType::Web
+    } else {
+        ApplicationType::Native
+    }
+}
+
+/// The id of a public client: its metadata decides it, so the same program registering again gets
+/// the same id back and leaves no second row.
+pub(crate) fn content_id(metadata: &ClientMetadata) -> String {
+    let canonical = serde_json::to_string(metadata).unwrap_or_default();
+    format!("mcp_{}", base64url(Digest::of(&canonical).as_bytes()))
+}
+
+/// A present, non-null, non-empty member: real clients send `""` and `null` for what they lack.
+fn member<'a>(fields: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
+    fields
+        .get(name)
+        .filter(|value| !value.is_null() && value.as_str() != Some(""))
+}
+
+fn text(fields: &Map<String, Value>, name: &str) -> Result<Option<String>, RegistrationError> {
+    let Some(value) = member(fields, name) else {
+        return Ok(None);
+    };
+    let value = value
+        .as_str()
+        .ok_or_else(|| invalid(format!("{name} must be a string")))?;
+    if value.chars().count() > MAX_TEXT {
+        return Err(invalid(format!("{name} is longer than {MAX_TEXT} characters")));
+    }
+    // Invisible and direction-changing characters have no place in a name people decide by.
+    let visible: String = value.chars().filter(|c| !is_deceptive(*c)).collect();
+    let visible = visible.trim();
+    Ok((!visible.is_empty()).then(|| visible.to_owned()))
+}
+
+fn is_deceptive(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+}
+
+fn strings(
+    fields: &Map<String, Value>,
+    name: &str,
+    max: usize,
+) -> Result<Option<Vec<String>>, RegistrationError> {
+    let Some(value) = member(fields, name) else {
+        return Ok(None);
+    };
+    let wrong = || invalid(format!("{name} must be an array of at most {max} strings"));
+    let items = value.as_array().filter(|items| items.len() <= max).ok_or_else(wrong)?;
+    items
+        .iter()
+        .map(|item| match item.as_str() {
+            Some(text) if text.len() <= MAX_URL => Ok(text.to_owned()),
+            _ => Err(wrong()),
+        })
+        .collect::<Result<_, _>>()
+        .map(Some)
+}
+
+/// A page about the client. Only web addresses: they end up as links in front of people.
+fn url(fields: &Map<String, Value>, name: &str) -> Result<Option<String>, RegistrationError> {
+    let Some(value) = member(fields, name) else {
+        return Ok(None);
+    };
+    match value.as_str() {
+        Some(text) if text.len() <= MAX_URL && ResourceUri::parse(text).is_ok() => {
+            Ok(Some(text.to_owned()))
+        }
+        _ => Err(invalid(format!("{name} must be an https URL"))),
+    }
+}
+
+fn application_type(
+    fields: &Map<String, Value>,
+) -> Result<Option<ApplicationType>, RegistrationError> {
+    match member(fields, "application_type").map(Value::as_str) {
+        None => Ok(None),
+        Some(Some("native")) => Ok(Some(ApplicationType::Native)),
+        Some(Some("web")) => Ok(Some(ApplicationType::Web)),
+        Some(_) => Err(invalid("application_type must be native or web")),
+    }
+}
+
+fn redirect_uris(
+    fields: &Map<String, Value>,
+    asked: Option<ApplicationType>,
+) -> Result<Vec<String>, RegistrationError> {
+    let sent = strings(fields, "redirect_uris", MAX_REDIRECT_URIS)
+        .map_err(|error| invalid_redirect(error.description))?
+        .unwrap_or_default();
+    let mut usable: Vec<String> = Vec::with_capacity(sent.len());
+    let mut reason = "redirect_uris must name at least one URI".to_owned();
+    for uri in sent {
+        match redirect::classify(&uri) {
+            Ok(kind) if asked.is_none_or(|asked| asked.allows(kind)) => {
+                if !usable.contains(&uri) {
+                    usable.push(uri);
+                }
+            }
+            Ok(_) => {
+                reason = "a client of application_type web has https redirect URIs only".to_owned();
+            }
+            Err(why) => reason = format!("a redirect URI cannot be used: {}", why.reason()),
+        }
+    }
+    if usable.is_empty() {
+        return Err(invalid_redirect(reason));
+    }
+    Ok(usable)
+}
+
+fn auth_method(fields: &Map<String, Value>) -> Result<ClientAuthMethod, RegistrationError> {
+    match member(fields, "token_endpoint_auth_method").map(Value::as_str) {
+        // RFC 7591 §2 names the default.
+        None | Some(Some("client_secret_basic")) => Ok(ClientAuthMethod::ClientSecretBasic),
+        Some(Some("client_secret_post")) => Ok(ClientAuthMethod::ClientSecretPost),
+        Some(Some("none")) => Ok(ClientAuthMethod::None),
+        Some(_) => Err(invalid(
+            "token_endpoint_auth_method must be none, client_secret_basic or client_secret_post",
+        )),
+    }
+}
+
+fn grant_types(fields: &Map<String, Value>) -> Result<Vec<String>, RegistrationError> {
+    let Some(asked) = strings(fields, "grant_types", MAX_LIST)? else {
+        return Ok(vec!["authorization_code".to_owned()]);
+    };
+    if !asked.iter().any(|grant| grant == "authorization_code") {
+        return Err(invalid("grant_types must contain authorization_code"));
+    }
+    Ok(["authorization_code", "refresh_token"]
+        .into_iter()
+        .filter(|known| asked.iter().any(|grant| grant == known))
+        .map(str::to_owned)
+        .collect())
+}
+
+fn response_types(fields: &Map<String, Value>) -> Result<Vec<String>, RegistrationError> {
+    let asked = strings(fields, "response_types", MAX_LIST)?;
+    if asked.is_some_and(|asked| !asked.iter().any(|response| response == "code")) {
+        return Err(invalid("response_types must contain code"));
+    }
+    Ok(vec!["code".to_owned()])
+}
+
+fn scope(
+    fields: &Map<String, Value>,
+    supported: &Scopes,
+) -> Result<Option<String>, RegistrationError> {
+    let Some(value) = member(fields, "scope") else {
+        return Ok(None);
+    };
+    let scopes = value
+        .as_str()
+        .and_then(|list| Scopes::parse(list).ok())
+        .ok_or_else(|| invalid("scope must be a space-separated list of scopes"))?
+        .intersection(supported);
+    Ok((!scopes.is_empty()).then(|| scopes.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn register(body: Value) -> Result<ClientMetadata, RegistrationError> {
+        parse(
+            body.to_string().as_bytes(),
+            &Scopes::parse("notes:read offline_access").unwrap(),
+        )
+    }
+
+    #[test]
+    fn cursor_keeps_its_usable_uris() {
+        let client = register(json!({"redirect_uris": [
+            "cursor://anysphere.cursor-mcp/oauth/callback",
+            "https://www.cursor.com/agents/mcp/oauth/callback",
+            "http://localhost:8787/callback",
+            "http://cursor.example/plain",
+        ], "token_endpoint_auth_method": "none"}))
+        .unwrap();
+        assert_eq!(client.redirect_uris.len(), 3);
+        assert_eq!(client.application_type, ApplicationType::Native);
+    }
+
+    #[test]
+    fn grants_that_nobody_here_knows_are_left_out() {
+        let client = register(json!({
+            "redirect_uris": ["https://claude.ai/api/mcp/auth_callback"],
+            "grant_types": ["authorization_code", "refresh_token", "urn:ietf:params:oauth:grant-type:jwt-bearer"],
+            "scope": "notes:read openid unheard:of", "client_uri": "", "logo_uri": null,
+        }))
+        .unwrap();
+        assert_eq!(client.grant_types, ["authorization_code", "refresh_token"]);
+        assert_eq!(client.scope.as_deref(), Some("notes:read"));
+        assert_eq!(client.application_type, ApplicationType::Web);
+    }
+
+    #[test]
+    fn refusals_say_what_is_wrong() {
+        for (body, code) in [
+            (json!([]), "invalid_client_metadata"),
+            (json!({}), "invalid_redirect_uri"),
+            (json!({"redirect_uris": []}), "invalid_redirect_uri"),
+            (json!({"redirect_uris": "https://a.example"}), "invalid_redirect_uri"),
+            (json!({"redirect_uris": [7]}), "invalid_redirect_uri"),
+            (json!({"redirect_uris": ["javascript:alert(1)"]}), "invalid_redirect_uri"),
+            (json!({"redirect_uris": ["http://localhost/cb"], "application_type": "web"}), "invalid_redirect_uri"),
+            (json!({"redirect_uris": ["https://a.example/"], "application_type": "desktop"}), "invalid_client_metadata"),
+            (json!({"redirect_uris": ["https://a.example/"], "token_endpoint_auth_method": "magic"}), "invalid_client_metadata"),
+            (json!({"redirect_uris": ["https://a.example/"], "grant_types": ["client_credentials"]}), "invalid_client_metadata"),
+            (json!({"redirect_uris": ["https://a.example/"], "response_types": ["token"]}), "invalid_client_metadata"),
+            (json!({"redirect_uris": ["https://a.example/"], "client_uri": "javascript:alert(1)"}), "invalid_client_metadata"),
+            (json!({"redirect_uris": ["https://a.example/"], "client_name": 7}), "invalid_client_metadata"),
+            (json!({"redirect_uris": ["https://a.example/"], "client_name": "x".repeat(513)}), "invalid_client_metadata"),
+            (json!({"redirect_uris": ["https://a.example/"], "scope": "a\"b"}), "invalid_client_metadata"),
+            (json!({"redirect_uris": ["https://a.example/"], "jwks": {}, "jwks_uri": "https://a.example/jwks"}), "invalid_client_metadata"),
+        ] {
+            let shown = body.to_string();
+            assert_eq!(register(body).unwrap_err().code, code, "{shown}");
+        }
+    }
+
+    #[test]
+    fn names_lose_characters_that_deceive() {
+        let client = register(json!({"redirect_uris": ["https://a.example/"], "client_name": " Cl\u{202e}aude\u{0} "})).unwrap();
+        assert_eq!(client.client_name.as_deref(), Some("Claude"));
+    }
+
+    #[test]
+    fn the_same_metadata_is_the_same_public_client() {
+        let body = json!({"redirect_uris": ["http://127.0.0.1:1/cb"], "client_name": "x"});
+        let other = json!({"redirect_uris": ["http://127.0.0.1:1/cb"], "client_name": "y"});
+        let id = |body| content_id(&register(body).unwrap());
+        assert_eq!(id(body.clone()), id(body.clone()));
+        assert_ne!(id(body), id(other));
+    }
+}

@@ -1,0 +1,119 @@
+//! The members of both documents. What is absent is left out: clients refuse `null` and RFC 9728
+//! §3.2 forbids empty arrays.
+
+use serde::Serialize;
+
+/// Authorization server metadata (RFC 8414 §2).
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct AuthorizationServerMetadata {
+    /// The issuer, byte for byte as configured.
+    pub issuer: String,
+    /// Where browsers begin.
+    pub authorization_endpoint: String,
+    /// Where tokens come from.
+    pub token_endpoint: String,
+    /// Where clients introduce themselves.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub registration_endpoint: Option<String>,
+    /// Every scope that can be asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub scopes_supported: Vec<String>,
+    /// `code`.
+    pub response_types_supported: Vec<&'static str>,
+    /// `query`.
+    pub response_modes_supported: Vec<&'static str>,
+    /// The grants of the token endpoint.
+    pub grant_types_supported: Vec<&'static str>,
+    /// How clients may authenticate.
+    pub token_endpoint_auth_methods_supported: Vec<&'static str>,
+    /// `S256`.
+    pub code_challenge_methods_supported: Vec<&'static str>,
+    /// RFC 9207: every answer carries `iss`.
+    pub authorization_response_iss_parameter_supported: bool,
+    /// The resources that tokens can be asked for (RFC 9728 §4).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub protected_resources: Vec<String>,
+    /// A page for developers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub service_documentation: Option<String>,
+}
+
+impl AuthorizationServerMetadata {
+    /// A document with nothing optional in it.
+    pub fn new(
+        issuer: impl Into<String>,
+        authorization_endpoint: impl Into<String>,
+        token_endpoint: impl Into<String>,
+    ) -> Self {
+        Self {
+            issuer: issuer.into(),
+            authorization_endpoint: authorization_endpoint.into(),
+            token_endpoint: token_endpoint.into(),
+            registration_endpoint: None,
+            scopes_supported: Vec::new(),
+            response_types_supported: vec!["code"],
+            response_modes_supported: vec!["query"],
+            grant_types_supported: vec!["authorization_code", "refresh_token"],
+            token_endpoint_auth_methods_supported: vec![
+                "none",
+                "client_secret_post",
+                "client_secret_basic",
+            ],
+            code_challenge_methods_supported: vec!["S256"],
+            authorization_response_iss_parameter_supported: true,
+            protected_resources: Vec::new(),
+            service_documentation: None,
+        }
+    }
+}
+
+/// Protected resource metadata (RFC 9728 §2).
+///
+/// ```
+/// use tower_mcp_auth::{MetadataResponder, ProtectedResourceMetadata};
+///
+/// let mut document = ProtectedResourceMetadata::new(
+///     "https://api.example.com/mcp",
+///     ["https://login.example.com"],
+/// );
+/// document.scopes_supported = vec!["notes:read".to_owned()];
+/// let service = MetadataResponder::new(&document);
+/// ```
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct ProtectedResourceMetadata {
+    /// The resource, byte for byte as clients are given it.
+    pub resource: String,
+    /// Who issues tokens for it.
+    pub authorization_servers: Vec<String>,
+    /// Its scopes. Never `offline_access`, which is no business of a resource.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub scopes_supported: Vec<String>,
+    /// `header`.
+    pub bearer_methods_supported: Vec<&'static str>,
+    /// A name for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resource_name: Option<String>,
+    /// A page for developers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resource_documentation: Option<String>,
+}
+
+impl ProtectedResourceMetadata {
+    /// A document with nothing optional in it.
+    pub fn new<I>(resource: impl Into<String>, authorization_servers: I) -> Self
+    where
+        I: IntoIterator,
+        I::Item: Into<String>,
+    {
+        Self {
+            resource: resource.into(),
+            authorization_servers: authorization_servers.into_iter().map(Into::into).collect(),
+            scopes_supported: Vec::new(),
+            bearer_methods_supported: vec!["header"],
+            resource_name: None,
+            resource_documentation: None,
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! Every discovery document of a deployment as one layer.
+
+use std::{
+    future::ready,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use http::{Request, Response};
+use tower_layer::Layer;
+use tower_service::Service;
+
+use super::{Documents, MetadataFuture};
+use crate::{intercept::InterceptFuture, resource_server::ResponseBody};
+
+/// Answers every discovery path that a client may try, and a JSON 404 for the rest of that
+/// namespace; everything else reaches the inner service untouched.
+///
+/// Put it outside of everything else, routers included: these documents are public.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct WellKnownLayer {
+    documents: Arc<Documents>,
+}
+
+impl WellKnownLayer {
+    pub(crate) fn new(documents: Arc<Documents>) -> Self {
+        Self { documents }
+    }
+}
+
+impl<S> Layer<S> for WellKnownLayer {
+    type Service = WellKnownService<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        WellKnownService {
+            documents: Arc::clone(&self.documents),
+            inner,
+        }
+    }
+}
+
+/// The service of a [`WellKnownLayer`].
+#[derive(Clone, Debug)]
+pub struct WellKnownService<S> {
+    documents: Arc<Documents>,
+    inner: S,
+}
+
+impl<S, B, R> Service<Request<B>> for WellKnownService<S>
+where
+    S: Service<Request<B>, Response = Response<R>>,
+{
+    type Response = Response<ResponseBody<R>>;
+    type Error = S::Error;
+    type Future = InterceptFuture<MetadataFuture, S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        match self.documents.answer(request.uri().path(), &request) {
+            Some(response) => InterceptFuture::own(ready(Ok(response))),
+            None => InterceptFuture::inner(self.inner.call(request)),
+        }
+    }
+}

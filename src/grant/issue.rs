@@ -1,0 +1,122 @@
+//! The records behind freshly issued codes and tokens.
+
+use std::time::Duration;
+
+use crate::{
+    clock::Timestamp,
+    id::Subject,
+    scope::Scopes,
+    secret::GrantId,
+    store::record::{
+        AccessTokenRecord, AuthorizationRequest, CodeRecord, ConsentRecord, GrantRecord,
+        RefreshTokenRecord,
+    },
+};
+
+/// How long things live.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Lifetimes {
+    pub(crate) code: Duration,
+    pub(crate) access_token: Duration,
+    pub(crate) refresh_token: Duration,
+    pub(crate) refresh_grace: Duration,
+    pub(crate) pending: Duration,
+    pub(crate) unused_client: Duration,
+    pub(crate) used_client: Duration,
+}
+
+impl Lifetimes {
+    /// Where to move the expiry of a registered client that was just used: never before its
+    /// tokens die, and only once half of its time has passed, so that most uses write nothing.
+    pub(crate) fn renew_client(
+        &self,
+        expires_at: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Option<Timestamp> {
+        let span = self.used_client.max(self.refresh_token.saturating_mul(2));
+        let expires_at = expires_at?;
+        (now.until(expires_at) < span / 2).then(|| now.plus(span))
+    }
+}
+
+/// What a user's approval brings into being.
+#[derive(Debug)]
+pub(crate) struct Approval {
+    pub(crate) code: CodeRecord,
+    pub(crate) grant: GrantRecord,
+    pub(crate) consent: ConsentRecord,
+}
+
+/// Turns a request and the user who approved it into records.
+pub(crate) fn approve(
+    request: &AuthorizationRequest,
+    subject: &Subject,
+    auth_time: Option<Timestamp>,
+    lifetimes: &Lifetimes,
+    now: Timestamp,
+) -> Approval {
+    let expires_at = now.plus(lifetimes.code);
+    let grant = GrantRecord {
+        id: GrantId::random(),
+        client_id: request.client_id.clone(),
+        subject: subject.clone(),
+        scopes: request.scopes.clone(),
+        resource: request.resource.clone(),
+        created_at: now,
+        expires_at,
+        revoked_at: None,
+        refresh_generation: 0,
+    };
+    Approval {
+        code: CodeRecord {
+            grant: grant.id,
+            redirect_uri: request.redirect_uri.clone(),
+            code_challenge: request.code_challenge.clone(),
+            nonce: request.nonce.clone(),
+            auth_time,
+            expires_at,
+            redeemed_at: None,
+        },
+        consent: ConsentRecord {
+            subject: subject.clone(),
+            client_id: request.client_id.clone(),
+            resource: request.resource.clone(),
+            scopes: request.scopes.clone(),
+            granted_at: now,
+        },
+        grant,
+    }
+}
+
+/// The record of an access token of `grant`.
+pub(crate) fn access_token(
+    grant: &GrantRecord,
+    scopes: Scopes,
+    lifetimes: &Lifetimes,
+    now: Timestamp,
+) -> AccessTokenRecord {
+    AccessTokenRecord {
+        grant: grant.id,
+        client_id: grant.client_id.clone(),
+        subject: grant.subject.clone(),
+        scopes,
+        resource: grant.resource.clone(),
+        issued_at: now,
+        expires_at: now.plus(lifetimes.access_token),
+        revoked_at: None,
+    }
+}
+
+/// The record of the first refresh token of `grant`.
+pub(crate) fn refresh_token(
+    grant: &GrantRecord,
+    lifetimes: &Lifetimes,
+    now: Timestamp,
+) -> RefreshTokenRecord {
+    RefreshTokenRecord {
+        grant: grant.id,
+        generation: 0,
+        expires_at: now.plus(lifetimes.refresh_token),
+        used: None,
+    }
+}

@@ -1,0 +1,9 @@
+//! The decisions of the protocol, pure: no I/O, no clock of their own.
+
+pub(crate) mod authorize;
+pub(crate) mod code;
+pub(crate) mod issue;
+pub(crate) mod refresh;
+mod refusal;
+
+pub(crate) use self::refusal::{ErrorCode, Refusal};

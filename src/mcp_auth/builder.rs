@@ -1,0 +1,342 @@
+//! Putting a deployment together; every mistake is found here, before a request is served.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use tokio::sync::OnceCell;
+
+use super::{McpAuth, McpOptions};
+#[cfg(feature = "pages")]
+use crate::authorization_server::BuiltInPages;
+use crate::{
+    authenticator::{Authenticator, ErasedAuthenticator},
+    authorization_server::{AuthorizationServer, BrowserCookie, Endpoint, Limits, Pages},
+    client::{StaticClient, StaticClients},
+    clock::{Clock, SystemClock},
+    discovery::{AuthorizationServerMetadata, Documents},
+    error::{ConfigError, InvalidUri},
+    event::{Events, Observer},
+    grant::issue::Lifetimes,
+    resource::{Catalog, Resource},
+    resource_server::{StoreVerifier, TokenCache, TokenGate},
+    scope::Scopes,
+    store::{ErasedStore, Store},
+    uri::{Issuer, ResourceUri},
+};
+
+/// How long an authorization waits for its user to sign in and decide.
+const PENDING_TTL: Duration = Duration::from_secs(600);
+/// How long a client that registered and never came back is remembered.
+const UNUSED_CLIENT_TTL: Duration = Duration::from_secs(24 * 3600);
+/// How long a client is remembered after its last use.
+const USED_CLIENT_TTL: Duration = Duration::from_secs(90 * 24 * 3600);
+/// How many clients may be registered at once.
+const MAX_CLIENTS: u64 = 100_000;
+/// How many authorizations may wait for their users at once.
+const MAX_PENDING: u64 = 100_000;
+/// A code lives minutes (RFC 6749 §4.1.2 recommends at most ten).
+const MAX_CODE_TTL: Duration = Duration::from_secs(600);
+/// Long enough for any lost response, short enough that a thief gains little.
+const MAX_GRACE: Duration = Duration::from_secs(300);
+
+/// Builds a [`McpAuth`]. See there for an example.
+#[must_use]
+pub struct McpAuthBuilder {
+    issuer: String,
+    endpoints_path: String,
+    login_page: Option<String>,
+    resources: Vec<Resource>,
+    user_scopes: Vec<String>,
+    default_scope: String,
+    scope_descriptions: Vec<(String, String)>,
+    clients: Vec<StaticClient>,
+    lifetimes: Lifetimes,
+    limits: Limits,
+    cache: TokenCache,
+    store: Option<Arc<dyn ErasedStore>>,
+    authenticator: Option<Arc<dyn ErasedAuthenticator>>,
+    pages: Option<Arc<dyn Pages>>,
+    clock: Arc<dyn Clock>,
+    events: Events,
+}
+
+impl McpAuthBuilder {
+    pub(super) fn new(issuer: &str) -> Self {
+        let defaults = McpOptions::new("").oidc_config;
+        Self {
+            issuer: issuer.to_owned(),
+            endpoints_path: "/oauth".to_owned(),
+            login_page: None,
+            resources: Vec::new(),
+            scope_descriptions: Vec::new(),
+            clients: Vec::new(),
+            lifetimes: Lifetimes {
+                code: defaults.code_ttl(),
+                access_token: defaults.access_token_ttl(),
+                refresh_token: defaults.refresh_token_ttl(),
+                refresh_grace: Duration::from_secs(30),
+                pending: PENDING_TTL,
+                unused_client: UNUSED_CLIENT_TTL,
+                used_client: USED_CLIENT_TTL,
+            },
+            user_scopes: defaults.scopes,
+            default_scope: defaults.default_scope,
+            limits: Limits {
+                clients: MAX_CLIENTS,
+                pending: MAX_PENDING,
+            },
+            cache: TokenCache::new(),
+            store: None,
+            authenticator: None,
+            #[cfg(feature = "pages")]
+            pages: Some(Arc::new(BuiltInPages)),
+            #[cfg(not(feature = "pages"))]
+            pages: None,
+            clock: Arc::new(SystemClock),
+            events: Events::default(),
+        }
+    }
+
+    /// The settings of Better Auth's plugin, all at once.
+    pub fn options(mut self, options: McpOptions) -> Self {
+        let config = options.oidc_config;
+        self.lifetimes.code = config.code_ttl();
+        self.lifetimes.access_token = config.access_token_ttl();
+        self.lifetimes.refresh_token = config.refresh_token_ttl();
+        self.default_scope = config.default_scope;
+        self.user_scopes = config.scopes;
+        let resource = options.resource.unwrap_or_else(|| {
+            // An issuer that does not parse is reported by `build`.
+            Issuer::parse(&self.issuer)
+                .map_or_else(|_| self.issuer.clone(), |issuer| issuer.origin().to_owned())
+        });
+        self.resources.push(Resource::new(resource));
+        self.login_page(options.login_page)
+    }
+
+    /// Where the endpoints are mounted: `/oauth` by default. It decides the published URLs.
+    pub fn endpoints(mut self, path: impl Into<String>) -> Self {
+        self.endpoints_path = path.into();
+        self
+    }
+
+    /// Where a browser without a session goes: a path on this origin, or a URL. The page finds a
+    /// `transaction` in its query and, once the user is signed in, redirects to
+    /// [`McpAuth::resume_url`].
+    pub fn login_page(mut self, page: impl Into<String>) -> Self {
+        self.login_page = Some(page.into());
+        self
+    }
+
+    /// Who knows which user is signed in.
+    pub fn authenticator(mut self, authenticator: impl Authenticator) -> Self {
+        self.authenticator = Some(Arc::new(authenticator));
+        self
+    }
+
+    /// Protects the resource at `url`, with these scopes. The first one is the default for
+    /// clients that name none.
+    pub fn resource<I>(self, url: impl Into<String>, scopes: I) -> Self
+    where
+        I: IntoIterator,
+        I::Item: Into<String>,
+    {
+        self.resource_with(Resource::new(url).scopes(scopes))
+    }
+
+    /// Protects a resource that needs more saying.
+    pub fn resource_with(mut self, resource: Resource) -> Self {
+        self.resources.push(resource);
+        self
+    }
+
+    /// What the consent page says of a scope.
+    pub fn describe_scope(mut self, scope: impl Into<String>, text: impl Into<String>) -> Self {
+        self.scope_descriptions.push((scope.into(), text.into()));
+        self
+    }
+
+    /// A client that is known without registering.
+    pub fn client(mut self, client: StaticClient) -> Self {
+        self.clients.push(client);
+        self
+    }
+
+    /// Where everything is kept.
+    pub fn store(mut self, store: impl Store) -> Self {
+        self.store = Some(Arc::new(store));
+        self
+    }
+
+    /// How long an authorization code lives: 600 s by default, and at most (RFC 6749 §4.1.2).
+    pub fn code_ttl(mut self, ttl: Duration) -> Self {
+        self.lifetimes.code = ttl;
+        self
+    }
+
+    /// How long an access token lives: 3600 s by default.
+    pub fn access_token_ttl(mut self, ttl: Duration) -> Self {
+        self.lifetimes.access_token = ttl;
+        self
+    }
+
+    /// How long a refresh token lives, counted anew at each refresh: a week by default.
+    pub fn refresh_token_ttl(mut self, ttl: Duration) -> Self {
+        self.lifetimes.refresh_token = ttl;
+        self
+    }
+
+    /// How long after its first use a refresh token is still answered, always with the same
+    /// successor: 30 s by default, at most 300 s. Zero makes every repeat a theft.
+    pub fn refresh_grace(mut self, grace: Duration) -> Self {
+        self.lifetimes.refresh_grace = grace;
+        self
+    }
+
+    /// How many clients may be registered at once: 100,000 by default. More are refused with 429.
+    pub fn max_clients(mut self, max: u64) -> Self {
+        self.limits.clients = max;
+        self
+    }
+
+    /// How many authorizations may wait for their users at once: 100,000 by default. More are
+    /// sent back to their client as `temporarily_unavailable`.
+    pub fn max_pending_authorizations(mut self, max: u64) -> Self {
+        self.limits.pending = max;
+        self
+    }
+
+    /// How verified tokens are remembered.
+    pub fn cache(mut self, cache: TokenCache) -> Self {
+        self.cache = cache;
+        self
+    }
+
+    /// The pages that people see.
+    pub fn pages(mut self, pages: impl Pages) -> Self {
+        self.pages = Some(Arc::new(pages));
+        self
+    }
+
+    /// What time it is: the system's clock by default.
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    /// Who sees every event, in place of the log lines of the feature `tracing`.
+    pub fn observer(mut self, observer: impl Observer) -> Self {
+        self.events = Events::to(Arc::new(observer));
+        self
+    }
+
+    /// Checks everything and puts it together.
+    ///
+    /// # Errors
+    ///
+    /// Says which setting is wrong or missing.
+    pub fn build(self) -> Result<McpAuth, ConfigError> {
+        let issuer = Issuer::parse(&self.issuer)?;
+        let endpoints_path = check_path(&self.endpoints_path)?;
+        let login_page = self.login_page.as_deref().ok_or(ConfigError::Missing("login_page"))?;
+        let login_page = absolute(&issuer, login_page)?;
+        check_lifetimes(&self.lifetimes)?;
+        let catalog = Catalog::new(
+            self.resources,
+            Scopes::from_tokens(&self.user_scopes)?,
+            Scopes::parse(&self.default_scope)?,
+        )?;
+        let store = self.store.ok_or(ConfigError::Missing("store"))?;
+        let documents = Arc::new(documents(&issuer, &endpoints_path, &catalog));
+        let gate = TokenGate::new(
+            StoreVerifier::shared(Arc::clone(&store), Arc::clone(&self.clock)),
+            self.cache,
+            Arc::clone(&self.clock),
+        );
+        let server = AuthorizationServer {
+            cookie: BrowserCookie::new(&issuer),
+            issuer,
+            endpoints_path,
+            login_page,
+            catalog,
+            scope_descriptions: self.scope_descriptions,
+            lifetimes: self.lifetimes,
+            limits: self.limits,
+            clients: StaticClients::new(self.clients)?,
+            store,
+            authenticator: self.authenticator.ok_or(ConfigError::Missing("authenticator"))?,
+            pages: self.pages.ok_or(ConfigError::Missing("pages"))?,
+            clock: self.clock,
+            events: self.events,
+            documents,
+            gate,
+            refresh_keys: OnceCell::new(),
+        };
+        Ok(McpAuth::new(server))
+    }
+}
+
+impl fmt::Debug for McpAuthBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("McpAuthBuilder")
+            .field("issuer", &self.issuer)
+            .field("resources", &self.resources)
+            .finish_non_exhaustive()
+    }
+}
+
+fn check_path(path: &str) -> Result<String, ConfigError> {
+    let probe = format!("https://host{path}");
+    let is_path = path.starts_with('/') && !path.ends_with('/') && !path.contains(['?', '#', '{']);
+    match ResourceUri::parse(&probe) {
+        Ok(_) if is_path => Ok(path.to_owned()),
+        _ => Err(InvalidUri::new(path, "the endpoints need a path such as /oauth").into()),
+    }
+}
+
+/// A path on the issuer's origin, or a URL as it is.
+fn absolute(issuer: &Issuer, page: &str) -> Result<String, ConfigError> {
+    let url = if page.starts_with('/') && !page.starts_with("//") {
+        format!("{}{page}", issuer.origin())
+    } else {
+        page.to_owned()
+    };
+    ResourceUri::parse(&url)?;
+    Ok(url)
+}
+
+fn check_lifetimes(lifetimes: &Lifetimes) -> Result<(), ConfigError> {
+    let second = Duration::from_secs(1);
+    let out_of_range = |name, why| Err(ConfigError::OutOfRange { name, why });
+    if !(second..=MAX_CODE_TTL).contains(&lifetimes.code) {
+        return out_of_range("code_ttl", "1 to 600 s (RFC 6749 §4.1.2)");
+    }
+    if lifetimes.access_token < second {
+        return out_of_range("access_token_ttl", "at least 1 s");
+    }
+    if lifetimes.refresh_token < second {
+        return out_of_range("refresh_token_ttl", "at least 1 s");
+    }
+    if lifetimes.refresh_grace > MAX_GRACE {
+        return out_of_range("refresh_grace", "0 to 300 s: a stolen token is not noticed within it");
+    }
+    Ok(())
+}
+
+fn documents(issuer: &Issuer, endpoints_path: &str, catalog: &Catalog) -> Documents {
+    let url = |endpoint: Endpoint| {
+        format!("{}{endpoints_path}/{}", issuer.origin(), endpoint.segment())
+    };
+    let mut metadata = AuthorizationServerMetadata::new(
+        issuer.as_str(),
+        url(Endpoint::Authorize),
+        url(Endpoint::Token),
+    );
+    metadata.registration_endpoint = Some(url(Endpoint::Register));
+    metadata.scopes_supported = catalog.advertised().iter().map(str::to_owned).collect();
+    metadata.protected_resources = catalog
+        .resources()
+        .iter()
+        .map(|resource| resource.uri.to_string())
+        .collect();
+    Documents::new(&metadata, issuer, catalog, endpoints_path)
+}

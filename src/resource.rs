@@ -1,0 +1,187 @@
+//! What can be protected: resources, their scopes, and which of them a request means.
+
+use crate::{
+    error::ConfigError,
+    scope::Scopes,
+    uri::ResourceUri,
+};
+
+/// A protected resource of this deployment, such as one MCP endpoint.
+///
+/// ```
+/// use tower_mcp_auth::Resource;
+///
+/// let notes = Resource::new("https://api.example.com/mcp")
+///     .scopes(["notes:read", "notes:write"])
+///     .challenge(["notes:read"])
+///     .name("Notes");
+/// ```
+#[derive(Clone, Debug)]
+pub struct Resource {
+    uri: String,
+    scopes: Vec<String>,
+    challenge: Option<Vec<String>>,
+    name: Option<String>,
+    documentation: Option<String>,
+}
+
+impl Resource {
+    /// A resource under the URL that clients are given: it is published byte for byte.
+    pub fn new(uri: impl Into<String>) -> Self {
+        Self {
+            uri: uri.into(),
+            scopes: Vec::new(),
+            challenge: None,
+            name: None,
+            documentation: None,
+        }
+    }
+
+    /// The scopes that exist at this resource (`scopes_supported`, RFC 9728 §2).
+    #[must_use]
+    pub fn scopes<I>(mut self, scopes: I) -> Self
+    where
+        I: IntoIterator,
+        I::Item: Into<String>,
+    {
+        self.scopes = scopes.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// The scopes that a client without a token is told to ask for; all of the resource's by
+    /// default.
+    #[must_use]
+    pub fn challenge<I>(mut self, scopes: I) -> Self
+    where
+        I: IntoIterator,
+        I::Item: Into<String>,
+    {
+        self.challenge = Some(scopes.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// The name that people see (`resource_name`, RFC 9728 §2).
+    #[must_use]
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// A page for developers (`resource_documentation`, RFC 9728 §2).
+    #[must_use]
+    pub fn documentation(mut self, url: impl Into<String>) -> Self {
+        self.documentation = Some(url.into());
+        self
+    }
+
+    fn check(self) -> Result<KnownResource, ConfigError> {
+        let scopes = Scopes::from_tokens(&self.scopes)?;
+        let challenge = match &self.challenge {
+            Some(asked) => Scopes::from_tokens(asked)?,
+            None => scopes.clone(),
+        };
+        if let Some(url) = &self.documentation {
+            ResourceUri::parse(url)?;
+        }
+        Ok(KnownResource {
+            uri: ResourceUri::parse(&self.uri)?,
+            scopes: scopes.union(&challenge),
+            challenge,
+            name: self.name,
+            documentation: self.documentation,
+        })
+    }
+}
+
+/// A resource after validation.
+#[derive(Clone, Debug)]
+pub(crate) struct KnownResource {
+    pub(crate) uri: ResourceUri,
+    pub(crate) scopes: Scopes,
+    pub(crate) challenge: Scopes,
+    pub(crate) name: Option<String>,
+    pub(crate) documentation: Option<String>,
+}
+
+/// All resources of a deployment and the scopes that exist beside theirs.
+#[derive(Clone, Debug)]
+pub(crate) struct Catalog {
+    resources: Vec<KnownResource>,
+    /// Scopes about the user rather than about a resource.
+    user_scopes: Scopes,
+    /// What a request without `scope` gets, beside the challenge scopes of its resource.
+    default_scope: Scopes,
+}
+
+impl Catalog {
+    pub(crate) fn new(
+        resources: Vec<Resource>,
+        user_scopes: Scopes,
+        default_scope: Scopes,
+    ) -> Result<Self, ConfigError> {
+        let mut known: Vec<KnownResource> = Vec::with_capacity(resources.len());
+        for resource in resources {
+            let resource = resource.check()?;
+            if known.iter().any(|other| other.uri == resource.uri) {
+                return Err(ConfigError::DuplicateResource(resource.uri.to_string()));
+            }
+            known.push(resource);
+        }
+        if known.is_empty() {
+            return Err(ConfigError::NoResource);
+        }
+        Ok(Self {
+            resources: known,
+            user_scopes,
+            default_scope,
+        })
+    }
+
+    pub(crate) fn resources(&self) -> &[KnownResource] {
+        &self.resources
+    }
+
+    /// The resource meant by a request that names none: the first one registered.
+    pub(crate) fn default_resource(&self) -> &KnownResource {
+        &self.resources[0]
+    }
+
+    pub(crate) fn find(&self, uri: &ResourceUri) -> Option<&KnownResource> {
+        self.resources.iter().find(|known| known.uri == *uri)
+    }
+
+    /// The resource that a developer names by its path or its whole URL.
+    pub(crate) fn find_by_path(&self, path_or_url: &str) -> Option<&KnownResource> {
+        let trimmed = path_or_url.trim_end_matches('/');
+        self.resources.iter().find(|known| {
+            known.uri.as_str() == path_or_url || known.uri.path().trim_end_matches('/') == trimmed
+        })
+    }
+
+    /// Every scope that can be granted at `resource`.
+    pub(crate) fn grantable(&self, resource: &KnownResource) -> Scopes {
+        resource.scopes.union(&self.user_scopes)
+    }
+
+    /// Every scope that can be granted anywhere.
+    pub(crate) fn supported(&self) -> Scopes {
+        self.resources
+            .iter()
+            .fold(self.user_scopes.clone(), |all, resource| all.union(&resource.scopes))
+    }
+
+    /// The scopes that the authorization server's document names. Those of OpenID Connect are
+    /// accepted but not promised while no id_token is issued; `offline_access` is promised here
+    /// and only here, since no resource cares for it.
+    pub(crate) fn advertised(&self) -> Scopes {
+        const OPENID: [&str; 5] = ["openid", "profile", "email", "address", "phone"];
+        let all = self.supported();
+        let promised = all.iter().filter(|scope| !OPENID.contains(scope));
+        Scopes::from_tokens(promised).unwrap_or_default()
+    }
+
+    /// What a request without `scope` is understood to ask for.
+    pub(crate) fn default_scopes(&self, resource: &KnownResource) -> Scopes {
+        self.default_scope.union(&resource.challenge)
+    }
+}

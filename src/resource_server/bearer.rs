@@ -1,0 +1,93 @@
+//! The `Authorization` header (RFC 6750 §2.1). Query strings and bodies are never looked at.
+
+use http::{HeaderMap, header::AUTHORIZATION};
+
+use super::Refusal;
+
+/// Longer than any token in use (JWTs of large directories reach some 8 KiB); what is longer costs
+/// no hashing.
+const MAX_TOKEN: usize = 16 * 1024;
+
+/// The text after `Bearer`. Its form is not checked here: what was verified before is well-formed,
+/// so only [`is_token68`] on the way to a verifier has to tell.
+pub(crate) fn presented(headers: &HeaderMap) -> Result<&str, Refusal> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let value = values.next().ok_or(Refusal::NoCredentials)?;
+    if values.next().is_some() {
+        return Err(Refusal::TwoCredentials);
+    }
+    let (scheme, rest) = value.as_bytes().split_at_checked(6).unwrap_or_default();
+    if !scheme.eq_ignore_ascii_case(b"bearer") {
+        return Err(Refusal::NoCredentials);
+    }
+    let token = match rest {
+        [] => return Err(Refusal::MalformedToken),
+        [b' ', token @ ..] => token.trim_ascii(),
+        // Some other scheme whose name starts alike.
+        _ => return Err(Refusal::NoCredentials),
+    };
+    if token.is_empty() || token.len() > MAX_TOKEN {
+        return Err(Refusal::MalformedToken);
+    }
+    std::str::from_utf8(token).map_err(|_| Refusal::MalformedToken)
+}
+
+/// `token68` of RFC 9110 §11.2: letters, digits, `-._~+/`, then any number of `=`.
+pub(crate) fn is_token68(text: &str) -> bool {
+    let body = text.trim_end_matches('=');
+    !body.is_empty()
+        && body
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"-._~+/".contains(&b))
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn one(value: &[u8]) -> Result<String, Refusal> {
+        let mut headers = HeaderMap::new();
+        headers.append(AUTHORIZATION, HeaderValue::from_bytes(value).unwrap());
+        presented(&headers).map(str::to_owned)
+    }
+
+    #[test]
+    fn the_scheme_is_matched_in_any_case_and_nothing_else_is_bearer() {
+        for good in ["Bearer abc", "bearer abc", "BEARER   abc", "bEaReR abc "] {
+            assert_eq!(one(good.as_bytes()).as_deref(), Ok("abc"), "{good}");
+        }
+        for other in ["", "Basic YTpi", "DPoP abc", "Bearerx abc", "abc", "Beare"] {
+            assert_eq!(
+                one(other.as_bytes()),
+                Err(Refusal::NoCredentials),
+                "{other}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_empty_endless_or_binary_token_is_malformed() {
+        let endless = format!("Bearer {}", "a".repeat(MAX_TOKEN + 1));
+        for bad in [
+            b"Bearer".as_slice(),
+            b"Bearer ",
+            b"Bearer    ",
+            b"Bearer \xff\xfe",
+            endless.as_bytes(),
+        ] {
+            assert_eq!(one(bad), Err(Refusal::MalformedToken));
+        }
+    }
+
+    #[test]
+    fn token68_is_what_the_rfc_says() {
+        for good in ["a", "a-._~+/9==", "eyJ.e30.x_"] {
+            assert!(is_token68(good), "{good}");
+        }
+        for bad in ["", "=", "a b", "a,b", "a=b", "ä", "\"a\""] {
+            assert!(!is_token68(bad), "{bad}");
+        }
+    }
+}

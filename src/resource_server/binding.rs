@@ -1,0 +1,144 @@
+//! Ties an MCP session id to whoever opened the session.
+//!
+//! Before 2026-07-28 an MCP server hands out `Mcp-Session-Id`, and servers look only at whether the
+//! session exists: with somebody else's id, any valid token gets into somebody else's session. So
+//! the id goes out with a MAC over the grant (or client and subject), and comes back in only with
+//! that MAC. Nothing is stored, a refreshed token of the same grant still fits, and every machine
+//! with the same key can tell.
+
+use std::sync::Arc;
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+use subtle::ConstantTimeEq;
+use tokio::sync::OnceCell;
+
+use super::{Refusal, session::McpSession, verifier::VerifierUnavailable};
+use crate::{
+    clock::Clock,
+    secret::{SecretKey, base64url},
+    store::{
+        ErasedStore,
+        record::{KeyPurpose, KeyRecord},
+    },
+};
+
+pub(crate) const MCP_SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
+
+/// How much of the MAC is sent.
+const MAC_BYTES: usize = 16;
+
+/// The key that session ids are signed with, and where it comes from.
+pub(crate) struct SessionBinding {
+    /// Lowest number first: the last one signs, each one verifies.
+    keys: OnceCell<Vec<SecretKey>>,
+    store: Option<Arc<dyn ErasedStore>>,
+}
+
+impl SessionBinding {
+    /// A key of this process alone.
+    pub(crate) fn ephemeral() -> Self {
+        Self {
+            keys: OnceCell::new_with(Some(vec![SecretKey::random()])),
+            store: None,
+        }
+    }
+
+    /// The key that all machines of a deployment share; read when it is first needed.
+    pub(crate) fn stored(store: Arc<dyn ErasedStore>) -> Self {
+        Self {
+            keys: OnceCell::new(),
+            store: Some(store),
+        }
+    }
+
+    /// Whether requests can be decided without [`prepare`](Self::prepare).
+    pub(crate) fn is_ready(&self) -> bool {
+        self.keys.initialized()
+    }
+
+    pub(crate) async fn prepare(&self, clock: &dyn Clock) -> Result<(), VerifierUnavailable> {
+        let load = || async {
+            let key = SecretKey::random();
+            let Some(store) = &self.store else {
+                return Ok(vec![key]);
+            };
+            let candidate = KeyRecord {
+                purpose: KeyPurpose::SessionBinding,
+                id: 0,
+                key,
+                created_at: clock.now(),
+            };
+            let records = store
+                .keys(KeyPurpose::SessionBinding, candidate)
+                .await
+                .map_err(VerifierUnavailable::new)?;
+            Ok(records.into_iter().map(|record| record.key).collect())
+        };
+        self.keys.get_or_try_init(load).await.map(|_| ())
+    }
+
+    /// Takes the MAC off a request's session id, if it has one.
+    pub(crate) fn unbind(
+        &self,
+        session: &McpSession,
+        headers: &mut HeaderMap,
+    ) -> Result<(), Refusal> {
+        let mut values = headers.get_all(MCP_SESSION_ID).iter();
+        let Some(bound) = values.next() else {
+            return Ok(());
+        };
+        if values.next().is_some() {
+            return Err(Refusal::SessionNotFound);
+        }
+        let plain = self
+            .verified(session, bound.as_bytes())
+            .and_then(|id| HeaderValue::from_bytes(id).ok())
+            .ok_or(Refusal::SessionNotFound)?;
+        headers.insert(MCP_SESSION_ID, plain);
+        Ok(())
+    }
+
+    /// Puts the MAC on a response's session id, if it has one.
+    pub(crate) fn bind(&self, session: &McpSession, headers: &mut HeaderMap) {
+        let Some(id) = headers.get(MCP_SESSION_ID) else {
+            return;
+        };
+        let bound = self.keys().last().and_then(|key| {
+            let mut bound = id.as_bytes().to_vec();
+            bound.push(b'.');
+            bound.extend_from_slice(mac(key, session, id.as_bytes()).as_bytes());
+            HeaderValue::from_maybe_shared(bytes::Bytes::from(bound)).ok()
+        });
+        match bound {
+            Some(bound) => headers.insert(MCP_SESSION_ID, bound),
+            // Without a key there is no session: better than one that anybody may enter.
+            None => headers.remove(MCP_SESSION_ID),
+        };
+    }
+
+    fn verified<'a>(&self, session: &McpSession, bound: &'a [u8]) -> Option<&'a [u8]> {
+        let dot = bound.iter().rposition(|byte| *byte == b'.')?;
+        let (id, claimed) = (&bound[..dot], &bound[dot + 1..]);
+        self.keys()
+            .iter()
+            .any(|key| mac(key, session, id).as_bytes().ct_eq(claimed).into())
+            .then_some(id)
+    }
+
+    fn keys(&self) -> &[SecretKey] {
+        self.keys.get().map_or(&[], Vec::as_slice)
+    }
+}
+
+fn mac(key: &SecretKey, session: &McpSession, id: &[u8]) -> String {
+    let mac = match session.grant_id() {
+        Some(grant) => key.derive(&[b"mcp-session", grant.as_bytes(), id]),
+        None => key.derive(&[
+            b"mcp-session",
+            session.client_id().as_str().as_bytes(),
+            session.subject().as_str().as_bytes(),
+            id,
+        ]),
+    };
+    base64url(&mac[..MAC_BYTES])
+}

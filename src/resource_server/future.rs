@@ -1,0 +1,141 @@
+//! The response to a request at a protected resource.
+
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use pin_project_lite::pin_project;
+use tower_service::Service;
+
+use super::{
+    body::ResponseBody,
+    guard::{Admitted, Protection, Refused},
+    session::McpSession,
+    verifier::PresentedToken,
+};
+
+type Asking = Pin<Box<dyn Future<Output = Result<McpSession, Refused>> + Send>>;
+
+pin_project! {
+    /// Response future of [`McpAuthService`](super::McpAuthService).
+    #[must_use = "futures do nothing unless polled"]
+    pub struct ResponseFuture<S, B>
+    where
+        S: Service<Request<B>>,
+    {
+        #[pin]
+        state: State<S, B, S::Future>,
+    }
+}
+
+pin_project! {
+    #[project = StateProj]
+    enum State<S, B, F> {
+        Answered { response: Option<Response<Bytes>> },
+        // The token is not in the cache. Boxed, to keep the future of the usual case small.
+        Asking { asking: Asking, held: Option<Box<Held<S, B>>> },
+        Inner { #[pin] future: F, admitted: Admitted },
+    }
+}
+
+/// What waits for the verdict.
+struct Held<S, B> {
+    ready: S,
+    request: Request<B>,
+    protection: Arc<Protection>,
+}
+
+impl<S, B> ResponseFuture<S, B>
+where
+    S: Service<Request<B>>,
+{
+    pub(crate) const fn answered(response: Response<Bytes>) -> Self {
+        Self {
+            state: State::Answered {
+                response: Some(response),
+            },
+        }
+    }
+
+    pub(crate) const fn inner(future: S::Future, admitted: Admitted) -> Self {
+        Self {
+            state: State::Inner { future, admitted },
+        }
+    }
+
+    pub(crate) fn asking(
+        protection: Arc<Protection>,
+        token: PresentedToken,
+        ready: S,
+        request: Request<B>,
+    ) -> Self {
+        Self {
+            state: State::Asking {
+                asking: Box::pin(Arc::clone(&protection).ask(token)),
+                held: Some(Box::new(Held {
+                    ready,
+                    request,
+                    protection,
+                })),
+            },
+        }
+    }
+}
+
+impl<S, B, RB> Future for ResponseFuture<S, B>
+where
+    S: Service<Request<B>, Response = Response<RB>>,
+{
+    type Output = Result<Response<ResponseBody<RB>>, S::Error>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut state = self.project().state;
+        loop {
+            let next = match state.as_mut().project() {
+                StateProj::Answered { response } => {
+                    #[expect(clippy::expect_used, reason = "the contract of futures")]
+                    let response = response.take().expect("polled after completion");
+                    return Poll::Ready(Ok(response.map(ResponseBody::own)));
+                }
+                StateProj::Asking { asking, held } => {
+                    let verdict = ready!(asking.as_mut().poll(cx));
+                    #[expect(clippy::expect_used, reason = "this state ends right below")]
+                    let mut held = held.take().expect("taken once");
+                    let admitted = match verdict {
+                        Ok(session) => held.protection.admit(session, &mut held.request),
+                        Err(refused) => Err(held.protection.refuse(&refused)),
+                    };
+                    match admitted {
+                        Ok(admitted) => State::Inner {
+                            future: held.ready.call(held.request),
+                            admitted,
+                        },
+                        Err(response) => State::Answered {
+                            response: Some(response),
+                        },
+                    }
+                }
+                StateProj::Inner { future, admitted } => {
+                    let response = ready!(future.poll(cx))?;
+                    return Poll::Ready(Ok(admitted.finish(response)));
+                }
+            };
+            state.set(next);
+        }
+    }
+}
+
+impl<S, B> fmt::Debug for ResponseFuture<S, B>
+where
+    S: Service<Request<B>>,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResponseFuture").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,265 @@
+//! The decision itself: what the layer, the service and `session()` share.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{
+    HeaderMap, Request, Response, StatusCode,
+    header::{ORIGIN, WWW_AUTHENTICATE},
+};
+
+use super::{
+    Refusal, bearer,
+    binding::{MCP_SESSION_ID, SessionBinding},
+    body::ResponseBody,
+    cache::TokenCache,
+    challenge::Challenges,
+    cors,
+    session::McpSession,
+    verifier::{ErasedVerifier, PresentedToken, Verdict, VerifierUnavailable},
+};
+use crate::{
+    clock::{Clock, Timestamp},
+    event::{Event, Events},
+    scope::Scopes,
+    secret::Digest,
+    uri::ResourceUri,
+};
+
+/// One protected resource.
+pub(crate) struct Guard {
+    pub(crate) resource: ResourceUri,
+    pub(crate) metadata_url: ResourceUri,
+    /// What a request without a good token is told to ask for.
+    pub(crate) challenge_scopes: Scopes,
+    pub(crate) verifier: Arc<dyn ErasedVerifier>,
+    pub(crate) cache: TokenCache,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) events: Events,
+    pub(crate) binding: Arc<SessionBinding>,
+}
+
+/// What can be said of a request at once.
+pub(crate) enum Decision {
+    Admit(McpSession),
+    Refuse(Refused),
+    /// Somebody has to be asked about this token.
+    Ask(PresentedToken),
+}
+
+/// A request turned away, and who it spoke for if that is known.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    pub(crate) refusal: Refusal,
+    pub(crate) session: Option<McpSession>,
+}
+
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Self {
+        Self {
+            refusal,
+            session: None,
+        }
+    }
+}
+
+impl Guard {
+    /// Credentials and lookup.
+    pub(crate) fn decide(&self, headers: &HeaderMap, required: &Scopes) -> Decision {
+        let token = match bearer::presented(headers) {
+            Ok(token) => token,
+            Err(refusal) => return Decision::Refuse(refusal.into()),
+        };
+        let now = self.clock.now();
+        let digest = Digest::of(token);
+        match self.cache.get(digest, now) {
+            Some(verdict) => match self.judge(verdict, now, required) {
+                Ok(session) => Decision::Admit(session),
+                Err(refused) => Decision::Refuse(refused),
+            },
+            None if !bearer::is_token68(token) => Decision::Refuse(Refusal::MalformedToken.into()),
+            None if !self.verifier.recognises(token) => {
+                Decision::Refuse(Refusal::UnknownToken.into())
+            }
+            None => Decision::Ask(PresentedToken::with_digest(token, digest)),
+        }
+    }
+
+    /// As [`decide`](Self::decide), for a token that somebody has to be asked about.
+    pub(crate) async fn ask(
+        &self,
+        token: &PresentedToken,
+        required: &Scopes,
+    ) -> Result<McpSession, Refused> {
+        let verdict = async {
+            // First, so that whatever is in the cache can be admitted at once.
+            self.binding.prepare(&*self.clock).await?;
+            self.cache.load(&*self.verifier, token, &*self.clock).await
+        };
+        match verdict.await {
+            Ok(verdict) => self.judge(verdict, self.clock.now(), required),
+            Err(error) => {
+                self.unavailable(&error);
+                Err(Refusal::VerifierUnavailable.into())
+            }
+        }
+    }
+
+    pub(crate) fn unavailable(&self, error: &VerifierUnavailable) {
+        self.events.emit(&Event::VerifierUnavailable {
+            resource: &self.resource,
+            cause: std::error::Error::source(error).unwrap_or(error),
+        });
+    }
+
+    /// Revoked, expired, audience, scope: in this order.
+    pub(crate) fn judge(
+        &self,
+        verdict: Verdict,
+        now: Timestamp,
+        required: &Scopes,
+    ) -> Result<McpSession, Refused> {
+        let session = match verdict {
+            Verdict::Verified(session) => session,
+            Verdict::Unknown => return Err(Refusal::UnknownToken.into()),
+            Verdict::Expired => return Err(Refusal::ExpiredToken.into()),
+            Verdict::Revoked => return Err(Refusal::RevokedToken.into()),
+        };
+        let refusal = if session.expires_at() <= now {
+            Refusal::ExpiredToken
+        } else if session.resource() != &self.resource {
+            Refusal::WrongAudience
+        } else if !session.scopes().contains_all(required) {
+            Refusal::InsufficientScope
+        } else {
+            return Ok(session);
+        };
+        Err(Refused {
+            refusal,
+            session: Some(session),
+        })
+    }
+
+    /// Tells whoever watches.
+    pub(crate) fn report(&self, refused: &Refused) {
+        self.events.emit(&Event::Refused {
+            resource: &self.resource,
+            refusal: refused.refusal,
+            session: refused.session.as_ref(),
+        });
+    }
+}
+
+/// A guard with what one layer asks for on top.
+pub(crate) struct Protection {
+    pub(crate) guard: Arc<Guard>,
+    /// What every request needs.
+    pub(crate) required: Scopes,
+    /// Whether somebody behind this layer checks `required`, together with what an operation
+    /// needs, so that a client learns of both at once.
+    pub(crate) deferred: bool,
+    pub(crate) challenges: Challenges,
+}
+
+impl Protection {
+    pub(crate) fn new(guard: Arc<Guard>, required: Scopes, deferred: bool) -> Self {
+        // Asking for less than the layer requires would send the client round twice.
+        let wanted = guard.challenge_scopes.union(&required);
+        Self {
+            challenges: Challenges::new(&guard.metadata_url, &wanted, &required),
+            guard,
+            required,
+            deferred,
+        }
+    }
+
+    fn checked(&self) -> &Scopes {
+        const NONE: &Scopes = &Scopes::none();
+        if self.deferred { NONE } else { &self.required }
+    }
+
+    pub(crate) fn decide(&self, headers: &HeaderMap) -> Decision {
+        match self.guard.decide(headers, self.checked()) {
+            // Only the first request of a process that verifies nothing itself gets here.
+            Decision::Admit(_) if !self.guard.binding.is_ready() => {
+                match bearer::presented(headers) {
+                    Ok(token) => Decision::Ask(PresentedToken::new(token)),
+                    Err(refusal) => Decision::Refuse(refusal.into()),
+                }
+            }
+            decision => decision,
+        }
+    }
+
+    pub(crate) async fn ask(self: Arc<Self>, token: PresentedToken) -> Result<McpSession, Refused> {
+        self.guard.ask(&token, self.checked()).await
+    }
+
+    /// The answer to a request that is turned away.
+    pub(crate) fn refuse(&self, refused: &Refused) -> Response<Bytes> {
+        self.guard.report(refused);
+        self.challenges.response(refused.refusal)
+    }
+
+    /// The last step of letting a request in.
+    pub(crate) fn admit<B>(
+        self: &Arc<Self>,
+        session: McpSession,
+        request: &mut Request<B>,
+    ) -> Result<Admitted, Response<Bytes>> {
+        let headers = request.headers_mut();
+        if let Err(refusal) = self.guard.binding.unbind(&session, headers) {
+            return Err(self.refuse(&Refused {
+                refusal,
+                session: Some(session),
+            }));
+        }
+        let cross_origin = headers.contains_key(ORIGIN);
+        request.extensions_mut().insert(session.clone());
+        self.guard.events.observe(|| Event::Admitted {
+            resource: &self.guard.resource,
+            session: &session,
+        });
+        Ok(Admitted {
+            protection: Arc::clone(self),
+            session,
+            cross_origin,
+        })
+    }
+}
+
+/// A request that was let in and has not been answered.
+pub(crate) struct Admitted {
+    protection: Arc<Protection>,
+    session: McpSession,
+    cross_origin: bool,
+}
+
+impl Admitted {
+    /// The last touches on the inner service's response. Its body streams through as it is.
+    pub(crate) fn finish<B>(&self, mut response: Response<B>) -> Response<ResponseBody<B>> {
+        // A server that says 401 to an authenticated request means its own session; a client would
+        // take it for a bad token and sign in over and over. 404 is how MCP says "start anew".
+        // One with a challenge of its own knows what it does.
+        if response.status() == StatusCode::UNAUTHORIZED
+            && !response.headers().contains_key(WWW_AUTHENTICATE)
+        {
+            return self
+                .protection
+                .refuse(&Refused {
+                    refusal: Refusal::SessionNotFound,
+                    session: Some(self.session.clone()),
+                })
+                .map(ResponseBody::own);
+        }
+        let headers = response.headers_mut();
+        if headers.contains_key(MCP_SESSION_ID) {
+            self.protection.guard.binding.bind(&self.session, headers);
+        }
+        // Only browsers read these, and browsers always say where they come from.
+        if self.cross_origin {
+            cors::allow(headers);
+        }
+        response.map(ResponseBody::inner)
+    }
+}

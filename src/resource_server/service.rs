@@ -1,0 +1,91 @@
+//! See the [module docs](super).
+
+use std::{
+    fmt, mem,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use http::{Request, Response};
+use tower_service::Service;
+
+use super::{
+    body::ResponseBody,
+    cors,
+    future::ResponseFuture,
+    guard::{Decision, Protection},
+};
+
+/// Lets only requests with a good token through to `S`. Made by
+/// [`McpAuthLayer`](super::McpAuthLayer).
+#[derive(Clone)]
+pub struct McpAuthService<S> {
+    inner: S,
+    protection: Arc<Protection>,
+}
+
+impl<S> McpAuthService<S> {
+    pub(crate) const fn new(inner: S, protection: Arc<Protection>) -> Self {
+        Self { inner, protection }
+    }
+
+    /// The service behind.
+    #[must_use]
+    pub const fn get_ref(&self) -> &S {
+        &self.inner
+    }
+
+    /// The service behind.
+    #[must_use]
+    pub const fn get_mut(&mut self) -> &mut S {
+        &mut self.inner
+    }
+
+    /// The service behind.
+    #[must_use]
+    pub fn into_inner(self) -> S {
+        self.inner
+    }
+}
+
+impl<S: fmt::Debug> fmt::Debug for McpAuthService<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("McpAuthService")
+            .field("inner", &self.inner)
+            .field("resource", &self.protection.guard.resource)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<S, B, RB> Service<Request<B>> for McpAuthService<S>
+where
+    S: Service<Request<B>, Response = Response<RB>> + Clone,
+{
+    type Response = Response<ResponseBody<RB>>;
+    type Error = S::Error;
+    type Future = ResponseFuture<S, B>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        if cors::is_preflight(&request) {
+            return ResponseFuture::answered(cors::preflight());
+        }
+        match self.protection.decide(request.headers()) {
+            Decision::Admit(session) => match self.protection.admit(session, &mut request) {
+                Ok(admitted) => ResponseFuture::inner(self.inner.call(request), admitted),
+                Err(refusal) => ResponseFuture::answered(refusal),
+            },
+            Decision::Refuse(refused) => ResponseFuture::answered(self.protection.refuse(&refused)),
+            Decision::Ask(token) => {
+                // The clone may not be ready: the service that was polled goes with the request.
+                // https://docs.rs/tower-service/0.3/tower_service/trait.Service.html#be-careful-when-cloning-inner-services
+                let clone = self.inner.clone();
+                let ready = mem::replace(&mut self.inner, clone);
+                ResponseFuture::asking(Arc::clone(&self.protection), token, ready, request)
+            }
+        }
+    }
+}

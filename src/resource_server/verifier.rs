@@ -1,0 +1,218 @@
+//! Who says whether a token is good.
+
+use std::{error::Error, fmt, future::Future, pin::Pin, sync::Arc};
+
+use zeroize::Zeroizing;
+
+use super::session::McpSession;
+use crate::{
+    clock::{Clock, SystemClock},
+    secret::{Access, Digest, Token},
+    store::{ErasedStore, Store},
+};
+
+/// What a verifier says of a token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Verdict {
+    /// It is good, and this is what it allows.
+    Verified(McpSession),
+    /// There is no such token, or it is not well-formed, or not signed by the issuer.
+    Unknown,
+    /// It was good once.
+    Expired,
+    /// It, or the grant it came of, was revoked.
+    Revoked,
+}
+
+/// Nobody could say whether a token is good: the layer answers 503, never 401, since a client
+/// would throw a good token away.
+#[derive(Clone, Debug)]
+pub struct VerifierUnavailable(Arc<dyn Error + Send + Sync>);
+
+impl VerifierUnavailable {
+    /// Wraps what failed.
+    pub fn new(cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self(Arc::from(cause.into()))
+    }
+}
+
+impl fmt::Display for VerifierUnavailable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("tokens cannot be verified at the moment")
+    }
+}
+
+impl Error for VerifierUnavailable {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&*self.0)
+    }
+}
+
+/// A token as it came, with its digest. Wiped when dropped, never shown by `Debug`.
+pub struct PresentedToken {
+    text: Zeroizing<String>,
+    digest: Digest,
+}
+
+impl PresentedToken {
+    /// Takes a token as it came.
+    #[must_use]
+    pub fn new(text: &str) -> Self {
+        Self::with_digest(text, Digest::of(text))
+    }
+
+    pub(crate) fn with_digest(text: &str, digest: Digest) -> Self {
+        Self {
+            text: Zeroizing::new(text.to_owned()),
+            digest,
+        }
+    }
+
+    /// The token itself, for verifiers that read or pass it on. Keep it out of logs.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.text
+    }
+
+    /// SHA-256 of it.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+}
+
+impl fmt::Debug for PresentedToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PresentedToken")
+            .field("digest", &self.digest)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Says whether a token is good: from our own store ([`StoreVerifier`]), from a signature, from an
+/// introspection endpoint (RFC 7662).
+///
+/// It judges the token alone. Whether it was issued for this very resource and has the scopes is
+/// the layer's to decide, and so is caching.
+///
+/// ```
+/// use tower_mcp_auth::{PresentedToken, TokenVerifier, Verdict, VerifierUnavailable};
+///
+/// struct NobodyIsIn;
+///
+/// impl TokenVerifier for NobodyIsIn {
+///     async fn verify(&self, _: &PresentedToken) -> Result<Verdict, VerifierUnavailable> {
+///         Ok(Verdict::Unknown)
+///     }
+/// }
+/// ```
+pub trait TokenVerifier: Send + Sync + 'static {
+    /// Whether `token` could be one of ours by its form alone. What is turned away here costs no
+    /// I/O, however much of it comes.
+    fn recognises(&self, token: &str) -> bool {
+        let _ = token;
+        true
+    }
+
+    /// Judges one token. Dropping the future must be harmless.
+    fn verify(
+        &self,
+        token: &PresentedToken,
+    ) -> impl Future<Output = Result<Verdict, VerifierUnavailable>> + Send;
+}
+
+impl<V: TokenVerifier> TokenVerifier for Arc<V> {
+    fn recognises(&self, token: &str) -> bool {
+        V::recognises(self, token)
+    }
+
+    fn verify(
+        &self,
+        token: &PresentedToken,
+    ) -> impl Future<Output = Result<Verdict, VerifierUnavailable>> + Send {
+        V::verify(self, token)
+    }
+}
+
+/// A boxed verdict, on the miss path only.
+type BoxVerdict<'a> =
+    Pin<Box<dyn Future<Output = Result<Verdict, VerifierUnavailable>> + Send + 'a>>;
+
+/// The object-safe face of every [`TokenVerifier`].
+pub(crate) trait ErasedVerifier: Send + Sync + 'static {
+    fn recognises(&self, token: &str) -> bool;
+    fn verify<'a>(&'a self, token: &'a PresentedToken) -> BoxVerdict<'a>;
+}
+
+impl<V: TokenVerifier> ErasedVerifier for V {
+    fn recognises(&self, token: &str) -> bool {
+        TokenVerifier::recognises(self, token)
+    }
+
+    fn verify<'a>(&'a self, token: &'a PresentedToken) -> BoxVerdict<'a> {
+        Box::pin(TokenVerifier::verify(self, token))
+    }
+}
+
+/// Asks our own store.
+pub struct StoreVerifier {
+    store: Arc<dyn ErasedStore>,
+    clock: Arc<dyn Clock>,
+}
+
+impl StoreVerifier {
+    /// Asks `store`, which may be shared with an authorization server on another machine.
+    #[must_use]
+    pub fn new(store: impl Store) -> Self {
+        Self::shared(Arc::new(store), Arc::new(SystemClock))
+    }
+
+    /// Judges expiry by `clock`.
+    #[must_use]
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    pub(crate) fn shared(store: Arc<dyn ErasedStore>, clock: Arc<dyn Clock>) -> Self {
+        Self { store, clock }
+    }
+}
+
+impl fmt::Debug for StoreVerifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StoreVerifier").finish_non_exhaustive()
+    }
+}
+
+impl TokenVerifier for StoreVerifier {
+    fn recognises(&self, token: &str) -> bool {
+        Token::<Access>::digest_of_presented(token).is_some()
+    }
+
+    async fn verify(&self, token: &PresentedToken) -> Result<Verdict, VerifierUnavailable> {
+        let found = self.store.access_token(token.digest()).await;
+        let Some(found) = found.map_err(VerifierUnavailable::new)? else {
+            return Ok(Verdict::Unknown);
+        };
+        if found.revoked {
+            return Ok(Verdict::Revoked);
+        }
+        let record = found.record;
+        if record.expires_at <= self.clock.now() {
+            return Ok(Verdict::Expired);
+        }
+        let session = McpSession::builder(
+            record.subject,
+            record.client_id,
+            record.resource,
+            record.expires_at,
+        )
+        .scopes(record.scopes)
+        .issued_at(record.issued_at)
+        .grant_id(record.grant)
+        .build();
+        Ok(Verdict::Verified(session))
+    }
+}

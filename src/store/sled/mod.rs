@@ -1,0 +1,392 @@
+//! The embedded store: [sled](::sled), one process per directory.
+
+mod commit;
+mod open;
+mod schema;
+mod store;
+mod tx;
+
+use std::{
+    cell::Cell,
+    fmt,
+    panic::{self, AssertUnwindSafe},
+    path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use ::sled::{
+    Db,
+    transaction::{ConflictableTransactionError, TransactionError, UnabortableTransactionError},
+};
+
+use self::{
+    commit::{Commits, Syncer},
+    tx::{Damaged, ReadError, Reader, SledTx, TxError},
+};
+use super::{
+    Revocation, StoreError,
+    kv::{
+        keys, ops,
+        revoke::{self, Many},
+    },
+};
+use crate::clock::Timestamp;
+
+/// How many rows a single transaction touches where there may be many: others get their turn
+/// in between.
+const CHUNK: usize = 256;
+
+/// How a [`SledStore`] runs.
+#[derive(Clone, Copy, Debug)]
+#[must_use]
+pub struct SledOptions {
+    cache_capacity: u64,
+    background_flush: Duration,
+}
+
+impl Default for SledOptions {
+    fn default() -> Self {
+        Self {
+            cache_capacity: 64 << 20,
+            background_flush: Duration::from_millis(250),
+        }
+    }
+}
+
+impl SledOptions {
+    /// How many bytes of the database are held in memory; 64 MiB unless told.
+    pub fn cache_capacity(mut self, bytes: u64) -> Self {
+        self.cache_capacity = bytes;
+        self
+    }
+
+    /// How often sled writes and tidies up in the background; every 250 ms unless told. What was
+    /// acknowledged is durable whatever is set here.
+    pub fn background_flush(mut self, every: Duration) -> Self {
+        self.background_flush = every;
+        self
+    }
+
+    fn background_flush_ms(&self) -> Option<u64> {
+        let milliseconds = self.background_flush.as_millis().max(1);
+        Some(u64::try_from(milliseconds).unwrap_or(u64::MAX))
+    }
+}
+
+/// A [`Store`](super::Store) in a directory of this machine.
+///
+/// One process has it open at a time. What it acknowledged survives `kill -9` and, where the disk
+/// keeps its word on `fdatasync`, a power cut. For a backup use [`export`](super::export): a copy
+/// of the directory is good only while nobody has it open.
+///
+/// Dropping it syncs a last time, which blocks for as long as the disk takes.
+pub struct SledStore {
+    db: Db,
+    path: PathBuf,
+    /// Held through every change, and through every scan that a change rests on. sled itself lets
+    /// only one transaction run at a time, so this costs nothing.
+    turn: Mutex<()>,
+    commits: Commits,
+}
+
+impl SledStore {
+    /// Opens the store in the directory `path`, which is created (for this user alone) where it
+    /// does not exist. A store of an older version of this crate is brought up to date.
+    ///
+    /// # Errors
+    ///
+    /// [`InUse`](StoreError::InUse) while another process has it open,
+    /// [`Corrupt`](StoreError::Corrupt) when its files are damaged (nothing is ever deleted),
+    /// [`NewerSchema`](StoreError::NewerSchema) when a newer version wrote it,
+    /// [`Io`](StoreError::Io) when the operating system refuses.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
+        Self::with_options(path, SledOptions::default())
+    }
+
+    /// As [`open`](Self::open), with other settings than the usual ones.
+    ///
+    /// # Errors
+    ///
+    /// As for [`open`](Self::open).
+    pub fn with_options(path: impl AsRef<Path>, options: SledOptions) -> Result<Self, StoreError> {
+        let path = path.as_ref();
+        let io = |source| StoreError::Io {
+            path: path.to_owned(),
+            source,
+        };
+        // The process may change its directory; sled and the sync thread open files by name.
+        let path = &std::path::absolute(path).map_err(io)?;
+        let db = open::open(path, &options)?;
+        let migrated = panic::catch_unwind(AssertUnwindSafe(|| schema::migrate(&db, path)));
+        migrated.unwrap_or_else(|_| {
+            Err(open::corrupt(
+                path.clone(),
+                "sled panicked while reading it",
+            ))
+        })?;
+        let mut syncer = Syncer::new(db.clone(), path).map_err(io)?;
+        syncer.sync().map_err(io)?;
+        Ok(Self {
+            db,
+            path: path.clone(),
+            turn: Mutex::new(()),
+            commits: Commits::start(syncer).map_err(io)?,
+        })
+    }
+
+    /// Runs sled code, of which a panic must not take the request along.
+    fn guarded<T>(&self, code: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
+        self.commits.check()?;
+        panic::catch_unwind(AssertUnwindSafe(code)).unwrap_or_else(|_| {
+            self.commits.poison();
+            Err(StoreError::Poisoned)
+        })
+    }
+
+    /// Reads rows; no lock, no wait.
+    fn read<T>(
+        &self,
+        read: impl FnOnce(&mut Reader<'_>) -> Result<T, ReadError>,
+    ) -> Result<T, StoreError> {
+        self.guarded(|| read(&mut Reader(&self.db)).map_err(|error| self.read_error(error)))
+    }
+
+    fn read_error(&self, error: ReadError) -> StoreError {
+        match error {
+            ReadError::Engine(error) => self.engine_error(error),
+            ReadError::Damaged(damaged) => open::corrupt(self.path.clone(), damaged),
+        }
+    }
+
+    fn engine_error(&self, error: ::sled::Error) -> StoreError {
+        engine_error(&self.path, error)
+    }
+
+    /// Keys from `start` to before `end`, in order.
+    fn scan(&self, start: &[u8], end: &[u8], limit: usize) -> Result<Vec<Vec<u8>>, StoreError> {
+        if start >= end {
+            return Ok(Vec::new());
+        }
+        self.db
+            .range(start..end)
+            .keys()
+            .take(limit)
+            .map(|key| key.map(|key| key.to_vec()))
+            .collect::<Result<_, _>>()
+            .map_err(|error| self.engine_error(error))
+    }
+
+    /// Has its turn: nobody changes anything meanwhile.
+    fn in_turn<T>(&self, code: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
+        // A panic under this lock is caught under it.
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        self.guarded(code)
+    }
+
+    /// One transaction of the caller's turn, and whether it changed anything.
+    fn commit<T>(
+        &self,
+        step: impl Fn(&mut SledTx<'_>) -> Result<T, TxError>,
+    ) -> Result<(T, bool), StoreError> {
+        transact(&self.db, &self.path, step).map_err(|failed| {
+            if failed.halfway {
+                self.commits.poison();
+            }
+            failed.error
+        })
+    }
+
+    /// A change that may be forgotten in a crash.
+    fn change<T>(
+        &self,
+        step: impl Fn(&mut SledTx<'_>) -> Result<T, TxError>,
+    ) -> Result<T, StoreError> {
+        self.in_turn(|| self.commit(step).map(|(value, _)| value))
+    }
+
+    /// A change that is durable when this returns, with everything it saw.
+    async fn change_durably<T>(
+        &self,
+        step: impl Fn(&mut SledTx<'_>) -> Result<T, TxError>,
+    ) -> Result<T, StoreError> {
+        let value = self.in_turn(|| self.note(self.commit(step)?))?;
+        self.commits.durable().await?;
+        Ok(value)
+    }
+
+    /// Counts a commit among those that are waited for.
+    fn note<T>(&self, (value, changed): (T, bool)) -> Result<T, StoreError> {
+        if changed {
+            self.commits.committed();
+        }
+        Ok(value)
+    }
+
+    /// Revokes as much as one transaction may touch. Whatever is found within the first chunk is
+    /// one atomic step; of more, each grant is.
+    fn revoke_chunk(
+        &self,
+        many: &Many,
+        progress: &mut Progress,
+        now: Timestamp,
+    ) -> Result<Revocation, StoreError> {
+        self.in_turn(|| {
+            let grants = progress.grants.next(self)?;
+            let consents = progress.consents.next(self)?;
+            self.note(self.commit(|tx| revoke::many(tx, many, &grants, &consents, now))?)
+        })
+    }
+
+    /// Removes up to `limit` expired rows, and whether there may be more.
+    fn sweep_chunk(&self, now: Timestamp, limit: usize) -> Result<(usize, bool), StoreError> {
+        self.in_turn(|| {
+            let (start, end) = keys::expired_until(now);
+            let mut due = self.scan(&start, &end, limit)?;
+            let more = due.len() == limit;
+            let mut consents = Vec::new();
+            let mut finished = due.len();
+            for (position, entry) in due.iter().enumerate() {
+                let Some(client) = ops::expired_client(entry) else {
+                    continue;
+                };
+                let prefix = keys::consents_of_client(&client);
+                let mut scan = Cursor::of(prefix.clone());
+                let found = scan.next(self)?;
+                consents.extend(found.iter().map(|key| key[prefix.len()..].to_vec()));
+                if !scan.done || consents.len() >= limit {
+                    // The client itself waits until the last of its consents is gone.
+                    finished = position + usize::from(scan.done);
+                    break;
+                }
+            }
+            let more = more || finished < due.len();
+            due.truncate(finished);
+            let removed = self.commit(|tx| ops::sweep(tx, &due, &consents, now))?;
+            Ok((self.note(removed)?, more))
+        })
+    }
+}
+
+impl fmt::Debug for SledStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SledStore")
+            .field("path", &self.path)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A scan that goes on where it stopped.
+struct Cursor {
+    from: Vec<u8>,
+    end: Vec<u8>,
+    done: bool,
+}
+
+impl Cursor {
+    fn of(prefix: Vec<u8>) -> Self {
+        // No kind of row is 0xff, so there is always a key after the prefix.
+        let end = keys::after_prefix(&prefix).unwrap_or_default();
+        Self {
+            from: prefix,
+            end,
+            done: false,
+        }
+    }
+
+    fn next(&mut self, store: &SledStore) -> Result<Vec<Vec<u8>>, StoreError> {
+        if self.done {
+            return Ok(Vec::new());
+        }
+        let keys = store.scan(&self.from, &self.end, CHUNK)?;
+        self.done = keys.len() < CHUNK;
+        if let Some(last) = keys.last() {
+            self.from.clone_from(last);
+            self.from.push(0);
+        }
+        Ok(keys)
+    }
+}
+
+/// How far a revocation of many has come.
+struct Progress {
+    grants: Cursor,
+    consents: Cursor,
+}
+
+impl Progress {
+    fn of(many: &Many) -> Self {
+        Self {
+            grants: Cursor::of(many.grants.clone()),
+            consents: Cursor::of(many.consents.clone()),
+        }
+    }
+
+    fn done(&self) -> bool {
+        self.grants.done && self.consents.done
+    }
+}
+
+/// A transaction that did not happen.
+struct Failed {
+    error: StoreError,
+    /// Or that may have happened in part: what sled holds in memory can no longer be trusted.
+    halfway: bool,
+}
+
+/// Why a transaction was called off.
+enum Off<T> {
+    /// There is nothing to commit. sled would write a record even so.
+    Unchanged(T),
+    Damaged(Damaged),
+}
+
+/// Runs `step` as one sled transaction and says whether it changed anything.
+fn transact<T>(
+    db: &Db,
+    path: &Path,
+    step: impl Fn(&mut SledTx<'_>) -> Result<T, TxError>,
+) -> Result<(T, bool), Failed> {
+    let committing = Cell::new(false);
+    let outcome = db.transaction(|tree| {
+        // sled runs this anew after a conflict.
+        committing.set(false);
+        let mut tx = SledTx::new(tree);
+        match step(&mut tx) {
+            Ok(value) if tx.wrote => {
+                committing.set(true);
+                Ok(value)
+            }
+            Ok(value) => Err(ConflictableTransactionError::Abort(Off::Unchanged(value))),
+            Err(TxError::Engine(UnabortableTransactionError::Conflict)) => {
+                Err(ConflictableTransactionError::Conflict)
+            }
+            Err(TxError::Engine(UnabortableTransactionError::Storage(error))) => {
+                Err(ConflictableTransactionError::Storage(error))
+            }
+            Err(TxError::Damaged(damaged)) => {
+                Err(ConflictableTransactionError::Abort(Off::Damaged(damaged)))
+            }
+        }
+    });
+    let failed = |error| Failed {
+        error,
+        halfway: committing.get(),
+    };
+    match outcome {
+        Ok(value) => Ok((value, true)),
+        Err(TransactionError::Abort(Off::Unchanged(value))) => Ok((value, false)),
+        Err(TransactionError::Abort(Off::Damaged(damaged))) => {
+            Err(failed(open::corrupt(path.to_owned(), damaged)))
+        }
+        Err(TransactionError::Storage(error)) => Err(failed(engine_error(path, error))),
+    }
+}
+
+/// What an error of sled's means to whoever uses an open store.
+fn engine_error(path: &Path, error: ::sled::Error) -> StoreError {
+    match error {
+        ::sled::Error::Corruption { .. } => open::corrupt(path.to_owned(), error),
+        other => StoreError::unavailable(other),
+    }
+}

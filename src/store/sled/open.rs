@@ -1,0 +1,115 @@
+//! Opening the database: the directory, sled's errors and panics, and what came before us.
+
+use std::{
+    fs, io,
+    panic::{self, AssertUnwindSafe},
+    path::{Path, PathBuf},
+    thread,
+    time::Duration,
+};
+
+use ::sled::{Config, Db};
+
+use super::{SledOptions, commit::sync_directory};
+use crate::store::StoreError;
+
+/// How often, and after what pause, a locked database is tried again: one that was just closed
+/// may have a thread of sled's that still holds it.
+const LOCK_TRIES: u32 = 10;
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
+
+const ADVICE: &str = "keep the directory as it is, restore it from a backup (an export), \
+     or move it away to start with an empty store, where everyone signs in again";
+
+/// Opens what is at `path` and makes its names durable.
+pub(super) fn open(path: &Path, options: &SledOptions) -> Result<Db, StoreError> {
+    let io = |source| StoreError::Io {
+        path: path.to_owned(),
+        source,
+    };
+    create_directory(path).map_err(io)?;
+    let db = open_locked(path, options)?;
+    for name in ["conf", "db"] {
+        let file = fs::File::options().write(true).open(path.join(name));
+        file.and_then(|file| file.sync_all()).map_err(io)?;
+    }
+    sync_directory(&path.join("blobs")).map_err(io)?;
+    sync_directory(path).map_err(io)?;
+    Ok(db)
+}
+
+/// Creates the directory and those above it, for nobody but this user.
+fn create_directory(path: &Path) -> io::Result<()> {
+    let missing: Vec<&Path> = path
+        .ancestors()
+        .take_while(|ancestor| !ancestor.exists())
+        .collect();
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path)?;
+    for parent in missing.iter().filter_map(|created| created.parent()) {
+        sync_directory(parent)?;
+    }
+    Ok(())
+}
+
+fn open_locked(path: &Path, options: &SledOptions) -> Result<Db, StoreError> {
+    let mut tries = 1;
+    loop {
+        match open_once(path, options) {
+            Err(StoreError::InUse { .. }) if tries < LOCK_TRIES => {
+                tries += 1;
+                thread::sleep(LOCK_PAUSE);
+            }
+            other => return other,
+        }
+    }
+}
+
+fn open_once(path: &Path, options: &SledOptions) -> Result<Db, StoreError> {
+    let config = Config::new()
+        .path(path)
+        .cache_capacity(options.cache_capacity)
+        .flush_every_ms(options.background_flush_ms());
+    // On files that were torn or cut short sled panics as often as it says so.
+    match panic::catch_unwind(AssertUnwindSafe(|| config.open())) {
+        Ok(opened) => opened.map_err(|error| classify(path, error)),
+        Err(_) => Err(StoreError::Corrupt {
+            path: path.to_owned(),
+            advice: ADVICE,
+            source: "sled panicked while reading it".into(),
+        }),
+    }
+}
+
+/// What an error of sled's means to whoever opens or uses the store.
+pub(super) fn classify(path: &Path, error: ::sled::Error) -> StoreError {
+    let path = path.to_owned();
+    match error {
+        // sled puts the lock's error into words.
+        ::sled::Error::Io(source) if is_lock(&source) => StoreError::InUse { path },
+        ::sled::Error::Io(source) if source.kind() != io::ErrorKind::UnexpectedEof => {
+            StoreError::Io { path, source }
+        }
+        other => corrupt(path, other),
+    }
+}
+
+pub(super) fn corrupt(
+    path: PathBuf,
+    source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+) -> StoreError {
+    StoreError::Corrupt {
+        path,
+        advice: ADVICE,
+        source: source.into(),
+    }
+}
+
+fn is_lock(error: &io::Error) -> bool {
+    let text = error.to_string();
+    // A file system without locks is no other process.
+    text.contains("could not acquire lock") && !text.contains("Unsupported")
+}

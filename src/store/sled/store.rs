@@ -1,0 +1,227 @@
+//! [`Store`] for [`SledStore`]. Point reads and single transactions run where they are called:
+//! they take microseconds, less than it takes to hand them to another thread.
+
+use ::sled::IVec;
+use tokio::task::yield_now;
+
+use super::{
+    CHUNK, Progress, SledStore,
+    tx::{ReadError, Value, decode},
+};
+use crate::store::{
+    kv::{
+        Read, keys, ops,
+        revoke::{self, Many, Reach},
+        table::{self, Table},
+    },
+    *,
+};
+
+impl SledStore {
+    /// Everything under a prefix of which there are only ever a few.
+    fn list<T: Table>(&self, prefix: &[u8]) -> Result<Vec<T>, StoreError> {
+        let rows = self.db.scan_prefix(prefix);
+        rows.map(|row| Ok(decode(&row?.1)?))
+            .collect::<Result<_, ReadError>>()
+            .map_err(|error| self.read_error(error))
+    }
+
+    async fn revoke_many(&self, many: Many, now: Timestamp) -> Result<Revocation, StoreError> {
+        let mut progress = Progress::of(&many);
+        let mut reached = self.revoke_chunk(&many, &mut progress, now)?;
+        while !progress.done() {
+            yield_now().await;
+            let more = self.revoke_chunk(&many, &mut progress, now)?;
+            reached.grants.extend(more.grants);
+        }
+        self.commits.durable().await?;
+        Ok(reached)
+    }
+
+    fn export_page(&self, start: &[u8], end: &[u8], limit: usize) -> Result<ExportPage, ReadError> {
+        let mut page = ExportPage::default();
+        if start >= end {
+            return Ok(page);
+        }
+        for row in self.db.range(start..end) {
+            let (key, value): (IVec, IVec) = row?;
+            if page.records.len() == limit {
+                page.next = Some(key.to_vec());
+                break;
+            }
+            page.records.extend(table::export(&key, Value(value))?);
+        }
+        Ok(page)
+    }
+}
+
+impl Store for SledStore {
+    async fn create_client(
+        &self,
+        client: ClientRecord,
+        max: u64,
+        now: Timestamp,
+    ) -> Result<CreateClient, StoreError> {
+        self.change_durably(|tx| ops::create_client(tx, &client, max, now))
+            .await
+    }
+
+    async fn client(
+        &self,
+        id: ClientId,
+        now: Timestamp,
+    ) -> Result<Option<ClientRecord>, StoreError> {
+        let found: Option<ClientRecord> = self.read(|rows| rows.read(&keys::client(&id)))?;
+        Ok(found.filter(|client| now < client.expires_at))
+    }
+
+    async fn delete_client(&self, id: ClientId, now: Timestamp) -> Result<Revocation, StoreError> {
+        self.revoke_many(Many::forget_client(&id), now).await
+    }
+
+    async fn begin_authorization(
+        &self,
+        id: Digest,
+        pending: PendingAuthorization,
+        max: u64,
+        _now: Timestamp,
+    ) -> Result<BeginAuthorization, StoreError> {
+        self.change(|tx| ops::begin_authorization(tx, &id, &pending, max))
+    }
+
+    async fn pending_authorization(
+        &self,
+        id: Digest,
+        now: Timestamp,
+    ) -> Result<Option<PendingAuthorization>, StoreError> {
+        let found: Option<PendingAuthorization> =
+            self.read(|rows| rows.read(&keys::pending(&id)))?;
+        Ok(found.filter(|pending| now < pending.expires_at))
+    }
+
+    async fn end_authorization(
+        &self,
+        id: Digest,
+        now: Timestamp,
+    ) -> Result<Option<PendingAuthorization>, StoreError> {
+        self.change(|tx| ops::end_authorization(tx, &id, now))
+    }
+
+    async fn issue_code(
+        &self,
+        issue: IssueCode,
+        now: Timestamp,
+    ) -> Result<IssueCodeOutcome, StoreError> {
+        self.change_durably(|tx| ops::issue_code(tx, &issue, now))
+            .await
+    }
+
+    async fn code(&self, digest: Digest) -> Result<Option<(CodeRecord, GrantRecord)>, StoreError> {
+        self.read(|rows| ops::code(rows, &digest))
+    }
+
+    async fn redeem_code(
+        &self,
+        redeem: RedeemCode,
+        now: Timestamp,
+    ) -> Result<RedeemCodeOutcome, StoreError> {
+        self.change_durably(|tx| ops::redeem_code(tx, &redeem, now))
+            .await
+    }
+
+    async fn refresh_token(
+        &self,
+        digest: Digest,
+    ) -> Result<Option<(RefreshTokenRecord, GrantRecord)>, StoreError> {
+        self.read(|rows| ops::refresh_token(rows, &digest))
+    }
+
+    async fn rotate_refresh(
+        &self,
+        rotate: RotateRefresh,
+        now: Timestamp,
+    ) -> Result<RotateRefreshOutcome, StoreError> {
+        self.change_durably(|tx| ops::rotate_refresh(tx, &rotate, now))
+            .await
+    }
+
+    async fn access_token(&self, digest: Digest) -> Result<Option<AccessToken>, StoreError> {
+        self.read(|rows| ops::access_token(rows, &digest))
+    }
+
+    async fn revoke(&self, target: RevokeTarget, now: Timestamp) -> Result<Revocation, StoreError> {
+        match Reach::from(target) {
+            Reach::One(one) => self.change_durably(|tx| revoke::one(tx, &one, now)).await,
+            Reach::Many(many) => self.revoke_many(many, now).await,
+        }
+    }
+
+    async fn consent(
+        &self,
+        subject: Subject,
+        client: ClientId,
+        resource: ResourceUri,
+    ) -> Result<Option<ConsentRecord>, StoreError> {
+        self.read(|rows| rows.read(&keys::consent(&subject, &client, &resource)))
+    }
+
+    async fn consents(&self, subject: Subject) -> Result<Vec<ConsentRecord>, StoreError> {
+        self.guarded(|| self.list(&keys::consents(&subject, None)))
+    }
+
+    async fn keys(
+        &self,
+        purpose: KeyPurpose,
+        candidate: KeyRecord,
+    ) -> Result<Vec<KeyRecord>, StoreError> {
+        let found = self.in_turn(|| {
+            let found = self.list(&keys::keys(purpose))?;
+            if found.is_empty() {
+                let first = self.commit(|tx| ops::first_key(tx, purpose, &candidate))?;
+                return Ok(vec![self.note(first)?]);
+            }
+            Ok(found)
+        })?;
+        self.commits.durable().await?;
+        Ok(found)
+    }
+
+    async fn sweep(&self, now: Timestamp, limit: usize) -> Result<usize, StoreError> {
+        let mut removed = 0;
+        while removed < limit {
+            let (count, more) = self.sweep_chunk(now, CHUNK.min(limit - removed))?;
+            removed += count;
+            if !more {
+                break;
+            }
+            yield_now().await;
+        }
+        self.commits.durable().await?;
+        Ok(removed)
+    }
+
+    async fn export(
+        &self,
+        cursor: Option<Vec<u8>>,
+        limit: usize,
+    ) -> Result<ExportPage, StoreError> {
+        let (first, end) = keys::EXPORTED;
+        let start = cursor.unwrap_or_else(|| first.to_vec());
+        // Not more at once than others should have to wait for.
+        let limit = limit.clamp(1, CHUNK);
+        self.guarded(|| {
+            self.export_page(&start, end, limit)
+                .map_err(|error| self.read_error(error))
+        })
+    }
+
+    async fn import(&self, records: Vec<Record>) -> Result<(), StoreError> {
+        for chunk in records.chunks(CHUNK) {
+            self.in_turn(|| {
+                self.note(self.commit(|tx| chunk.iter().try_for_each(|r| ops::import(tx, r)))?)
+            })?;
+            yield_now().await;
+        }
+        self.commits.durable().await
+    }
+}

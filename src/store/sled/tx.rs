@@ -1,0 +1,161 @@
+//! Rows in sled: how values are written, and [`Tx`] over one sled transaction.
+
+use ::sled::{
+    IVec, Tree,
+    transaction::{TransactionalTree, UnabortableTransactionError},
+};
+
+use crate::store::kv::{
+    Read, Tx,
+    table::{ReadRow, Table},
+};
+
+/// The first byte of every value: how the rest is written.
+const JSON: u8 = 1;
+
+/// A value that cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Damaged {
+    #[error("a value is written in a form (number {0}) that is not known")]
+    Form(u8),
+    #[error("a value is empty")]
+    Empty,
+    #[error("a value is not what its key says: {0}")]
+    Json(#[from] serde_json::Error),
+    #[error("a counter is not a number of eight bytes")]
+    Counter,
+}
+
+pub(super) fn encode<T: Table>(row: &T) -> Result<Vec<u8>, Damaged> {
+    let mut value = vec![JSON];
+    serde_json::to_writer(&mut value, row)?;
+    Ok(value)
+}
+
+pub(super) fn decode<T: Table>(value: &[u8]) -> Result<T, Damaged> {
+    match value.split_first() {
+        Some((&JSON, json)) => Ok(serde_json::from_slice(json)?),
+        Some((&form, _)) => Err(Damaged::Form(form)),
+        None => Err(Damaged::Empty),
+    }
+}
+
+/// Why a step of a transaction stopped.
+#[derive(Debug)]
+pub(super) enum TxError {
+    Engine(UnabortableTransactionError),
+    Damaged(Damaged),
+}
+
+impl From<UnabortableTransactionError> for TxError {
+    fn from(error: UnabortableTransactionError) -> Self {
+        Self::Engine(error)
+    }
+}
+
+impl From<Damaged> for TxError {
+    fn from(error: Damaged) -> Self {
+        Self::Damaged(error)
+    }
+}
+
+/// A sled transaction.
+///
+/// Single rows only: a scan takes the lock that the transaction holds, and would wait for ever.
+pub(super) struct SledTx<'a> {
+    tree: &'a TransactionalTree,
+    /// Whether there is anything to commit.
+    pub(super) wrote: bool,
+}
+
+impl<'a> SledTx<'a> {
+    pub(super) fn new(tree: &'a TransactionalTree) -> Self {
+        Self { tree, wrote: false }
+    }
+
+    pub(super) fn set(&mut self, key: &[u8], value: impl Into<IVec>) -> Result<(), TxError> {
+        self.wrote = true;
+        self.tree.insert(key, value)?;
+        Ok(())
+    }
+}
+
+impl Read for SledTx<'_> {
+    type Error = TxError;
+
+    fn read<T: Table>(&mut self, key: &[u8]) -> Result<Option<T>, TxError> {
+        let value = self.tree.get(key)?;
+        Ok(value.map(|value| decode(&value)).transpose()?)
+    }
+}
+
+impl Tx for SledTx<'_> {
+    fn write<T: Table>(&mut self, key: &[u8], row: &T) -> Result<(), TxError> {
+        let value = encode(row)?;
+        self.set(key, value)
+    }
+
+    fn mark(&mut self, key: &[u8]) -> Result<(), TxError> {
+        self.set(key, IVec::default())
+    }
+
+    fn erase(&mut self, key: &[u8]) -> Result<(), TxError> {
+        self.wrote = true;
+        self.tree.remove(key)?;
+        Ok(())
+    }
+
+    fn count(&mut self, counter: &'static [u8]) -> Result<u64, TxError> {
+        let Some(value) = self.tree.get(counter)? else {
+            return Ok(0);
+        };
+        let bytes = value.as_ref().try_into().map_err(|_| Damaged::Counter)?;
+        Ok(u64::from_be_bytes(bytes))
+    }
+
+    fn set_count(&mut self, counter: &'static [u8], value: u64) -> Result<(), TxError> {
+        self.set(counter, &value.to_be_bytes())
+    }
+}
+
+/// Why a row could not be read outside of a transaction.
+#[derive(Debug)]
+pub(super) enum ReadError {
+    Engine(::sled::Error),
+    Damaged(Damaged),
+}
+
+impl From<::sled::Error> for ReadError {
+    fn from(error: ::sled::Error) -> Self {
+        Self::Engine(error)
+    }
+}
+
+impl From<Damaged> for ReadError {
+    fn from(error: Damaged) -> Self {
+        Self::Damaged(error)
+    }
+}
+
+/// Reads rows outside of any transaction.
+pub(super) struct Reader<'a>(pub(super) &'a Tree);
+
+impl Read for Reader<'_> {
+    type Error = ReadError;
+
+    fn read<T: Table>(&mut self, key: &[u8]) -> Result<Option<T>, ReadError> {
+        let value = self.0.get(key)?;
+        Ok(value.map(|value| decode(&value)).transpose()?)
+    }
+}
+
+/// A value at hand.
+pub(super) struct Value(pub(super) IVec);
+
+impl ReadRow for Value {
+    type Error = ReadError;
+
+    fn read<T: Table>(&mut self) -> Result<Option<T>, ReadError> {
+        Ok(Some(decode(&self.0)?))
+    }
+}

@@ -1,0 +1,149 @@
+//! What redeeming, rotating and revoking do to the records involved: pure, without storage or
+//! clock. Every engine reads the rows, calls one of these inside its transaction, and writes back
+//! what changed; so there is one place to get it right, and one to check.
+
+use std::time::Duration;
+
+use super::{
+    RedeemCode, RedeemCodeOutcome, RotateRefresh, RotateRefreshOutcome,
+    record::{CodeRecord, GrantRecord, RefreshTokenRecord, RefreshUse},
+};
+use crate::clock::Timestamp;
+
+/// Marks a grant as revoked and says whether that is news.
+pub(crate) fn revoke(grant: &mut GrantRecord, now: Timestamp) -> bool {
+    let news = grant.revoked_at.is_none();
+    grant.revoked_at.get_or_insert(now);
+    news
+}
+
+/// Redeems a code. The caller writes back `code` and `grant`, and on
+/// [`Redeemed`](RedeemCodeOutcome::Redeemed) stores the tokens of `request`.
+pub(crate) fn redeem(
+    code: &mut CodeRecord,
+    grant: &mut GrantRecord,
+    request: &RedeemCode,
+    now: Timestamp,
+) -> RedeemCodeOutcome {
+    // Before the expiry: a second use is a replay for as long as the code is remembered.
+    if code.redeemed_at.is_some() {
+        revoke(grant, now);
+        return RedeemCodeOutcome::Replayed(grant.id);
+    }
+    if now >= code.expires_at {
+        return RedeemCodeOutcome::Expired;
+    }
+    if grant.revoked_at.is_some() {
+        return RedeemCodeOutcome::Revoked;
+    }
+    code.redeemed_at = Some(now);
+    outlive(grant, request.access.1.expires_at);
+    if let Some((_, refresh)) = &request.refresh {
+        outlive(grant, refresh.expires_at);
+        grant.refresh_generation = refresh.generation;
+    }
+    RedeemCodeOutcome::Redeemed
+}
+
+/// What a rotation decided, beside the records it changed in place.
+#[derive(Clone, Debug)]
+pub(crate) struct Rotation {
+    /// The answer.
+    pub(crate) outcome: RotateRefreshOutcome,
+    /// The successor to store.
+    pub(crate) successor: Option<RefreshTokenRecord>,
+    /// Whether to store the access token of the request.
+    pub(crate) store_access: bool,
+    /// Whether `presented` or `grant` changed.
+    pub(crate) changed: bool,
+}
+
+impl Rotation {
+    fn unchanged(outcome: RotateRefreshOutcome) -> Self {
+        Self {
+            outcome,
+            successor: None,
+            store_access: false,
+            changed: false,
+        }
+    }
+}
+
+/// Rotates a refresh token. `access_exists` says whether the access token of `request` is stored
+/// already, in whatever state: such a one is never stored again, since it may have been revoked.
+pub(crate) fn rotate(
+    presented: &mut RefreshTokenRecord,
+    grant: &mut GrantRecord,
+    request: &RotateRefresh,
+    access_exists: bool,
+    now: Timestamp,
+) -> Rotation {
+    use RotateRefreshOutcome as Outcome;
+
+    if grant.revoked_at.is_some() {
+        return Rotation::unchanged(Outcome::Revoked);
+    }
+    if now >= presented.expires_at {
+        return Rotation::unchanged(Outcome::Expired);
+    }
+    let next = presented.generation.saturating_add(1);
+    let Some(first) = &mut presented.used else {
+        presented.used = Some(RefreshUse {
+            at: now,
+            key: request.key,
+            access_tokens: 1,
+        });
+        grant.refresh_generation = next;
+        outlive(grant, request.successor_expires_at);
+        outlive(grant, request.access.1.expires_at);
+        return Rotation {
+            outcome: Outcome::Rotated,
+            successor: Some(RefreshTokenRecord {
+                grant: grant.id,
+                generation: next,
+                expires_at: request.successor_expires_at,
+                used: None,
+            }),
+            store_access: !access_exists,
+            changed: true,
+        };
+    };
+
+    let window_ends = first.at.plus(Duration::from_secs(request.grace));
+    let successor_unused = grant.refresh_generation == next;
+    if now > window_ends || !successor_unused {
+        revoke(grant, now);
+        return Rotation {
+            changed: true,
+            ..Rotation::unchanged(Outcome::Replayed(grant.id))
+        };
+    }
+    let first_used_at = first.at;
+    if first.key != request.key {
+        return Rotation::unchanged(Outcome::OtherKey {
+            key: first.key,
+            first_used_at,
+        });
+    }
+    let repeated = Outcome::Repeated { first_used_at };
+    if access_exists {
+        return Rotation::unchanged(repeated);
+    }
+    if first.access_tokens >= request.max_access_tokens {
+        return Rotation::unchanged(Outcome::TooManyAccessTokens);
+    }
+    first.access_tokens += 1;
+    outlive(grant, request.access.1.expires_at);
+    Rotation {
+        outcome: repeated,
+        successor: None,
+        store_access: true,
+        changed: true,
+    }
+}
+
+/// A grant is kept at least as long as anything that came of it: a token without its grant could
+/// not be judged.
+pub(crate) fn outlive(grant: &mut GrantRecord, token: Timestamp) {
+    grant.expires_at = grant.expires_at.max(token);
+}
