@@ -5,12 +5,7 @@ use std::{fmt, future::Future};
 use http::request::Parts;
 use serde_json::{Map, Value};
 
-use crate::{
-    clock::Timestamp,
-    id::Subject,
-    scope::Scopes,
-    store::BoxFuture,
-};
+use crate::{clock::Timestamp, id::Subject, scope::Scopes, store::BoxFuture};
 
 /// The user who is signed in on a request.
 #[derive(Clone, Debug)]

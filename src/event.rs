@@ -3,7 +3,13 @@
 use std::{error::Error, fmt, sync::Arc};
 
 use crate::{
-    resource_server::{McpSession, Refusal},
+    authenticator::AuthenticatorError,
+    authorization_server::Endpoint,
+    id::{ClientId, Subject},
+    resource_server::{McpSession, Refusal, VerifierUnavailable},
+    scope::Scopes,
+    secret::GrantId,
+    store::StoreError,
     uri::ResourceUri,
 };
 
@@ -29,6 +35,122 @@ pub enum Event<'a> {
         refusal: Refusal,
         /// Who it speaks for, where the token was known.
         session: Option<&'a McpSession>,
+    },
+    /// A client introduced itself.
+    #[non_exhaustive]
+    ClientRegistered {
+        /// Its id.
+        client_id: &'a ClientId,
+        /// `false` when the same program had registered before and got its id back.
+        is_new: bool,
+    },
+    /// A browser without a session was sent to sign in.
+    #[non_exhaustive]
+    SignInRequired {
+        /// For which client.
+        client_id: &'a ClientId,
+    },
+    /// A user allowed a client something.
+    #[non_exhaustive]
+    CodeIssued {
+        /// The client.
+        client_id: &'a ClientId,
+        /// The user.
+        subject: &'a Subject,
+        /// What came of it.
+        grant: GrantId,
+        /// What was allowed.
+        scopes: &'a Scopes,
+        /// Whether an earlier consent answered, without a page.
+        remembered: bool,
+    },
+    /// A user said no.
+    #[non_exhaustive]
+    ConsentDenied {
+        /// The client.
+        client_id: &'a ClientId,
+        /// The user.
+        subject: &'a Subject,
+    },
+    /// A code was redeemed.
+    #[non_exhaustive]
+    TokensIssued {
+        /// The client.
+        client_id: &'a ClientId,
+        /// The user.
+        subject: &'a Subject,
+        /// The grant.
+        grant: GrantId,
+        /// What the tokens allow.
+        scopes: &'a Scopes,
+    },
+    /// A refresh token was used.
+    #[non_exhaustive]
+    Refreshed {
+        /// The client.
+        client_id: &'a ClientId,
+        /// The user.
+        subject: &'a Subject,
+        /// The grant.
+        grant: GrantId,
+        /// Which generation was presented.
+        generation: u32,
+        /// Whether it had been used before, within the grace window.
+        repeated: bool,
+    },
+    /// A code was redeemed a second time: its grant is revoked.
+    #[non_exhaustive]
+    CodeReplayed {
+        /// The client.
+        client_id: &'a ClientId,
+        /// The grant.
+        grant: GrantId,
+    },
+    /// A refresh token was used after its window, or after its successor: its grant is revoked.
+    #[non_exhaustive]
+    RefreshReplayed {
+        /// The client.
+        client_id: &'a ClientId,
+        /// The grant.
+        grant: GrantId,
+    },
+    /// The application revoked something.
+    #[non_exhaustive]
+    Revoked {
+        /// The grants.
+        grants: &'a [GrantId],
+        /// How many single access tokens.
+        access_tokens: usize,
+    },
+    /// An endpoint turned a request away.
+    #[non_exhaustive]
+    EndpointRefused {
+        /// Which one.
+        endpoint: Endpoint,
+        /// The client it named, whether or not there is one of that name.
+        client_id: Option<&'a str>,
+        /// The code that the client saw.
+        error: &'a str,
+        /// Why, more precisely: stable, for counting.
+        reason: &'a str,
+    },
+    /// The store failed; the request was answered with 503.
+    #[non_exhaustive]
+    StoreFailed {
+        /// What it said.
+        error: &'a StoreError,
+    },
+    /// The application could not say who is signed in.
+    #[non_exhaustive]
+    AuthenticatorFailed {
+        /// What it said.
+        error: &'a AuthenticatorError,
+    },
+    /// An endpoint could not look a token up; the request was answered with 503.
+    #[non_exhaustive]
+    VerifierFailed {
+        /// What failed.
+        cause: &'a VerifierUnavailable,
     },
     /// Nobody could say whether a token is good: the request was answered with 503.
     #[non_exhaustive]
@@ -122,6 +244,69 @@ fn log(event: &Event<'_>) {
             } else {
                 tracing::info!(reason = refusal.reason(), %resource, client, subject, "refused");
             }
+        }
+        Event::ClientRegistered { client_id, is_new } => {
+            tracing::info!(%client_id, is_new, "client registered");
+        }
+        Event::SignInRequired { client_id } => tracing::debug!(%client_id, "sign-in required"),
+        Event::CodeIssued {
+            client_id,
+            subject,
+            grant,
+            scopes,
+            remembered,
+        } => {
+            tracing::info!(%client_id, %subject, %grant, %scopes, remembered, "access allowed");
+        }
+        Event::ConsentDenied { client_id, subject } => {
+            tracing::info!(%client_id, %subject, "access denied");
+        }
+        Event::TokensIssued {
+            client_id,
+            subject,
+            grant,
+            scopes,
+        } => {
+            tracing::info!(%client_id, %subject, %grant, %scopes, "tokens issued");
+        }
+        Event::Refreshed {
+            client_id,
+            subject,
+            grant,
+            generation,
+            repeated,
+        } => {
+            tracing::debug!(%client_id, %subject, %grant, generation, repeated, "refreshed");
+        }
+        Event::CodeReplayed { client_id, grant } => {
+            tracing::warn!(%client_id, %grant, "code replayed, grant revoked");
+        }
+        Event::RefreshReplayed { client_id, grant } => {
+            tracing::warn!(%client_id, %grant, "refresh token replayed, grant revoked");
+        }
+        Event::Revoked {
+            grants,
+            access_tokens,
+        } => {
+            tracing::info!(grants = grants.len(), access_tokens, "revoked");
+        }
+        Event::EndpointRefused {
+            endpoint,
+            client_id,
+            error,
+            reason,
+        } => {
+            // The client's own words: quoted, so that they cannot forge a line.
+            tracing::info!(?endpoint, ?client_id, error, reason, "refused");
+        }
+        Event::StoreFailed { error } => {
+            tracing::error!(error = error as &dyn Error, "the store failed");
+        }
+        Event::AuthenticatorFailed { error } => {
+            tracing::error!(%error, "the application cannot say who is signed in");
+        }
+        Event::VerifierFailed { cause } => {
+            tracing::error!(error = cause as &dyn Error, "tokens cannot be verified");
         }
         Event::VerifierUnavailable { resource, cause } => {
             tracing::error!(%resource, error = cause, "tokens cannot be verified");

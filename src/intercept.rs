@@ -59,7 +59,7 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         Poll::Ready(match self.project().kind.project() {
             KindProjection::Own { future } => match ready!(future.poll(cx)) {
-                Ok(response) => Ok(response.map(ResponseBody::own)),
+                Ok(response) => Ok(response.map(ResponseBody::full)),
                 Err(never) => match never {},
             },
             KindProjection::Inner { future } => {

@@ -1,32 +1,53 @@
 //! Sign-in for MCP servers as small tower services.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod authenticator;
+pub mod authorization_server;
 mod client;
 mod clock;
+pub mod discovery;
 mod error;
 mod event;
+mod grant;
 mod id;
+mod intercept;
+mod mcp_auth;
+mod params;
 mod pkce;
+mod resource;
 pub mod resource_server;
 mod scope;
 mod secret;
 pub mod store;
 mod uri;
 
+#[cfg(feature = "pages")]
+pub use self::authorization_server::BuiltInPages;
 #[cfg(feature = "test-util")]
 pub use self::clock::TestClock;
 pub use self::{
-    client::metadata::{ApplicationType, ClientAuthMethod, ClientMetadata},
+    authenticator::{Authenticator, AuthenticatorError, SignedIn},
+    authorization_server::{ConsentPage, Endpoint, ErrorPage, Pages},
+    client::{
+        StaticClient,
+        metadata::{ApplicationType, ClientAuthMethod, ClientMetadata},
+    },
     clock::{Clock, SystemClock, Timestamp},
+    discovery::{
+        AuthorizationServerMetadata, MetadataResponder, ProtectedResourceMetadata, WellKnownLayer,
+    },
     error::{ConfigError, InvalidIdentifier, InvalidScope, InvalidUri},
     event::{Event, Observer},
     id::{ClientId, Subject},
+    mcp_auth::{McpAuth, McpAuthBuilder, McpOptions, OidcConfig},
     pkce::CodeChallenge,
+    resource::Resource,
     resource_server::{
         McpAuthLayer, McpSession, PresentedToken, ProtectedResource, Refusal, StoreVerifier,
         TokenCache, TokenVerifier, Verdict, VerifierUnavailable,
     },
     scope::{IntoScopes, Scopes},
     secret::{Digest, GrantId, SecretKey},
+    store::{MemoryStore, Store, StoreError},
     uri::{Issuer, ResourceUri},
 };

@@ -1,10 +1,6 @@
 //! What can be protected: resources, their scopes, and which of them a request means.
 
-use crate::{
-    error::ConfigError,
-    scope::Scopes,
-    uri::ResourceUri,
-};
+use crate::{error::ConfigError, scope::Scopes, uri::ResourceUri};
 
 /// A protected resource of this deployment, such as one MCP endpoint.
 ///
@@ -167,7 +163,9 @@ impl Catalog {
     pub(crate) fn supported(&self) -> Scopes {
         self.resources
             .iter()
-            .fold(self.user_scopes.clone(), |all, resource| all.union(&resource.scopes))
+            .fold(self.user_scopes.clone(), |all, resource| {
+                all.union(&resource.scopes)
+            })
     }
 
     /// The scopes that the authorization server's document names. Those of OpenID Connect are

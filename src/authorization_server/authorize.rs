@@ -70,15 +70,24 @@ impl AuthorizationServer {
         };
         if let Some(user) = &user {
             match self.is_remembered(&client, &accepted.request, user).await {
-                Ok(true) => return self.issue_code(None, &client, &accepted.request, user).await,
+                Ok(true) => {
+                    return self
+                        .issue_code(None, &client, &accepted.request, user)
+                        .await;
+                }
                 Ok(false) => {}
                 Err(error) => return self.unavailable_here(parts, &error),
             }
         }
         if accepted.prompt_none {
-            return there(if user.is_some() { &CONSENT_REQUIRED } else { &LOGIN_REQUIRED });
+            return there(if user.is_some() {
+                &CONSENT_REQUIRED
+            } else {
+                &LOGIN_REQUIRED
+            });
         }
-        self.begin(parts, &client, accepted.request, user.is_some()).await
+        self.begin(parts, &client, accepted.request, user.is_some())
+            .await
     }
 
     /// The client and where to answer it. What is refused here must not be redirected
@@ -94,7 +103,10 @@ impl AuthorizationServer {
             )));
         }
         let Some(id) = params.get("client_id") else {
-            return Ok(Err(Refusal::invalid_request("client_id_missing", "client_id is missing")));
+            return Ok(Err(Refusal::invalid_request(
+                "client_id_missing",
+                "client_id is missing",
+            )));
         };
         let Some(client) = self.client(id).await? else {
             return Ok(Err(Refusal::invalid_client(
@@ -127,7 +139,11 @@ impl AuthorizationServer {
         }
         let consent = self
             .store
-            .consent(user.subject.clone(), client.id.clone(), request.resource.clone())
+            .consent(
+                user.subject.clone(),
+                client.id.clone(),
+                request.resource.clone(),
+            )
             .await?;
         Ok(consent.is_some_and(|consent| consent.scopes.contains_all(&request.scopes)))
     }
@@ -164,7 +180,9 @@ impl AuthorizationServer {
         let next = if is_signed_in {
             self.resume_url(&transaction)
         } else {
-            self.emit(&Event::SignInRequired { client_id: &client.id });
+            self.emit(&Event::SignInRequired {
+                client_id: &client.id,
+            });
             self.login_url(&transaction)
         };
         let mut response = response::see_other(&next);
@@ -176,7 +194,10 @@ impl AuthorizationServer {
 
     /// Where a browser goes on once its user has signed in.
     pub(crate) fn resume_url(&self, transaction: &str) -> String {
-        response::with_query(&self.url(Endpoint::Consent), &[("transaction", transaction)])
+        response::with_query(
+            &self.url(Endpoint::Consent),
+            &[("transaction", transaction)],
+        )
     }
 
     /// Where a browser without a session goes.

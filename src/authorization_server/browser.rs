@@ -120,7 +120,9 @@ mod tests {
             assert!(set.contains(attribute), "{set}");
         }
         let local = BrowserCookie::new(&Issuer::parse("http://127.0.0.1:3000").unwrap());
-        let set = local.set_cookie(&local.read_or_create(&HeaderMap::new())).unwrap();
+        let set = local
+            .set_cookie(&local.read_or_create(&HeaderMap::new()))
+            .unwrap();
         assert!(set.to_str().unwrap().starts_with("mcp-auth-3000="));
         assert!(!set.to_str().unwrap().contains("Secure"));
     }
@@ -129,9 +131,20 @@ mod tests {
     fn a_known_browser_is_found_among_other_cookies() {
         let cookie = BrowserCookie::new(&Issuer::parse("https://a.example").unwrap());
         let browser = cookie.read_or_create(&HeaderMap::new());
-        let pair = cookie.set_cookie(&browser).unwrap().to_str().unwrap().split(';').next().unwrap().to_owned();
+        let pair = cookie
+            .set_cookie(&browser)
+            .unwrap()
+            .to_str()
+            .unwrap()
+            .split(';')
+            .next()
+            .unwrap()
+            .to_owned();
         let mut headers = HeaderMap::new();
-        headers.insert(header::COOKIE, format!("other=1; {pair}; x=y").parse().unwrap());
+        headers.insert(
+            header::COOKIE,
+            format!("other=1; {pair}; x=y").parse().unwrap(),
+        );
         assert_eq!(cookie.read(&headers).unwrap().digest(), browser.digest());
         headers.insert(header::COOKIE, "__Host-mcp-auth=guess".parse().unwrap());
         assert!(cookie.read(&headers).is_none());
@@ -140,11 +153,18 @@ mod tests {
     #[test]
     fn a_form_token_is_for_one_browser_one_authorization_and_one_user() {
         let cookie = BrowserCookie::new(&Issuer::parse("https://a.example").unwrap());
-        let (one, two) = (cookie.read_or_create(&HeaderMap::new()), cookie.read_or_create(&HeaderMap::new()));
+        let (one, two) = (
+            cookie.read_or_create(&HeaderMap::new()),
+            cookie.read_or_create(&HeaderMap::new()),
+        );
         let (a, b) = (Digest::of("a"), Digest::of("b"));
         let token = one.form_token(&a, "alice");
         assert_eq!(token, one.form_token(&a, "alice"));
-        for other in [two.form_token(&a, "alice"), one.form_token(&b, "alice"), one.form_token(&a, "bob")] {
+        for other in [
+            two.form_token(&a, "alice"),
+            one.form_token(&b, "alice"),
+            one.form_token(&a, "bob"),
+        ] {
             assert_ne!(token, other);
         }
     }

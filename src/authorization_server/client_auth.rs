@@ -66,15 +66,12 @@ impl AuthorizationServer {
         let by_header = headers.contains_key(header::AUTHORIZATION);
         let refuse = |refusal| ClientAuthError::Refused { refusal, by_header };
         let credentials = read(headers, params).map_err(refuse)?;
-        let client = self
-            .client(&credentials.id)
-            .await?
-            .ok_or_else(|| {
-                refuse(Refusal::invalid_client(
-                    "client_unknown",
-                    "there is no such client; register again",
-                ))
-            })?;
+        let client = self.client(&credentials.id).await?.ok_or_else(|| {
+            refuse(Refusal::invalid_client(
+                "client_unknown",
+                "there is no such client; register again",
+            ))
+        })?;
         match (client.secret, credentials.secrets.is_empty()) {
             (None, true) => Ok(client),
             (None, false) => Err(refuse(Refusal::invalid_client(
@@ -108,11 +105,17 @@ fn read(headers: &HeaderMap, params: &Params<'_>) -> Result<Credentials, Refusal
     let mut lines = headers.get_all(header::AUTHORIZATION).iter();
     let Some(line) = lines.next() else {
         let Some(id) = id else {
-            return Err(Refusal::invalid_client("client_id_missing", "client_id is missing"));
+            return Err(Refusal::invalid_client(
+                "client_id_missing",
+                "client_id is missing",
+            ));
         };
         return Ok(Credentials {
             id: id.to_owned(),
-            secrets: secret.map(|s| Zeroizing::new(s.to_owned())).into_iter().collect(),
+            secrets: secret
+                .map(|s| Zeroizing::new(s.to_owned()))
+                .into_iter()
+                .collect(),
         });
     };
     if lines.next().is_some() || secret.is_some() {
@@ -175,7 +178,13 @@ mod tests {
 
     #[test]
     fn malformed_headers_are_refused() {
-        for line in ["Basic", "Basic !!!", &header("no colon"), "Bearer x", &header("\u{0}:x")] {
+        for line in [
+            "Basic",
+            "Basic !!!",
+            &header("no colon"),
+            "Bearer x",
+            &header("\u{0}:x"),
+        ] {
             assert!(basic(line.as_bytes()).is_err(), "{line}");
         }
         assert!(basic(b"Basic \xff").is_err());

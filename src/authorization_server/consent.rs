@@ -83,7 +83,9 @@ impl AuthorizationServer {
         let Some(user) = &resumed.user else {
             return response::see_other(&self.login_url(transaction));
         };
-        let expected = resumed.browser.form_token(&resumed.id, user.subject.as_str());
+        let expected = resumed
+            .browser
+            .form_token(&resumed.id, user.subject.as_str());
         let sent = params.get("token").unwrap_or_default();
         // Compared as digests, and so in constant time.
         if Digest::of(sent) != Digest::of(&expected) {
@@ -110,7 +112,11 @@ impl AuthorizationServer {
             client_id: &resumed.client.id,
             subject: &user.subject,
         });
-        let AuthorizationRequest { redirect_uri, state, .. } = &resumed.pending.request;
+        let AuthorizationRequest {
+            redirect_uri,
+            state,
+            ..
+        } = &resumed.pending.request;
         self.refuse_there(&resumed.client, redirect_uri, state.as_deref(), &DENIED)
     }
 
@@ -159,13 +165,18 @@ impl AuthorizationServer {
         let request = &resumed.pending.request;
         let kind = redirect::classify(&request.redirect_uri);
         let resource = self.catalog.find(&request.resource);
-        let token = resumed.browser.form_token(&resumed.id, user.subject.as_str());
+        let token = resumed
+            .browser
+            .form_token(&resumed.id, user.subject.as_str());
         let html = self.pages.consent(&ConsentPage {
             client_name: resumed.client.display_name(),
             client_uri: resumed.client.metadata.client_uri.as_deref(),
             destination: &destination(&request.redirect_uri),
             is_local: kind != Ok(RedirectKind::Https),
-            user: user.display_name.as_deref().unwrap_or(user.subject.as_str()),
+            user: user
+                .display_name
+                .as_deref()
+                .unwrap_or(user.subject.as_str()),
             resource: resource
                 .and_then(|known| known.name.as_deref())
                 .unwrap_or(request.resource.as_str()),
@@ -206,7 +217,10 @@ impl AuthorizationServer {
 fn destination(redirect_uri: &str) -> String {
     match uri::Parts::parse(redirect_uri) {
         Some(parts) if parts.is_https() || parts.is_http() => {
-            let port = parts.port.map(|port| format!(":{port}")).unwrap_or_default();
+            let port = parts
+                .port
+                .map(|port| format!(":{port}"))
+                .unwrap_or_default();
             format!("{}{port}", parts.host)
         }
         Some(parts) => format!("{}:", parts.scheme),
@@ -214,10 +228,8 @@ fn destination(redirect_uri: &str) -> String {
     }
 }
 
-const OTHER_ORIGIN: Refusal = Refusal::invalid_request(
-    "cross_site_form",
-    "The form was sent from another site.",
-);
+const OTHER_ORIGIN: Refusal =
+    Refusal::invalid_request("cross_site_form", "The form was sent from another site.");
 const WRONG_TOKEN: Refusal = Refusal::invalid_request(
     "form_token_wrong",
     "The form was not shown to this browser and user. Start again.",

@@ -51,7 +51,9 @@ impl Endpoint {
     }
 
     pub(crate) fn allows(self, method: &http::Method) -> bool {
-        self.allow().split(", ").any(|allowed| allowed == method.as_str())
+        self.allow()
+            .split(", ")
+            .any(|allowed| allowed == method.as_str())
     }
 
     /// Whether scripts of any origin may call it. Where cookies decide, none may.

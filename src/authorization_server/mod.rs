@@ -36,10 +36,10 @@ use crate::{
     grant::issue::Lifetimes,
     id::ClientId,
     resource::Catalog,
-    resource_server::TokenGate,
+    resource_server::{ProtectedResource, TokenGate},
     secret::SecretKey,
     store::{
-        ErasedStore, Revocation, StoreError,
+        ErasedStore, Revocation, RevokeTarget, StoreError,
         record::{KeyPurpose, KeyRecord},
     },
     uri::Issuer,
@@ -75,6 +75,8 @@ pub(crate) struct AuthorizationServer {
     pub(crate) documents: Arc<Documents>,
     /// Looks tokens up, as the layer does, and forgets them when they are revoked.
     pub(crate) gate: TokenGate,
+    /// The resources behind that gate; the first is the default.
+    pub(crate) resources: Vec<ProtectedResource>,
     pub(crate) refresh_keys: OnceCell<Vec<KeyRecord>>,
 }
 
@@ -107,7 +109,10 @@ impl AuthorizationServer {
 
     /// The key that new refresh successors are derived with, and the one numbered `id` if that is
     /// another.
-    pub(crate) async fn refresh_key(&self, id: Option<u32>) -> Result<(u32, SecretKey), StoreError> {
+    pub(crate) async fn refresh_key(
+        &self,
+        id: Option<u32>,
+    ) -> Result<(u32, SecretKey), StoreError> {
         let keys = self
             .refresh_keys
             .get_or_try_init(|| {
@@ -132,6 +137,17 @@ impl AuthorizationServer {
     /// and before the answer.
     pub(crate) fn forget(&self, revocation: &Revocation) {
         self.gate.revoke(revocation);
+    }
+
+    /// Revokes: commits, forgets, and only then returns.
+    pub(crate) async fn revoke(&self, target: RevokeTarget) -> Result<Revocation, StoreError> {
+        let revocation = self.store.revoke(target, self.now()).await?;
+        self.forget(&revocation);
+        self.emit(&Event::Revoked {
+            grants: &revocation.grants,
+            access_tokens: revocation.access_tokens.len(),
+        });
+        Ok(revocation)
     }
 
     pub(crate) fn emit(&self, event: &Event<'_>) {

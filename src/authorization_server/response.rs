@@ -14,12 +14,19 @@ pub(crate) type EndpointResponse = Response<Full<Bytes>>;
 /// seconds.
 const RETRY_AFTER: &str = "1";
 
-fn with_body(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> EndpointResponse {
+fn with_body(
+    status: StatusCode,
+    content_type: &'static str,
+    body: impl Into<Bytes>,
+) -> EndpointResponse {
     let mut response = Response::new(Full::new(body.into()));
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
     no_store(&mut response);
     response
 }
@@ -82,9 +89,10 @@ pub(crate) fn see_other(location: &str) -> EndpointResponse {
     let mut response = Response::new(Full::default());
     no_store(&mut response);
     *response.status_mut() = StatusCode::SEE_OTHER;
-    response
-        .headers_mut()
-        .insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    response.headers_mut().insert(
+        header::REFERRER_POLICY,
+        HeaderValue::from_static("no-referrer"),
+    );
     match HeaderValue::try_from(location) {
         Ok(location) => {
             response.headers_mut().insert(header::LOCATION, location);
@@ -92,7 +100,11 @@ pub(crate) fn see_other(location: &str) -> EndpointResponse {
         }
         // Only ASCII URLs are ever registered or configured, so this cannot be reached; if it
         // were, a plain refusal would be the safe answer.
-        Err(_) => error(StatusCode::BAD_REQUEST, "invalid_request", "the address cannot be used"),
+        Err(_) => error(
+            StatusCode::BAD_REQUEST,
+            "invalid_request",
+            "the address cannot be used",
+        ),
     }
 }
 
@@ -122,12 +134,18 @@ pub(crate) fn preflight(allow: &'static str) -> EndpointResponse {
     let mut response = Response::new(Full::default());
     *response.status_mut() = StatusCode::NO_CONTENT;
     let headers = response.headers_mut();
-    headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(allow));
+    headers.insert(
+        header::ACCESS_CONTROL_ALLOW_METHODS,
+        HeaderValue::from_static(allow),
+    );
     headers.insert(
         header::ACCESS_CONTROL_ALLOW_HEADERS,
         HeaderValue::from_static("authorization, content-type, mcp-protocol-version, dpop"),
     );
-    headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("86400"));
+    headers.insert(
+        header::ACCESS_CONTROL_MAX_AGE,
+        HeaderValue::from_static("86400"),
+    );
     cross_origin(&mut response);
     response
 }
@@ -135,7 +153,10 @@ pub(crate) fn preflight(allow: &'static str) -> EndpointResponse {
 /// Any origin may read the answer; no cookie is ever involved where this is set.
 pub(crate) fn cross_origin(response: &mut EndpointResponse) {
     let headers = response.headers_mut();
-    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    headers.insert(
+        header::ACCESS_CONTROL_ALLOW_ORIGIN,
+        HeaderValue::from_static("*"),
+    );
     headers.insert(
         header::ACCESS_CONTROL_EXPOSE_HEADERS,
         HeaderValue::from_static("WWW-Authenticate, Retry-After"),
@@ -159,6 +180,9 @@ pub(crate) fn page(status: StatusCode, html: String, style_source: &str) -> Endp
         )),
     );
     headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
-    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    headers.insert(
+        header::REFERRER_POLICY,
+        HeaderValue::from_static("no-referrer"),
+    );
     response
 }

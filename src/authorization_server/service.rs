@@ -107,7 +107,9 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         // A router may have stripped the prefix already (axum) or not (hyper).
         let path = request.uri().path();
-        let path = path.strip_prefix(&*self.server.endpoints_path).unwrap_or(path);
+        let path = path
+            .strip_prefix(&*self.server.endpoints_path)
+            .unwrap_or(path);
         if let Some(response) = self.server.documents.answer_below_base(path, &request) {
             return EndpointFuture(Box::pin(std::future::ready(response)));
         }

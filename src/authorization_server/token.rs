@@ -138,7 +138,10 @@ impl AuthorizationServer {
                         issue::access_token(&grant, grant.scopes.clone(), &self.lifetimes, now),
                     ),
                     refresh: refresh.as_ref().map(|token| {
-                        (token.digest(), issue::refresh_token(&grant, &self.lifetimes, now))
+                        (
+                            token.digest(),
+                            issue::refresh_token(&grant, &self.lifetimes, now),
+                        )
                     }),
                     renew_client: self.lifetimes.renew_client(client.expires_at, now),
                 },
@@ -149,7 +152,10 @@ impl AuthorizationServer {
             RedeemCodeOutcome::Redeemed => {}
             RedeemCodeOutcome::Replayed(grant) => {
                 self.forget_grant(grant);
-                self.emit(&Event::CodeReplayed { client_id: &client.id, grant });
+                self.emit(&Event::CodeReplayed {
+                    client_id: &client.id,
+                    grant,
+                });
                 return Err(CODE_USED.into());
             }
             RedeemCodeOutcome::Revoked => return Err(GRANT_REVOKED.into()),
@@ -221,7 +227,10 @@ impl AuthorizationServer {
                 }
                 RotateRefreshOutcome::Replayed(grant) => {
                     self.forget_grant(grant);
-                    self.emit(&Event::RefreshReplayed { client_id: &client.id, grant });
+                    self.emit(&Event::RefreshReplayed {
+                        client_id: &client.id,
+                        grant,
+                    });
                     return Err(REFRESH_USED.into());
                 }
                 RotateRefreshOutcome::TooManyAccessTokens => return Err(TOO_MANY.into()),
@@ -293,10 +302,8 @@ fn answer(
     )
 }
 
-const REPEATED: Refusal = Refusal::invalid_request(
-    "repeated_parameter",
-    "a parameter was sent more than once",
-);
+const REPEATED: Refusal =
+    Refusal::invalid_request("repeated_parameter", "a parameter was sent more than once");
 const GRANT_TYPE_MISSING: Refusal =
     Refusal::invalid_request("grant_type_missing", "grant_type is missing");
 const UNSUPPORTED_GRANT: Refusal = Refusal::new(

@@ -88,7 +88,10 @@ impl Client {
     /// The name for people: what it calls itself, or its id.
     #[cfg(feature = "pages")]
     pub(crate) fn display_name(&self) -> &str {
-        self.metadata.client_name.as_deref().unwrap_or(self.id.as_str())
+        self.metadata
+            .client_name
+            .as_deref()
+            .unwrap_or(self.id.as_str())
     }
 
     /// The redirect URI to answer at: `requested` if it is registered, or the only one there is.
@@ -104,7 +107,10 @@ impl Client {
     }
 
     pub(crate) fn may_refresh(&self) -> bool {
-        self.metadata.grant_types.iter().any(|grant| grant == "refresh_token")
+        self.metadata
+            .grant_types
+            .iter()
+            .any(|grant| grant == "refresh_token")
     }
 }
 
@@ -143,7 +149,8 @@ impl StaticClients {
 
 impl StaticClient {
     fn resolve(self) -> Result<Client, ConfigError> {
-        let id = ClientId::new(&self.id).map_err(|InvalidIdentifier(_)| InvalidIdentifier("client id"))?;
+        let id = ClientId::new(&self.id)
+            .map_err(|InvalidIdentifier(_)| InvalidIdentifier("client id"))?;
         for uri in &self.redirect_uris {
             redirect::classify(uri)?;
         }

@@ -50,7 +50,10 @@ pub(crate) fn classify(text: &str) -> Result<RedirectKind, InvalidUri> {
     if parts.userinfo.is_some() {
         return refuse("it carries credentials");
     }
-    if parts.port.is_some_and(|port| !port.is_empty() && port.parse::<u16>().is_err()) {
+    if parts
+        .port
+        .is_some_and(|port| !port.is_empty() && port.parse::<u16>().is_err())
+    {
         return refuse("its port is out of range");
     }
     if parts.is_https() || parts.is_http() {
@@ -103,7 +106,10 @@ mod tests {
         for (uri, kind) in [
             ("https://claude.ai/api/mcp/auth_callback", Https),
             ("https://chatgpt.com/connector/oauth/abc", Https),
-            ("cursor://anysphere.cursor-mcp/oauth/callback", PrivateScheme),
+            (
+                "cursor://anysphere.cursor-mcp/oauth/callback",
+                PrivateScheme,
+            ),
             ("https://vscode.dev/redirect", Https),
             ("http://127.0.0.1/", Loopback),
             ("http://127.0.0.1:33418/", Loopback),
@@ -119,10 +125,23 @@ mod tests {
     #[test]
     fn doubtful_uris_cannot() {
         for uri in [
-            "", "/cb", "javascript:alert(1)", "data:text/html,x", "vbscript:x", "file:///etc/passwd",
-            "http://evil.example/cb", "https://a.example/cb#frag", "https://user@a.example/cb",
-            "https://a.example:99999/", "https:///cb", "urn:x:y", "https://a.example/ü", "https://a.example/ x",
-            "http://localhost.evil.example/", "http://127.0.0.1.evil.example/", "about:blank",
+            "",
+            "/cb",
+            "javascript:alert(1)",
+            "data:text/html,x",
+            "vbscript:x",
+            "file:///etc/passwd",
+            "http://evil.example/cb",
+            "https://a.example/cb#frag",
+            "https://user@a.example/cb",
+            "https://a.example:99999/",
+            "https:///cb",
+            "urn:x:y",
+            "https://a.example/ü",
+            "https://a.example/ x",
+            "http://localhost.evil.example/",
+            "http://127.0.0.1.evil.example/",
+            "about:blank",
         ] {
             assert!(classify(uri).is_err(), "{uri}");
         }
@@ -131,11 +150,20 @@ mod tests {
 
     #[test]
     fn only_a_loopback_port_may_differ() {
-        assert!(matches("http://localhost/callback", "http://localhost:52301/callback"));
-        assert!(matches("http://127.0.0.1:1/cb?x=1", "http://127.0.0.1:2/cb?x=1"));
+        assert!(matches(
+            "http://localhost/callback",
+            "http://localhost:52301/callback"
+        ));
+        assert!(matches(
+            "http://127.0.0.1:1/cb?x=1",
+            "http://127.0.0.1:2/cb?x=1"
+        ));
         assert!(matches("http://[::1]/cb", "http://[::1]:4000/cb"));
         for (registered, requested) in [
-            ("http://localhost/callback", "http://127.0.0.1:52301/callback"),
+            (
+                "http://localhost/callback",
+                "http://127.0.0.1:52301/callback",
+            ),
             ("http://127.0.0.1/cb", "http://127.0.0.1:1/cb/"),
             ("http://127.0.0.1/cb", "http://127.0.0.1:1/cb?x=1"),
             ("https://a.example/cb", "https://a.example:8443/cb"),

@@ -104,7 +104,9 @@ fn text(fields: &Map<String, Value>, name: &str) -> Result<Option<String>, Regis
         .as_str()
         .ok_or_else(|| invalid(format!("{name} must be a string")))?;
     if value.chars().count() > MAX_TEXT {
-        return Err(invalid(format!("{name} is longer than {MAX_TEXT} characters")));
+        return Err(invalid(format!(
+            "{name} is longer than {MAX_TEXT} characters"
+        )));
     }
     // Invisible and direction-changing characters have no place in a name people decide by.
     let visible: String = value.chars().filter(|c| !is_deceptive(*c)).collect();
@@ -126,7 +128,10 @@ fn strings(
         return Ok(None);
     };
     let wrong = || invalid(format!("{name} must be an array of at most {max} strings"));
-    let items = value.as_array().filter(|items| items.len() <= max).ok_or_else(wrong)?;
+    let items = value
+        .as_array()
+        .filter(|items| items.len() <= max)
+        .ok_or_else(wrong)?;
     items
         .iter()
         .map(|item| match item.as_str() {
@@ -282,19 +287,55 @@ mod tests {
             (json!([]), "invalid_client_metadata"),
             (json!({}), "invalid_redirect_uri"),
             (json!({"redirect_uris": []}), "invalid_redirect_uri"),
-            (json!({"redirect_uris": "https://a.example"}), "invalid_redirect_uri"),
+            (
+                json!({"redirect_uris": "https://a.example"}),
+                "invalid_redirect_uri",
+            ),
             (json!({"redirect_uris": [7]}), "invalid_redirect_uri"),
-            (json!({"redirect_uris": ["javascript:alert(1)"]}), "invalid_redirect_uri"),
-            (json!({"redirect_uris": ["http://localhost/cb"], "application_type": "web"}), "invalid_redirect_uri"),
-            (json!({"redirect_uris": ["https://a.example/"], "application_type": "desktop"}), "invalid_client_metadata"),
-            (json!({"redirect_uris": ["https://a.example/"], "token_endpoint_auth_method": "magic"}), "invalid_client_metadata"),
-            (json!({"redirect_uris": ["https://a.example/"], "grant_types": ["client_credentials"]}), "invalid_client_metadata"),
-            (json!({"redirect_uris": ["https://a.example/"], "response_types": ["token"]}), "invalid_client_metadata"),
-            (json!({"redirect_uris": ["https://a.example/"], "client_uri": "javascript:alert(1)"}), "invalid_client_metadata"),
-            (json!({"redirect_uris": ["https://a.example/"], "client_name": 7}), "invalid_client_metadata"),
-            (json!({"redirect_uris": ["https://a.example/"], "client_name": "x".repeat(513)}), "invalid_client_metadata"),
-            (json!({"redirect_uris": ["https://a.example/"], "scope": "a\"b"}), "invalid_client_metadata"),
-            (json!({"redirect_uris": ["https://a.example/"], "jwks": {}, "jwks_uri": "https://a.example/jwks"}), "invalid_client_metadata"),
+            (
+                json!({"redirect_uris": ["javascript:alert(1)"]}),
+                "invalid_redirect_uri",
+            ),
+            (
+                json!({"redirect_uris": ["http://localhost/cb"], "application_type": "web"}),
+                "invalid_redirect_uri",
+            ),
+            (
+                json!({"redirect_uris": ["https://a.example/"], "application_type": "desktop"}),
+                "invalid_client_metadata",
+            ),
+            (
+                json!({"redirect_uris": ["https://a.example/"], "token_endpoint_auth_method": "magic"}),
+                "invalid_client_metadata",
+            ),
+            (
+                json!({"redirect_uris": ["https://a.example/"], "grant_types": ["client_credentials"]}),
+                "invalid_client_metadata",
+            ),
+            (
+                json!({"redirect_uris": ["https://a.example/"], "response_types": ["token"]}),
+                "invalid_client_metadata",
+            ),
+            (
+                json!({"redirect_uris": ["https://a.example/"], "client_uri": "javascript:alert(1)"}),
+                "invalid_client_metadata",
+            ),
+            (
+                json!({"redirect_uris": ["https://a.example/"], "client_name": 7}),
+                "invalid_client_metadata",
+            ),
+            (
+                json!({"redirect_uris": ["https://a.example/"], "client_name": "x".repeat(513)}),
+                "invalid_client_metadata",
+            ),
+            (
+                json!({"redirect_uris": ["https://a.example/"], "scope": "a\"b"}),
+                "invalid_client_metadata",
+            ),
+            (
+                json!({"redirect_uris": ["https://a.example/"], "jwks": {}, "jwks_uri": "https://a.example/jwks"}),
+                "invalid_client_metadata",
+            ),
         ] {
             let shown = body.to_string();
             assert_eq!(register(body).unwrap_err().code, code, "{shown}");

@@ -16,13 +16,17 @@ use super::{
 };
 use crate::{
     resource::{Catalog, KnownResource},
-    uri::{Issuer, ResourceUri},
+    uri::Issuer,
 };
 
 const AUTHORIZATION_SERVER: &str = "/.well-known/oauth-authorization-server";
 const OPENID_CONFIGURATION: &str = "/.well-known/openid-configuration";
 const PROTECTED_RESOURCE: &str = "/.well-known/oauth-protected-resource";
-const NAMES: [&str; 3] = [AUTHORIZATION_SERVER, OPENID_CONFIGURATION, PROTECTED_RESOURCE];
+const NAMES: [&str; 3] = [
+    AUTHORIZATION_SERVER,
+    OPENID_CONFIGURATION,
+    PROTECTED_RESOURCE,
+];
 
 /// Every document of a deployment, by path.
 #[derive(Clone, Debug)]
@@ -75,7 +79,11 @@ impl Documents {
     }
 
     /// The answer for a path of the whole origin, `None` when it is none of ours.
-    pub(super) fn answer<B>(&self, path: &str, request: &Request<B>) -> Option<Response<Full<Bytes>>> {
+    pub(super) fn answer<B>(
+        &self,
+        path: &str,
+        request: &Request<B>,
+    ) -> Option<Response<Full<Bytes>>> {
         is_ours(path).then(|| {
             self.by_path
                 .get(path.trim_end_matches('/'))
@@ -119,7 +127,10 @@ fn not_found() -> Response<Full<Bytes>> {
     ));
     *response.status_mut() = StatusCode::NOT_FOUND;
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json"),
+    );
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     share(&mut response);
     response
@@ -138,20 +149,8 @@ pub(crate) fn protected_resource(
         .map(str::to_owned)
         .collect();
     document.resource_name.clone_from(&resource.name);
-    document.resource_documentation.clone_from(&resource.documentation);
     document
-}
-
-/// Where the document of a resource stands (RFC 9728 §3.1).
-pub(crate) fn protected_resource_url(resource: &ResourceUri) -> String {
-    let mut url = format!(
-        "{}{PROTECTED_RESOURCE}{}",
-        resource.origin(),
-        resource.path().trim_end_matches('/')
-    );
-    if let Some(query) = resource.query() {
-        url.push('?');
-        url.push_str(query);
-    }
-    url
+        .resource_documentation
+        .clone_from(&resource.documentation);
+    document
 }

@@ -56,12 +56,18 @@ impl MetadataResponder {
         if *method == Method::GET || *method == Method::HEAD {
             let answer = response.headers_mut();
             answer.insert(header::ETAG, document.etag.clone());
-            answer.insert(header::CACHE_CONTROL, HeaderValue::from_static(CACHE_CONTROL));
+            answer.insert(
+                header::CACHE_CONTROL,
+                HeaderValue::from_static(CACHE_CONTROL),
+            );
             if is_known(headers, &document.etag) {
                 *response.status_mut() = StatusCode::NOT_MODIFIED;
             } else {
                 let length = HeaderValue::from(document.body.len());
-                answer.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+                answer.insert(
+                    header::CONTENT_TYPE,
+                    HeaderValue::from_static("application/json"),
+                );
                 answer.insert(header::CONTENT_LENGTH, length);
                 if *method == Method::GET {
                     *response.body_mut() = Full::new(document.body.clone());
@@ -80,7 +86,10 @@ impl MetadataResponder {
                 header::ACCESS_CONTROL_ALLOW_HEADERS,
                 HeaderValue::from_static("authorization, content-type, mcp-protocol-version"),
             );
-            answer.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("86400"));
+            answer.insert(
+                header::ACCESS_CONTROL_MAX_AGE,
+                HeaderValue::from_static("86400"),
+            );
         } else {
             *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
             response
@@ -106,8 +115,14 @@ fn is_known(headers: &HeaderMap, etag: &HeaderValue) -> bool {
 /// Scripts of any origin may read it.
 pub(super) fn share(response: &mut Response<Full<Bytes>>) {
     let headers = response.headers_mut();
-    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(
+        header::ACCESS_CONTROL_ALLOW_ORIGIN,
+        HeaderValue::from_static("*"),
+    );
+    headers.insert(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
 }
 
 impl<B> Service<Request<B>> for MetadataResponder {

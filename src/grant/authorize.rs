@@ -50,7 +50,10 @@ pub(crate) fn decide(
             ));
         }
     }
-    if params.get("response_mode").is_some_and(|mode| mode != "query") {
+    if params
+        .get("response_mode")
+        .is_some_and(|mode| mode != "query")
+    {
         return Err(Refusal::invalid_request(
             "response_mode_unsupported",
             "the only response_mode is query",

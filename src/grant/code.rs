@@ -32,7 +32,10 @@ pub(crate) fn check(
             "the code was issued to another client",
         ));
     }
-    if request.redirect_uri.is_some_and(|uri| uri != code.redirect_uri) {
+    if request
+        .redirect_uri
+        .is_some_and(|uri| uri != code.redirect_uri)
+    {
         return Err(Refusal::invalid_grant(
             "redirect_uri_differs",
             "redirect_uri is not the one of the authorization request",

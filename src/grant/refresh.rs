@@ -66,14 +66,24 @@ pub(crate) fn successor(
 ) -> Successor {
     let generation = record.generation.saturating_add(1).to_be_bytes();
     Successor {
-        refresh: Token::from_bytes(&derive(key, b"refresh", grant.id, generation, presented, &[])),
+        refresh: Token::from_bytes(&derive(
+            key,
+            b"refresh",
+            grant.id,
+            generation,
+            presented,
+            &[],
+        )),
         access: Token::from_bytes(&derive(
             key,
             b"access",
             grant.id,
             generation,
             presented,
-            &[scopes.to_string().as_bytes(), grant.resource.canonical().as_bytes()],
+            &[
+                scopes.to_string().as_bytes(),
+                grant.resource.canonical().as_bytes(),
+            ],
         )),
     }
 }

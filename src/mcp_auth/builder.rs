@@ -17,7 +17,7 @@ use crate::{
     event::{Events, Observer},
     grant::issue::Lifetimes,
     resource::{Catalog, Resource},
-    resource_server::{StoreVerifier, TokenCache, TokenGate},
+    resource_server::{TokenCache, TokenGate},
     scope::Scopes,
     store::{ErasedStore, Store},
     uri::{Issuer, ResourceUri},
@@ -237,7 +237,10 @@ impl McpAuthBuilder {
     pub fn build(self) -> Result<McpAuth, ConfigError> {
         let issuer = Issuer::parse(&self.issuer)?;
         let endpoints_path = check_path(&self.endpoints_path)?;
-        let login_page = self.login_page.as_deref().ok_or(ConfigError::Missing("login_page"))?;
+        let login_page = self
+            .login_page
+            .as_deref()
+            .ok_or(ConfigError::Missing("login_page"))?;
         let login_page = absolute(&issuer, login_page)?;
         check_lifetimes(&self.lifetimes)?;
         let catalog = Catalog::new(
@@ -248,10 +251,16 @@ impl McpAuthBuilder {
         let store = self.store.ok_or(ConfigError::Missing("store"))?;
         let documents = Arc::new(documents(&issuer, &endpoints_path, &catalog));
         let gate = TokenGate::new(
-            StoreVerifier::shared(Arc::clone(&store), Arc::clone(&self.clock)),
+            &store,
             self.cache,
             Arc::clone(&self.clock),
+            self.events.clone(),
         );
+        let resources = catalog
+            .resources()
+            .iter()
+            .map(|resource| gate.protect(resource))
+            .collect::<Result<_, _>>()?;
         let server = AuthorizationServer {
             cookie: BrowserCookie::new(&issuer),
             issuer,
@@ -263,12 +272,15 @@ impl McpAuthBuilder {
             limits: self.limits,
             clients: StaticClients::new(self.clients)?,
             store,
-            authenticator: self.authenticator.ok_or(ConfigError::Missing("authenticator"))?,
+            authenticator: self
+                .authenticator
+                .ok_or(ConfigError::Missing("authenticator"))?,
             pages: self.pages.ok_or(ConfigError::Missing("pages"))?,
             clock: self.clock,
             events: self.events,
             documents,
             gate,
+            resources,
             refresh_keys: OnceCell::new(),
         };
         Ok(McpAuth::new(server))
@@ -317,15 +329,17 @@ fn check_lifetimes(lifetimes: &Lifetimes) -> Result<(), ConfigError> {
         return out_of_range("refresh_token_ttl", "at least 1 s");
     }
     if lifetimes.refresh_grace > MAX_GRACE {
-        return out_of_range("refresh_grace", "0 to 300 s: a stolen token is not noticed within it");
+        return out_of_range(
+            "refresh_grace",
+            "0 to 300 s: a stolen token is not noticed within it",
+        );
     }
     Ok(())
 }
 
 fn documents(issuer: &Issuer, endpoints_path: &str, catalog: &Catalog) -> Documents {
-    let url = |endpoint: Endpoint| {
-        format!("{}{endpoints_path}/{}", issuer.origin(), endpoint.segment())
-    };
+    let url =
+        |endpoint: Endpoint| format!("{}{endpoints_path}/{}", issuer.origin(), endpoint.segment());
     let mut metadata = AuthorizationServerMetadata::new(
         issuer.as_str(),
         url(Endpoint::Authorize),

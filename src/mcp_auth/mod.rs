@@ -124,7 +124,13 @@ impl McpAuth {
     ///
     /// When no such resource was registered.
     pub fn protect(&self, path_or_url: &str) -> Result<McpAuthLayer, ConfigError> {
-        Ok(self.resource(self.find(path_or_url)?).layer())
+        let uri = &self.find(path_or_url)?.uri;
+        self.server
+            .resources
+            .iter()
+            .find(|resource| resource.uri() == uri)
+            .map(ProtectedResource::layer)
+            .ok_or_else(|| ConfigError::UnknownResource(path_or_url.to_owned()))
     }
 
     /// Where to send the browser once its user has signed in, by whatever method: `transaction` is
@@ -146,8 +152,10 @@ impl McpAuth {
         &self,
         headers: &HeaderMap,
     ) -> Result<Option<McpSession>, VerifierUnavailable> {
-        let default = self.server.catalog.default_resource();
-        self.resource(default).session(headers).await
+        match self.server.resources.first() {
+            Some(default) => default.session(headers).await,
+            None => Ok(None),
+        }
     }
 
     /// What a user has allowed, for a page of connected apps.

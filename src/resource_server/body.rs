@@ -37,6 +37,12 @@ impl<B> ResponseBody<B> {
         }
     }
 
+    pub(crate) const fn full(body: Full<Bytes>) -> Self {
+        Self {
+            kind: Kind::Own { body },
+        }
+    }
+
     pub(crate) const fn inner(body: B) -> Self {
         Self {
             kind: Kind::Inner { body },

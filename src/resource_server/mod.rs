@@ -85,6 +85,7 @@ mod cors;
 #[cfg(feature = "axum")]
 mod extract;
 mod future;
+mod gate;
 mod guard;
 mod layer;
 mod refusal;
@@ -95,10 +96,7 @@ mod verifier;
 
 #[cfg(feature = "axum")]
 pub use self::extract::MissingSession;
-#[expect(unused_imports, reason = "wired up by the authorization server's side")]
-pub(crate) use self::{
-    binding::SessionBinding, guard::Guard, resource::metadata_url, verifier::ErasedVerifier,
-};
+pub(crate) use self::gate::TokenGate;
 pub use self::{
     body::ResponseBody,
     cache::{TokenCache, TokenCacheBuilder},
