@@ -32,7 +32,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         // Only this route needs a token. The handler gets the session as an argument.
         .route(
             "/notes",
-            get(notes).layer(auth.protect("/notes")?.require(["notes:read"])?),
+            get(notes).layer(auth.protect("/notes")?.require(["notes:read"])),
         )
         .route("/", get(|| async { "Everyone may read this.\n" }))
         // Authorize, consent, token, register, ...

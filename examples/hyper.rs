@@ -34,7 +34,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .layer(auth.well_known())
         .layer(auth.endpoints_layer())
         // so that only requests with a token get past the third.
-        .layer(auth.protect("/mcp")?.require(["notes:read"])?)
+        .layer(auth.protect("/mcp")?.require(["notes:read"]))
         .service(service_fn(hello));
 
     println!("http://127.0.0.1:3000/mcp needs a token");

@@ -6,7 +6,7 @@
 
 use http::request::Parts;
 use tokio::net::TcpListener;
-use tonic::transport::{Server, server::TcpIncoming};
+use tonic::transport::{Endpoint, Server, server::TcpIncoming};
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 use tower_mcp_auth::{
     Authenticator, AuthenticatorError, McpAuth, Resource, SignedIn, Subject, store::MemoryStore,
@@ -25,12 +25,12 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let (_reporter, health) = tonic_health::server::health_reporter();
     let server = Server::builder()
-        .layer(auth.protect("/grpc")?.require(["health:read"])?)
+        .layer(auth.protect("/grpc")?.require(["health:read"]))
         .add_service(health)
         .serve_with_incoming(TcpIncoming::from(listener));
     tokio::spawn(server);
 
-    let mut client = HealthClient::connect(public).await?;
+    let mut client = HealthClient::new(Endpoint::from_shared(public)?.connect().await?);
     let answer = client.check(HealthCheckRequest::default()).await;
     match answer {
         Ok(_) => println!("the service answered without a token"),

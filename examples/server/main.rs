@@ -23,14 +23,15 @@ use tokio::{
     signal::unix::{SignalKind, signal},
     sync::watch,
 };
+use tower::Layer;
 use tower_mcp_auth::{
-    McpAuth, Operation, Resource, StaticClient,
+    McpAuth, Resource, StaticClient,
     store::{MemoryStore, SledStore},
 };
 use tracing_subscriber::EnvFilter;
 
 use self::{
-    flags::{Flags, StoreUrl, Switch},
+    flags::{Flags, StoreUrl},
     notes::{Notes, NotesServer},
     sign_in::Login,
 };
@@ -75,10 +76,7 @@ async fn run(flags: Flags) -> Result<(), Error> {
     let login = Login::new(&public);
     let auth = authorization(&flags, &public, login.clone())?;
     let (mcp, end_sessions) = mcp_server(&public);
-    let protected = auth
-        .protect("/mcp")?
-        .require(["notes:read"])?
-        .require_for(Operation::tool("delete_note"), ["notes:write"])?;
+    let protected = auth.protect("/mcp")?.require(["notes:read"]);
 
     let app = Router::new()
         .nest_service("/mcp", protected.layer(mcp))
