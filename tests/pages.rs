@@ -22,6 +22,7 @@ cases! {
     denying_is_an_answer => "deny",
     a_wrong_password_can_be_corrected => "wrong-password",
     two_tabs_both_finish => "two-tabs",
+    tabs_opened_at_once_both_finish => "tabs-opened-at-once",
     a_private_scheme_is_reached => "private-scheme",
     a_callback_may_redirect_onward => "onward",
     everything_has_a_name => "accessible",

@@ -14,6 +14,8 @@ import { join } from 'node:path';
 
 import { chromium } from 'playwright-core';
 
+const PATIENCE = 20_000;
+
 const FLAGS = [
   '--no-sandbox',
   '--disable-gpu',
@@ -26,6 +28,15 @@ const FLAGS = [
 const CURSOR = 'cursor://anysphere.cursor-mcp/oauth/callback';
 
 const [name, origin, screenshots] = process.argv.slice(2);
+
+/** A promise that gives up, and says on what. */
+function soon(promise, what) {
+  let timer;
+  const late = new Promise((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`${what} did not happen within ${PATIENCE} ms`)), PATIENCE);
+  });
+  return Promise.race([promise, late]).finally(() => clearTimeout(timer));
+}
 
 /** A client's own listener; `onward` is where its callback sends the browser next. */
 async function listen(onward) {
@@ -46,7 +57,8 @@ async function listen(onward) {
   await once(server, 'listening');
   return {
     redirectUri: `http://127.0.0.1:${server.address().port}/callback`,
-    arrival: () => (arrivals.length ? Promise.resolve(arrivals.shift()) : new Promise((resolve) => waiting.push(resolve))),
+    arrival: () =>
+      soon(arrivals.length ? arrivals.shift() : new Promise((resolve) => waiting.push(resolve)), 'the redirect to the client'),
     close: () => server.closeAllConnections() ?? server.close(),
   };
 }
@@ -104,7 +116,7 @@ async function watchScheme(page, scheme) {
   const session = await page.context().newCDPSession(page);
   await session.send('Network.enable');
   await session.send('Page.enable');
-  return new Promise((resolve) => {
+  const left = new Promise((resolve) => {
     const look = ({ request, url }) => {
       const target = request?.url ?? url;
       if (target?.startsWith(`${scheme}:`)) resolve(new URL(target));
@@ -113,6 +125,7 @@ async function watchScheme(page, scheme) {
     session.on('Page.frameRequestedNavigation', look);
     session.on('Page.frameStartedNavigating', look);
   });
+  return () => soon(left, `the redirect to ${scheme}:`);
 }
 
 function assertAnswer(params, state) {
@@ -187,14 +200,28 @@ const cases = {
     callback.close();
   },
 
+  /** The same with both tabs opened in one moment, in a browser that was never here. */
+  async 'tabs-opened-at-once'({ context, page }) {
+    const callback = await listen();
+    const requests = [await client(callback.redirectUri, 'One'), await client(callback.redirectUri, 'Two')];
+    const tabs = [page, await context.newPage()];
+    await Promise.all(tabs.map((tab, i) => tab.goto(requests[i].url)));
+    for (const tab of tabs) await signIn(tab);
+    for (const [i, tab] of tabs.entries()) {
+      await approve(tab).click();
+      assertAnswer(await callback.arrival(), requests[i].state);
+    }
+    callback.close();
+  },
+
   /** A client that listens on a scheme of its own. */
   async 'private-scheme'({ page }) {
     const { url, state } = await client(CURSOR, 'Cursor');
     await page.goto(url);
     await signIn(page);
-    const left = watchScheme(page, 'cursor');
+    const left = await watchScheme(page, 'cursor');
     await approve(page).click();
-    const target = await left;
+    const target = await left();
     assert.equal(`${target.protocol}//${target.host}${target.pathname}`, CURSOR);
     assert.ok(target.searchParams.get('code'));
     assertAnswer(target.searchParams, state);
@@ -206,10 +233,10 @@ const cases = {
     const { url, state } = await client(callback.redirectUri);
     await page.goto(url);
     await signIn(page);
-    const left = watchScheme(page, 'cursor');
+    const left = await watchScheme(page, 'cursor');
     await approve(page).click();
     assertAnswer(await callback.arrival(), state);
-    assert.equal((await left).href, 'cursor://anysphere.cursor-mcp/signed-in');
+    assert.equal((await left()).href, 'cursor://anysphere.cursor-mcp/signed-in');
     callback.close();
   },
 
@@ -295,10 +322,12 @@ const browser = await chromium.launch({
 });
 try {
   const context = await browser.newContext();
-  context.setDefaultTimeout(15_000);
+  context.setDefaultTimeout(PATIENCE);
   const complaints = watchPolicy(context);
   const page = await context.newPage();
-  await run({ browser, context, page });
+  await run({ browser, context, page }).catch((error) => {
+    throw new Error(`${error.message}; the browser says: ${complaints.join('; ') || 'nothing'}`, { cause: error });
+  });
   assert.deepEqual(complaints, [], 'no complaint about the content security policy');
   console.log(JSON.stringify({ case: name, browser: browser.version() }));
 } finally {
