@@ -1,5 +1,11 @@
 //! Sign-in for MCP servers as small tower services.
 #![cfg_attr(docsrs, feature(doc_cfg))]
+#![warn(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    missing_debug_implementations,
+    unreachable_pub
+)]
 
 mod authenticator;
 pub mod authorization_server;
