@@ -416,14 +416,19 @@ impl<'a> Browser<'a> {
         self.post("/oauth/consent", form(&pairs)).await
     }
 
-    /// Approves and returns the code.
+    /// Approves, unless an earlier consent answers, and returns the code.
     pub async fn approve(&self, client: &str, more: &[(&str, &str)]) -> String {
-        let page = self.consent_page(client, more).await;
-        let answer = self.decide(&page, "approve").await;
         let callback = more
             .iter()
-            .find(|(name, _)| *name == "redirect_uri")
+            .find(|(name, uri)| *name == "redirect_uri" && !uri.is_empty())
             .map_or(CALLBACK, |(_, uri)| uri);
+        let begun = self.authorize(client, more).await;
+        if begun.header("location").starts_with(callback) {
+            return begun.redirect(callback)["code"].clone();
+        }
+        let page = self.get(begun.header("location")).await;
+        assert_eq!(page.status, StatusCode::OK, "{page:?}");
+        let answer = self.decide(&page, "approve").await;
         answer.redirect(callback)["code"].clone()
     }
 }
