@@ -23,8 +23,8 @@ pub use self::{
     id::{ClientId, Subject},
     pkce::CodeChallenge,
     resource_server::{
-        McpAuthLayer, McpSession, PresentedToken, ProtectedResource, Refusal, StoreVerifier,
-        TokenCache, TokenVerifier, Verdict, VerifierUnavailable,
+        McpAuthLayer, McpOperationLayer, McpSession, Operation, PresentedToken, ProtectedResource,
+        Refusal, StoreVerifier, TokenCache, TokenVerifier, Verdict, VerifierUnavailable,
     },
     scope::{IntoScopes, Scopes},
     secret::{Digest, GrantId, SecretKey},

@@ -87,7 +87,13 @@ mod extract;
 mod future;
 mod guard;
 mod layer;
+mod mcp_headers;
+mod message;
+mod operation;
+mod policy;
+mod policy_future;
 mod refusal;
+mod request_body;
 mod resource;
 mod service;
 mod session;
@@ -104,7 +110,11 @@ pub use self::{
     cache::{TokenCache, TokenCacheBuilder},
     future::ResponseFuture,
     layer::McpAuthLayer,
+    operation::Operation,
+    policy::{McpOperationLayer, McpOperationService},
+    policy_future::OperationFuture,
     refusal::Refusal,
+    request_body::RequestBody,
     resource::{ProtectedResource, ProtectedResourceBuilder},
     service::McpAuthService,
     session::{McpSession, McpSessionBuilder},
