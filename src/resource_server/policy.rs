@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Method, Request, Response};
+use http::{Method, Request, Response, request::Parts};
 use http_body::Body;
 use tower_layer::Layer;
 use tower_service::Service;
@@ -209,15 +209,15 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (parts, body) = request.into_parts();
-        match self.gate.by_head(&parts) {
+        let too_long = body.size_hint().lower() > self.gate.policy.body_limit as u64;
+        let decided = match self.gate.by_head(&parts) {
+            Ok(false) if too_long => Err(Refusal::MessageTooLarge.into()),
+            decided => decided,
+        };
+        match decided {
             Ok(true) => {
                 let request = Request::from_parts(parts, RequestBody::passed_through(body));
                 OperationFuture::inner(self.inner.call(request))
-            }
-            Ok(false) if body.size_hint().lower() > self.gate.policy.body_limit as u64 => {
-                let session = parts.extensions.get::<McpSession>();
-                let response = self.gate.refuse(Refusal::MessageTooLarge, session);
-                OperationFuture::answered(response)
             }
             Ok(false) => {
                 // As in `McpAuthService::call`: the service that is ready goes with the request.
@@ -225,7 +225,7 @@ where
                 let ready = mem::replace(&mut self.inner, clone);
                 OperationFuture::reading(ready, self.gate.clone(), parts, body)
             }
-            Err(response) => OperationFuture::answered(response),
+            Err(denied) => OperationFuture::answered(self.gate.answer(&parts, &denied)),
         }
     }
 }
@@ -237,74 +237,75 @@ pub(crate) struct Gate {
     policy: Arc<Policy>,
 }
 
+/// Why an operation is refused.
+pub(crate) enum Denied {
+    /// The token allows too little: this is what it takes.
+    Needs(Scopes),
+    For(Refusal),
+}
+
+impl From<Refusal> for Denied {
+    fn from(refusal: Refusal) -> Self {
+        Self::For(refusal)
+    }
+}
+
 impl Gate {
     pub(crate) fn body_limit(&self) -> usize {
         self.policy.body_limit
     }
 
     /// Decides without the body; `false` where that takes the body.
-    fn by_head(&self, parts: &http::request::Parts) -> Result<bool, Response<Bytes>> {
-        let session = parts.extensions.get::<McpSession>();
+    fn by_head(&self, parts: &Parts) -> Result<bool, Denied> {
         let mut needs = self.policy.rules.needs();
         // Any other method might be taken for a POST by a lenient server.
         let has_message = !matches!(
             parts.method,
             Method::GET | Method::HEAD | Method::DELETE | Method::OPTIONS
         );
-        if has_message {
-            let decided = if self.policy.trust_headers {
-                mcp_headers::read(&parts.headers, &mut needs)
-                    .map_err(|refusal| self.refuse(refusal, session))?
-            } else {
-                false
-            };
-            if !decided {
-                return Ok(false);
-            }
+        if has_message
+            && !(self.policy.trust_headers && mcp_headers::read(&parts.headers, &mut needs)?)
+        {
+            return Ok(false);
         }
-        self.check(&needs, session).map(|()| true)
+        self.check(&needs, parts).map(|()| true)
     }
 
     /// Decides by the body.
-    pub(crate) fn by_body(
-        &self,
-        parts: &http::request::Parts,
-        body: &[u8],
-    ) -> Result<(), Response<Bytes>> {
-        let session = parts.extensions.get::<McpSession>();
+    pub(crate) fn by_body(&self, parts: &Parts, body: &[u8]) -> Result<(), Denied> {
         let mut needs = self.policy.rules.needs();
-        message::read(body, &mut needs).map_err(|refusal| self.refuse(refusal, session))?;
-        self.check(&needs, session)
+        message::read(body, &mut needs)?;
+        self.check(&needs, parts)
     }
 
-    fn check(
-        &self,
-        needs: &Needs<'_>,
-        session: Option<&McpSession>,
-    ) -> Result<(), Response<Bytes>> {
-        let Some(session) = session else {
+    fn check(&self, needs: &Needs<'_>, parts: &Parts) -> Result<(), Denied> {
+        let Some(session) = parts.extensions.get::<McpSession>() else {
             // Somebody took this service out of its McpAuthService.
-            return Err(self.refuse(Refusal::NoCredentials, None));
+            return Err(Refusal::NoCredentials.into());
         };
-        let required: &Scopes = &self.protection.required;
+        let required = &self.protection.required;
         let granted = session.scopes();
         if granted.contains_all(required) && needs.are_met_by(granted) {
-            return Ok(());
+            Ok(())
+        } else {
+            Err(Denied::Needs(needs.with(required)))
         }
-        self.report(Refusal::InsufficientScope, Some(session));
-        let all = needs.with(required);
-        Err(self.protection.challenges.insufficient(&all))
     }
 
-    pub(crate) fn refuse(&self, refusal: Refusal, session: Option<&McpSession>) -> Response<Bytes> {
-        self.report(refusal, session);
-        self.protection.challenges.response(refusal)
-    }
-
-    fn report(&self, refusal: Refusal, session: Option<&McpSession>) {
-        self.protection.guard.report(&Refused {
-            refusal,
-            session: session.cloned(),
-        });
+    pub(crate) fn answer(&self, parts: &Parts, denied: &Denied) -> Response<Bytes> {
+        let session = parts.extensions.get::<McpSession>().cloned();
+        match denied {
+            Denied::For(refusal) => self.protection.refuse(&Refused {
+                refusal: *refusal,
+                session,
+            }),
+            Denied::Needs(scopes) => {
+                self.protection.guard.report(&Refused {
+                    refusal: Refusal::InsufficientScope,
+                    session,
+                });
+                self.protection.challenges.insufficient(scopes)
+            }
+        }
     }
 }

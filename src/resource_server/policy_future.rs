@@ -13,9 +13,7 @@ use http_body::Body;
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use super::{
-    Refusal, body::ResponseBody, policy::Gate, request_body::RequestBody, session::McpSession,
-};
+use super::{Refusal, body::ResponseBody, policy::Gate, request_body::RequestBody};
 
 pin_project! {
     /// Response future of [`McpOperationService`](super::McpOperationService).
@@ -160,9 +158,7 @@ where
                     } = *held;
                     let bytes = read.take();
                     let verdict = match refusal {
-                        Some(refusal) => {
-                            Err(gate.refuse(refusal, parts.extensions.get::<McpSession>()))
-                        }
+                        Some(refusal) => Err(refusal.into()),
                         None => gate.by_body(&parts, &bytes),
                     };
                     match verdict {
@@ -172,8 +168,8 @@ where
                                 future: ready.call(request),
                             }
                         }
-                        Err(response) => State::Answered {
-                            response: Some(response),
+                        Err(denied) => State::Answered {
+                            response: Some(gate.answer(&parts, &denied)),
                         },
                     }
                 }
