@@ -53,8 +53,8 @@ pub use self::{
     pkce::CodeChallenge,
     resource::Resource,
     resource_server::{
-        McpAuthLayer, McpSession, PresentedToken, ProtectedResource, Refusal, StoreVerifier,
-        TokenCache, TokenVerifier, Verdict, VerifierUnavailable,
+        McpAuthLayer, McpOperationLayer, McpSession, Operation, PresentedToken, ProtectedResource,
+        Refusal, StoreVerifier, TokenCache, TokenVerifier, Verdict, VerifierUnavailable,
     },
     scope::{IntoScopes, Scopes},
     secret::{Digest, GrantId, SecretKey},
