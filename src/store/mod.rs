@@ -5,6 +5,8 @@
 //! change. Stores never read a clock (`now` comes in), never see a token (only its digest), and
 //! answer a changing operation only when the change would survive `kill -9` and a power cut.
 
+#[cfg(feature = "test-util")]
+pub mod contract;
 mod erased;
 mod error;
 mod kv;
