@@ -14,13 +14,19 @@ mod memory;
 pub mod record;
 #[cfg(feature = "sled")]
 mod sled;
+pub(crate) mod sweeper;
+mod transfer;
 mod transition;
 
 use std::future::Future;
 
 #[cfg(feature = "sled")]
 pub use self::sled::{SledOptions, SledStore};
-pub use self::{error::StoreError, memory::MemoryStore};
+pub use self::{
+    error::StoreError,
+    memory::MemoryStore,
+    transfer::{TransferError, export, import},
+};
 
 pub(crate) use self::erased::ErasedStore;
 
