@@ -5,6 +5,8 @@
 //! change. Stores never read a clock (`now` comes in), never see a token (only its digest), and
 //! answer a changing operation only when the change would survive `kill -9` and a power cut.
 
+#[cfg(feature = "test-util")]
+pub mod contract;
 mod erased;
 mod error;
 mod kv;
@@ -12,13 +14,19 @@ mod memory;
 pub mod record;
 #[cfg(feature = "sled")]
 mod sled;
+pub(crate) mod sweeper;
+mod transfer;
 mod transition;
 
 use std::future::Future;
 
 #[cfg(feature = "sled")]
 pub use self::sled::{SledOptions, SledStore};
-pub use self::{error::StoreError, memory::MemoryStore};
+pub use self::{
+    error::StoreError,
+    memory::MemoryStore,
+    transfer::{TransferError, export, import},
+};
 
 pub(crate) use self::erased::{BoxFuture, ErasedStore};
 
