@@ -14,7 +14,7 @@ mod memory;
 pub mod record;
 #[cfg(feature = "sled")]
 mod sled;
-pub(crate) mod sweeper;
+mod sweeper;
 mod transfer;
 mod transition;
 
@@ -28,7 +28,10 @@ pub use self::{
     transfer::{TransferError, export, import},
 };
 
-pub(crate) use self::erased::{BoxFuture, ErasedStore};
+pub(crate) use self::{
+    erased::{BoxFuture, ErasedStore},
+    sweeper::Sweeper,
+};
 
 use self::record::{
     AccessTokenRecord, ClientRecord, CodeRecord, ConsentRecord, GrantRecord, KeyPurpose, KeyRecord,
@@ -51,7 +54,8 @@ use crate::{
 pub enum CreateClient {
     /// It is stored.
     Created,
-    /// A client of that id is there already, unexpired: here it is, unchanged.
+    /// A client of that id is there already, unexpired: here it is. Only its expiry was moved
+    /// later, if less than half of the time that the new one would have had was left.
     Exists(ClientRecord),
     /// As many clients as allowed are stored.
     Full,

@@ -67,7 +67,6 @@ pub(super) fn pending(client: &str) -> PendingAuthorization {
         request: AuthorizationRequest {
             client_id: client_id(client),
             redirect_uri: "http://127.0.0.1:4000/callback".to_owned(),
-            redirect_uri_sent: true,
             scopes: scopes("notes:read"),
             resource: resource(),
             state: Some("state".to_owned()),
@@ -118,7 +117,6 @@ impl Flow {
             code: CodeRecord {
                 grant: grant.id,
                 redirect_uri: "http://127.0.0.1:4000/callback".to_owned(),
-                redirect_uri_sent: true,
                 code_challenge: challenge(),
                 nonce: Some("nonce".to_owned()),
                 auth_time: Some(NOW),
