@@ -352,7 +352,7 @@ mod tests {
     fn the_same_metadata_is_the_same_public_client() {
         let body = json!({"redirect_uris": ["http://127.0.0.1:1/cb"], "client_name": "x"});
         let other = json!({"redirect_uris": ["http://127.0.0.1:1/cb"], "client_name": "y"});
-        let id = |body| content_id(&register(body).unwrap());
+        let id = |body: &Value| content_id(&register(body).unwrap());
         assert_eq!(id(&body), id(&body.clone()));
         assert_ne!(id(&body), id(&other));
     }
