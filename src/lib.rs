@@ -1,5 +1,15 @@
 //! Sign-in for MCP servers as small tower services.
 #![cfg_attr(docsrs, feature(doc_cfg))]
+#![warn(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    missing_debug_implementations,
+    unreachable_pub
+)]
+#![allow(
+    clippy::result_large_err,
+    reason = "a refusal is a whole response, and nothing on a hot path returns one"
+)]
 
 mod authenticator;
 pub mod authorization_server;
@@ -43,8 +53,8 @@ pub use self::{
     pkce::CodeChallenge,
     resource::Resource,
     resource_server::{
-        McpAuthLayer, McpSession, PresentedToken, ProtectedResource, Refusal, StoreVerifier,
-        TokenCache, TokenVerifier, Verdict, VerifierUnavailable,
+        McpAuthLayer, McpOperationLayer, McpSession, Operation, PresentedToken, ProtectedResource,
+        Refusal, StoreVerifier, TokenCache, TokenVerifier, Verdict, VerifierUnavailable,
     },
     scope::{IntoScopes, Scopes},
     secret::{Digest, GrantId, SecretKey},

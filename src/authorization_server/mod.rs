@@ -39,7 +39,7 @@ use crate::{
     resource_server::{ProtectedResource, TokenGate},
     secret::SecretKey,
     store::{
-        ErasedStore, Revocation, RevokeTarget, StoreError,
+        ErasedStore, Revocation, RevokeTarget, StoreError, Sweeper,
         record::{KeyPurpose, KeyRecord},
     },
     uri::Issuer,
@@ -78,6 +78,7 @@ pub(crate) struct AuthorizationServer {
     /// The resources behind that gate; the first is the default.
     pub(crate) resources: Vec<ProtectedResource>,
     pub(crate) refresh_keys: OnceCell<Vec<KeyRecord>>,
+    pub(crate) sweeper: Sweeper,
 }
 
 impl AuthorizationServer {

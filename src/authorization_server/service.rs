@@ -194,6 +194,7 @@ where
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     EndpointFuture(Box::pin(async move {
+        server.sweeper.start();
         let Some(endpoint) = endpoint else {
             let mut response = response::error(
                 StatusCode::NOT_FOUND,

@@ -248,7 +248,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn register(body: Value) -> Result<ClientMetadata, RegistrationError> {
+    fn register(body: &Value) -> Result<ClientMetadata, RegistrationError> {
         parse(
             body.to_string().as_bytes(),
             &Scopes::parse("notes:read offline_access").unwrap(),
@@ -257,7 +257,7 @@ mod tests {
 
     #[test]
     fn cursor_keeps_its_usable_uris() {
-        let client = register(json!({"redirect_uris": [
+        let client = register(&json!({"redirect_uris": [
             "cursor://anysphere.cursor-mcp/oauth/callback",
             "https://www.cursor.com/agents/mcp/oauth/callback",
             "http://localhost:8787/callback",
@@ -270,7 +270,7 @@ mod tests {
 
     #[test]
     fn grants_that_nobody_here_knows_are_left_out() {
-        let client = register(json!({
+        let client = register(&json!({
             "redirect_uris": ["https://claude.ai/api/mcp/auth_callback"],
             "grant_types": ["authorization_code", "refresh_token", "urn:ietf:params:oauth:grant-type:jwt-bearer"],
             "scope": "notes:read openid unheard:of", "client_uri": "", "logo_uri": null,
@@ -338,13 +338,13 @@ mod tests {
             ),
         ] {
             let shown = body.to_string();
-            assert_eq!(register(body).unwrap_err().code, code, "{shown}");
+            assert_eq!(register(&body).unwrap_err().code, code, "{shown}");
         }
     }
 
     #[test]
     fn names_lose_characters_that_deceive() {
-        let client = register(json!({"redirect_uris": ["https://a.example/"], "client_name": " Cl\u{202e}aude\u{0} "})).unwrap();
+        let client = register(&json!({"redirect_uris": ["https://a.example/"], "client_name": " Cl\u{202e}aude\u{0} "})).unwrap();
         assert_eq!(client.client_name.as_deref(), Some("Claude"));
     }
 
@@ -352,8 +352,8 @@ mod tests {
     fn the_same_metadata_is_the_same_public_client() {
         let body = json!({"redirect_uris": ["http://127.0.0.1:1/cb"], "client_name": "x"});
         let other = json!({"redirect_uris": ["http://127.0.0.1:1/cb"], "client_name": "y"});
-        let id = |body| content_id(&register(body).unwrap());
-        assert_eq!(id(body.clone()), id(body.clone()));
-        assert_ne!(id(body), id(other));
+        let id = |body: &Value| content_id(&register(body).unwrap());
+        assert_eq!(id(&body), id(&body.clone()));
+        assert_ne!(id(&body), id(&other));
     }
 }

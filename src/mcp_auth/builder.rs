@@ -19,7 +19,7 @@ use crate::{
     resource::{Catalog, Resource},
     resource_server::{TokenCache, TokenGate},
     scope::Scopes,
-    store::{ErasedStore, Store},
+    store::{ErasedStore, Store, Sweeper},
     uri::{Issuer, ResourceUri},
 };
 
@@ -33,6 +33,8 @@ const USED_CLIENT_TTL: Duration = Duration::from_secs(90 * 24 * 3600);
 const MAX_CLIENTS: u64 = 100_000;
 /// How many authorizations may wait for their users at once.
 const MAX_PENDING: u64 = 100_000;
+/// How often what has expired is removed.
+const SWEEP_EVERY: Duration = Duration::from_secs(30);
 /// A code lives minutes (RFC 6749 §4.1.2 recommends at most ten).
 const MAX_CODE_TTL: Duration = Duration::from_secs(600);
 /// Long enough for any lost response, short enough that a thief gains little.
@@ -261,6 +263,7 @@ impl McpAuthBuilder {
             .iter()
             .map(|resource| gate.protect(resource))
             .collect::<Result<_, _>>()?;
+        let sweeper = Sweeper::new(Arc::clone(&store), Arc::clone(&self.clock), SWEEP_EVERY);
         let server = AuthorizationServer {
             cookie: BrowserCookie::new(&issuer),
             issuer,
@@ -282,6 +285,7 @@ impl McpAuthBuilder {
             gate,
             resources,
             refresh_keys: OnceCell::new(),
+            sweeper,
         };
         Ok(McpAuth::new(server))
     }

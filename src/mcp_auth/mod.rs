@@ -58,6 +58,8 @@ impl McpAuth {
     }
 
     fn new(server: AuthorizationServer) -> Self {
+        // Where there is no runtime yet, the first request to an endpoint starts it.
+        server.sweeper.start();
         Self {
             server: Arc::new(server),
         }

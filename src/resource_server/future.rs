@@ -107,17 +107,15 @@ where
                     let verdict = ready!(asking.as_mut().poll(cx));
                     #[expect(clippy::expect_used, reason = "this state ends right below")]
                     let mut held = held.take().expect("taken once");
-                    let admitted = match verdict {
-                        Ok(session) => held.protection.admit(session, &mut held.request),
-                        Err(refused) => Err(held.protection.refuse(&refused)),
-                    };
+                    let admitted = verdict
+                        .and_then(|session| held.protection.admit(session, &mut held.request));
                     match admitted {
                         Ok(admitted) => State::Inner {
                             future: held.ready.call(held.request),
                             admitted,
                         },
-                        Err(response) => State::Answered {
-                            response: Some(response),
+                        Err(refused) => State::Answered {
+                            response: Some(held.protection.refuse(&refused)),
                         },
                     }
                 }

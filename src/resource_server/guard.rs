@@ -206,13 +206,13 @@ impl Protection {
         self: &Arc<Self>,
         session: McpSession,
         request: &mut Request<B>,
-    ) -> Result<Admitted, Response<Bytes>> {
+    ) -> Result<Admitted, Refused> {
         let headers = request.headers_mut();
         if let Err(refusal) = self.guard.binding.unbind(&session, headers) {
-            return Err(self.refuse(&Refused {
+            return Err(Refused {
                 refusal,
                 session: Some(session),
-            }));
+            });
         }
         let cross_origin = headers.contains_key(ORIGIN);
         request.extensions_mut().insert(session.clone());

@@ -15,7 +15,7 @@ use crate::scope::{IntoScopes, Scopes};
 #[derive(Clone)]
 #[must_use]
 pub struct McpAuthLayer {
-    protection: Arc<Protection>,
+    pub(crate) protection: Arc<Protection>,
 }
 
 impl McpAuthLayer {

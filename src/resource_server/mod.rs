@@ -88,7 +88,13 @@ mod future;
 mod gate;
 mod guard;
 mod layer;
+mod mcp_headers;
+mod message;
+mod operation;
+mod policy;
+mod policy_future;
 mod refusal;
+mod request_body;
 mod resource;
 mod service;
 mod session;
@@ -102,7 +108,11 @@ pub use self::{
     cache::{TokenCache, TokenCacheBuilder},
     future::ResponseFuture,
     layer::McpAuthLayer,
+    operation::Operation,
+    policy::{McpOperationLayer, McpOperationService},
+    policy_future::OperationFuture,
     refusal::Refusal,
+    request_body::RequestBody,
     resource::{ProtectedResource, ProtectedResourceBuilder},
     service::McpAuthService,
     session::{McpSession, McpSessionBuilder},

@@ -76,7 +76,7 @@ where
         match self.protection.decide(request.headers()) {
             Decision::Admit(session) => match self.protection.admit(session, &mut request) {
                 Ok(admitted) => ResponseFuture::inner(self.inner.call(request), admitted),
-                Err(refusal) => ResponseFuture::answered(refusal),
+                Err(refused) => ResponseFuture::answered(self.protection.refuse(&refused)),
             },
             Decision::Refuse(refused) => ResponseFuture::answered(self.protection.refuse(&refused)),
             Decision::Ask(token) => {

@@ -47,7 +47,6 @@ impl McpSession {
     /// assert!(session.has_scope("notes:read"));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    #[must_use]
     pub fn builder(
         subject: Subject,
         client_id: ClientId,

@@ -9,7 +9,11 @@ use super::*;
 pub(crate) type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 macro_rules! erase {
-    ($(fn $name:ident($($arg:ident: $type:ty),*) -> $out:ty;)*) => {
+    (
+        $(fn $name:ident($($arg:ident: $type:ty),*) -> $out:ty;)*
+        // Never asked for by a request, so never erased.
+        whole: $(fn $whole:ident($($warg:ident: $wtype:ty),*) -> $wout:ty;)*
+    ) => {
         /// The object-safe face of every [`Store`].
         pub(crate) trait ErasedStore: Send + Sync + 'static {
             $(fn $name(&self, $($arg: $type),*) -> BoxFuture<'_, Result<$out, StoreError>>;)*
@@ -25,6 +29,9 @@ macro_rules! erase {
         impl<S: Store> Store for Arc<S> {
             $(fn $name(&self, $($arg: $type),*) -> impl Future<Output = Result<$out, StoreError>> + Send {
                 S::$name(self, $($arg),*)
+            })*
+            $(fn $whole(&self, $($warg: $wtype),*) -> impl Future<Output = Result<$wout, StoreError>> + Send {
+                S::$whole(self, $($warg),*)
             })*
         }
     };
@@ -48,6 +55,7 @@ erase! {
     fn consents(subject: Subject) -> Vec<ConsentRecord>;
     fn keys(purpose: KeyPurpose, candidate: KeyRecord) -> Vec<KeyRecord>;
     fn sweep(now: Timestamp, limit: usize) -> usize;
+    whole:
     fn export(cursor: Option<Vec<u8>>, limit: usize) -> ExportPage;
     fn import(records: Vec<Record>) -> ();
 }

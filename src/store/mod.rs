@@ -5,6 +5,8 @@
 //! change. Stores never read a clock (`now` comes in), never see a token (only its digest), and
 //! answer a changing operation only when the change would survive `kill -9` and a power cut.
 
+#[cfg(feature = "test-util")]
+pub mod contract;
 mod erased;
 mod error;
 mod kv;
@@ -12,15 +14,24 @@ mod memory;
 pub mod record;
 #[cfg(feature = "sled")]
 mod sled;
+mod sweeper;
+mod transfer;
 mod transition;
 
 use std::future::Future;
 
 #[cfg(feature = "sled")]
 pub use self::sled::{SledOptions, SledStore};
-pub use self::{error::StoreError, memory::MemoryStore};
+pub use self::{
+    error::StoreError,
+    memory::MemoryStore,
+    transfer::{TransferError, export, import},
+};
 
-pub(crate) use self::erased::{BoxFuture, ErasedStore};
+pub(crate) use self::{
+    erased::{BoxFuture, ErasedStore},
+    sweeper::Sweeper,
+};
 
 use self::record::{
     AccessTokenRecord, ClientRecord, CodeRecord, ConsentRecord, GrantRecord, KeyPurpose, KeyRecord,
@@ -43,7 +54,8 @@ use crate::{
 pub enum CreateClient {
     /// It is stored.
     Created,
-    /// A client of that id is there already, unexpired: here it is, unchanged.
+    /// A client of that id is there already, unexpired: here it is. Only its expiry was moved
+    /// later, if less than half of the time that the new one would have had was left.
     Exists(ClientRecord),
     /// As many clients as allowed are stored.
     Full,

@@ -31,7 +31,14 @@ pub(crate) fn create_client<X: Tx>(
 ) -> Result<CreateClient, X> {
     let key = keys::client(&client.id);
     match tx.read::<ClientRecord>(&key)? {
-        Some(old) if now < old.expires_at => return Ok(CreateClient::Exists(old)),
+        Some(mut old) if now < old.expires_at => {
+            // A program that registers again is in use. Most repeats write nothing.
+            if now.until(old.expires_at) < now.until(client.expires_at) / 2 {
+                old.expires_at = client.expires_at;
+                tx.put(&key, &old)?;
+            }
+            return Ok(CreateClient::Exists(old));
+        }
         // Takes the place of the one that expired: there are no more clients than before.
         Some(_) => {}
         None if tx.count(keys::CLIENTS)? >= max => return Ok(CreateClient::Full),

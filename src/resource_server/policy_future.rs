@@ -1,0 +1,193 @@
+//! The response to a request for an operation.
+
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::{Bytes, BytesMut};
+use http::{Request, Response, request::Parts};
+use http_body::Body;
+use pin_project_lite::pin_project;
+use tower_service::Service;
+
+use super::{Refusal, body::ResponseBody, policy::Gate, request_body::RequestBody};
+
+pin_project! {
+    /// Response future of [`McpOperationService`](super::McpOperationService).
+    #[must_use = "futures do nothing unless polled"]
+    pub struct OperationFuture<S, B>
+    where
+        S: Service<Request<RequestBody<B>>>,
+    {
+        #[pin]
+        state: State<S, B, S::Future>,
+    }
+}
+
+pin_project! {
+    #[project = StateProj]
+    enum State<S, B, F> {
+        Answered { response: Option<Response<Bytes>> },
+        Reading { #[pin] body: B, read: Read, held: Option<Box<Held<S>>> },
+        Inner { #[pin] future: F },
+    }
+}
+
+/// What waits for the body.
+struct Held<S> {
+    ready: S,
+    gate: Gate,
+    parts: Parts,
+}
+
+/// What has come of the body.
+enum Read {
+    Nothing,
+    /// Most bodies come in one piece, which is not copied.
+    One(Bytes),
+    More(BytesMut),
+}
+
+impl Read {
+    fn len(&self) -> usize {
+        match self {
+            Self::Nothing => 0,
+            Self::One(bytes) => bytes.len(),
+            Self::More(bytes) => bytes.len(),
+        }
+    }
+
+    fn push(&mut self, chunk: Bytes) {
+        match self {
+            Self::Nothing => *self = Self::One(chunk),
+            Self::One(first) => {
+                let mut bytes = BytesMut::with_capacity(first.len() + chunk.len());
+                bytes.extend_from_slice(first);
+                bytes.extend_from_slice(&chunk);
+                *self = Self::More(bytes);
+            }
+            Self::More(bytes) => bytes.extend_from_slice(&chunk),
+        }
+    }
+
+    fn take(&mut self) -> Bytes {
+        match std::mem::replace(self, Self::Nothing) {
+            Self::Nothing => Bytes::new(),
+            Self::One(bytes) => bytes,
+            Self::More(bytes) => bytes.freeze(),
+        }
+    }
+}
+
+impl<S, B> OperationFuture<S, B>
+where
+    S: Service<Request<RequestBody<B>>>,
+{
+    pub(crate) const fn answered(response: Response<Bytes>) -> Self {
+        Self {
+            state: State::Answered {
+                response: Some(response),
+            },
+        }
+    }
+
+    pub(crate) const fn inner(future: S::Future) -> Self {
+        Self {
+            state: State::Inner { future },
+        }
+    }
+
+    pub(crate) fn reading(ready: S, gate: Gate, parts: Parts, body: B) -> Self {
+        Self {
+            state: State::Reading {
+                body,
+                read: Read::Nothing,
+                held: Some(Box::new(Held { ready, gate, parts })),
+            },
+        }
+    }
+}
+
+impl<S, B, RB> Future for OperationFuture<S, B>
+where
+    S: Service<Request<RequestBody<B>>, Response = Response<RB>>,
+    B: Body<Data = Bytes>,
+{
+    type Output = Result<Response<ResponseBody<RB>>, S::Error>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut state = self.project().state;
+        loop {
+            let next = match state.as_mut().project() {
+                StateProj::Answered { response } => {
+                    #[expect(clippy::expect_used, reason = "the contract of futures")]
+                    let response = response.take().expect("polled after completion");
+                    return Poll::Ready(Ok(response.map(ResponseBody::own)));
+                }
+                StateProj::Reading {
+                    mut body,
+                    read,
+                    held,
+                } => {
+                    let limit = held.as_ref().map_or(0, |held| held.gate.body_limit());
+                    let refusal = loop {
+                        match ready!(body.as_mut().poll_frame(cx)) {
+                            None => break None,
+                            Some(Err(_)) => break Some(Refusal::MalformedMessage),
+                            Some(Ok(frame)) => {
+                                // Trailers are dropped: no MCP message has any.
+                                let Ok(chunk) = frame.into_data() else {
+                                    continue;
+                                };
+                                if chunk.len() > limit - read.len() {
+                                    break Some(Refusal::MessageTooLarge);
+                                }
+                                read.push(chunk);
+                            }
+                        }
+                    };
+                    #[expect(clippy::expect_used, reason = "this state ends right below")]
+                    let held = held.take().expect("taken once");
+                    let Held {
+                        mut ready,
+                        gate,
+                        parts,
+                    } = *held;
+                    let bytes = read.take();
+                    let verdict = match refusal {
+                        Some(refusal) => Err(refusal.into()),
+                        None => gate.by_body(&parts, &bytes),
+                    };
+                    match verdict {
+                        Ok(()) => {
+                            let request = Request::from_parts(parts, RequestBody::read(bytes));
+                            State::Inner {
+                                future: ready.call(request),
+                            }
+                        }
+                        Err(denied) => State::Answered {
+                            response: Some(gate.answer(&parts, &denied)),
+                        },
+                    }
+                }
+                StateProj::Inner { future } => {
+                    let response = ready!(future.poll(cx))?;
+                    return Poll::Ready(Ok(response.map(ResponseBody::inner)));
+                }
+            };
+            state.set(next);
+        }
+    }
+}
+
+impl<S, B> fmt::Debug for OperationFuture<S, B>
+where
+    S: Service<Request<RequestBody<B>>>,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OperationFuture").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,78 @@
+//! Request bodies that were read to decide about an operation, or not.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::Full;
+use pin_project_lite::pin_project;
+
+pin_project! {
+    /// The body that the service behind [`McpOperationLayer`](super::McpOperationLayer) gets: the
+    /// one that came, or its bytes once more.
+    #[derive(Debug)]
+    pub struct RequestBody<B> {
+        #[pin]
+        kind: Kind<B>,
+    }
+}
+
+pin_project! {
+    #[project = KindProj]
+    #[derive(Debug)]
+    enum Kind<B> {
+        PassedThrough { #[pin] body: B },
+        Read { #[pin] body: Full<Bytes> },
+    }
+}
+
+impl<B> RequestBody<B> {
+    pub(crate) const fn passed_through(body: B) -> Self {
+        Self {
+            kind: Kind::PassedThrough { body },
+        }
+    }
+
+    pub(crate) fn read(body: Bytes) -> Self {
+        Self {
+            kind: Kind::Read {
+                body: Full::new(body),
+            },
+        }
+    }
+}
+
+impl<B> Body for RequestBody<B>
+where
+    B: Body<Data = Bytes>,
+{
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        match self.project().kind.project() {
+            KindProj::PassedThrough { body } => body.poll_frame(cx),
+            KindProj::Read { body } => body.poll_frame(cx).map_err(|never| match never {}),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.kind {
+            Kind::PassedThrough { body } => body.is_end_stream(),
+            Kind::Read { body } => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.kind {
+            Kind::PassedThrough { body } => body.size_hint(),
+            Kind::Read { body } => body.size_hint(),
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! What every [`Store`] promises, as tests that any implementation can run.
+//!
+//! ```
+//! # #[tokio::main]
+//! # async fn main() {
+//! use tower_mcp_auth::store::{MemoryStore, contract};
+//!
+//! contract::run(async || MemoryStore::new()).await;
+//! # }
+//! ```
+//!
+//! Run them on a runtime of several threads, so that what is said to be parallel is. Every check
+//! is also there by itself, for a debugger.
+
+#![expect(clippy::expect_used, reason = "a test-suite speaks by panicking")]
+
+pub mod authorizations;
+pub mod clients;
+pub mod codes;
+mod fixtures;
+pub mod refresh;
+pub mod revocation;
+pub mod upkeep;
+
+use std::{any::Any, future::Future, sync::Arc};
+
+use self::prelude::Store;
+
+/// What the checks speak of: not the whole parent, where each operation is in two traits.
+mod prelude {
+    pub(super) use crate::{
+        clock::Timestamp,
+        id::{ClientId, Subject},
+        secret::{Digest, GrantId},
+        store::{
+            AccessToken, BeginAuthorization, CreateClient, IssueCode, IssueCodeOutcome, RedeemCode,
+            RedeemCodeOutcome, Revocation, RevokeTarget, RotateRefresh, RotateRefreshOutcome,
+            Store, StoreError, record::*,
+        },
+        uri::ResourceUri,
+    };
+}
+
+macro_rules! suite {
+    ($($module:ident { $($check:ident)* })*) => {
+        /// Runs every check, each on a store of its own.
+        ///
+        /// # Panics
+        ///
+        /// With the name of the check and the promise that was broken.
+        pub async fn run<S: Store>(fresh: impl AsyncFn() -> S) {
+            $($(
+                let name = concat!(stringify!($module), "::", stringify!($check));
+                report(name, $module::$check(Arc::new(fresh().await))).await;
+            )*)*
+            let (from, to) = (Arc::new(fresh().await), Arc::new(fresh().await));
+            report(
+                "upkeep::what_is_exported_and_imported_is_the_same_store",
+                upkeep::what_is_exported_and_imported_is_the_same_store(from, to),
+            )
+            .await;
+        }
+    };
+}
+
+suite! {
+    clients {
+        a_client_is_created_once
+        an_expired_client_is_unknown_and_its_id_free
+        clients_are_capped
+        deleting_a_client_revokes_all_it_had
+    }
+    authorizations {
+        a_pending_authorization_is_taken_out_once
+        an_expired_authorization_is_gone
+        pending_authorizations_are_capped
+    }
+    codes {
+        an_approval_is_one_commit
+        an_authorization_is_approved_once
+        consents_add_up
+        a_code_gives_its_tokens
+        a_second_redemption_revokes_the_grant
+        of_parallel_redemptions_one_wins_and_none_survives
+        an_expired_code_gives_nothing
+        a_code_of_a_revoked_grant_gives_nothing
+        an_unknown_code_is_unknown
+        use_keeps_a_client
+    }
+    refresh {
+        a_rotation_stores_successor_and_access_token
+        a_repeat_within_the_window_changes_nothing
+        a_repeat_after_the_window_revokes_the_grant
+        a_token_whose_successor_was_used_is_a_replay
+        a_repeat_with_another_key_is_told_the_first_one
+        access_tokens_of_one_generation_are_counted
+        a_repeat_never_brings_a_revoked_token_back
+        dead_and_unknown_tokens_give_nothing
+        parallel_rotations_agree_on_one_successor
+        a_revocation_beats_a_rotation
+    }
+    revocation {
+        one_access_token_dies_alone
+        a_grant_dies_with_all_its_tokens
+        unknown_targets_reach_nothing
+        users_and_clients_are_told_apart
+        many_grants_are_revoked
+        a_revocation_says_all_that_is_dead
+    }
+    upkeep {
+        all_callers_get_the_same_key
+        a_sweep_takes_what_has_expired_and_nothing_else
+        a_sweep_stops_at_its_limit
+        a_swept_client_takes_its_consents_along
+        what_was_used_lately_is_not_swept
+    }
+}
+
+/// Runs a check as a task of its own, so that its panic can be given a name.
+async fn report(name: &str, check: impl Future<Output = ()> + Send + 'static) {
+    if let Err(failed) = tokio::spawn(check).await {
+        let why = failed.try_into_panic().map_or_else(
+            |_| "it was cancelled".to_owned(),
+            |panic| message(&*panic).to_owned(),
+        );
+        panic!("the store breaks its contract in `{name}`: {why}");
+    }
+}
+
+fn message(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("it panicked")
+}

@@ -1,0 +1,139 @@
+//! Backups, and the way from one store to another: JSON lines, one [`Record`] each.
+
+use std::io::{self, BufRead, Write};
+
+use tokio::task::yield_now;
+
+use super::{Store, StoreError, record::Record};
+
+/// How many records go between store and file at once.
+const PAGE: usize = 256;
+
+/// Why an [`export`] or [`import`] stopped.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TransferError {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The file could not be written or read.
+    #[error("the export cannot be written or read: {0}")]
+    Io(#[from] io::Error),
+    /// A line is no record. Those before it may have been imported.
+    #[error("line {line} is no record: {source}")]
+    Line {
+        /// Which, counted from 1.
+        line: u64,
+        /// What is wrong with it.
+        source: serde_json::Error,
+    },
+}
+
+/// Writes everything in `store` but pending authorizations, and returns how many records that were.
+///
+/// Records are written one by one while the store is in use, so what changes meanwhile may be
+/// there in part. For a move to another store stop the server first: a copy of a store that went
+/// on would bring back what was used up or revoked since.
+///
+/// The shared keys are in it: keep an export as safe as the store.
+///
+/// # Errors
+///
+/// When the store or the writer fails.
+pub async fn export(store: &impl Store, mut writer: impl Write) -> Result<u64, TransferError> {
+    let (mut count, mut cursor) = (0, None);
+    loop {
+        let page = store.export(cursor, PAGE).await?;
+        for record in page.records {
+            let line = serde_json::to_vec(&record).map_err(io::Error::from)?;
+            writer.write_all(&line)?;
+            writer.write_all(b"\n")?;
+            count += 1;
+        }
+        cursor = page.next;
+        if cursor.is_none() {
+            break;
+        }
+        yield_now().await;
+    }
+    writer.flush()?;
+    Ok(count)
+}
+
+/// Stores every record that [`export`] wrote, and returns how many they were. What is there
+/// already under the same name is replaced, so an import that stopped can be run again.
+///
+/// # Errors
+///
+/// When the store or the reader fails, and at the first line that is no record.
+pub async fn import(store: &impl Store, reader: impl BufRead) -> Result<u64, TransferError> {
+    let (mut count, mut page) = (0, Vec::with_capacity(PAGE));
+    for (number, line) in (1..).zip(reader.lines()) {
+        let line = line?;
+        if line.trim().is_empty() {
+            continue;
+        }
+        let record: Record = serde_json::from_str(&line).map_err(|source| TransferError::Line {
+            line: number,
+            source,
+        })?;
+        page.push(record);
+        count += 1;
+        if page.len() == PAGE {
+            let full = std::mem::replace(&mut page, Vec::with_capacity(PAGE));
+            store.import(full).await?;
+        }
+    }
+    store.import(page).await?;
+    Ok(count)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        Scopes, Timestamp,
+        store::{MemoryStore, record::ConsentRecord},
+    };
+
+    async fn filled(consents: usize) -> MemoryStore {
+        let store = MemoryStore::new();
+        let records = (0..consents).map(|number| {
+            Record::Consent(ConsentRecord {
+                subject: crate::Subject::new("ann").unwrap(),
+                client_id: crate::ClientId::new(format!("app{number}")).unwrap(),
+                resource: crate::ResourceUri::parse("https://a.example/mcp").unwrap(),
+                scopes: Scopes::parse("a b").unwrap(),
+                granted_at: Timestamp::from_secs(1),
+            })
+        });
+        store.import(records.collect()).await.unwrap();
+        store
+    }
+
+    #[tokio::test]
+    async fn many_pages_travel_as_lines() {
+        let mut file = Vec::new();
+        let written = export(&filled(600).await, &mut file).await.unwrap();
+        assert_eq!(written, 600);
+        assert_eq!(file.iter().filter(|byte| **byte == b'\n').count(), 600);
+        let copy = MemoryStore::new();
+        assert_eq!(import(&copy, &*file).await.unwrap(), 600);
+        let mut again = Vec::new();
+        export(&copy, &mut again).await.unwrap();
+        assert_eq!(file, again);
+    }
+
+    #[tokio::test]
+    async fn a_line_that_is_no_record_is_named() {
+        let mut file = Vec::new();
+        export(&filled(2).await, &mut file).await.unwrap();
+        file.extend_from_slice(b"\n{\"kind\":\"consent\"}\n");
+        let failed = import(&MemoryStore::new(), &*file).await.unwrap_err();
+        assert!(
+            matches!(failed, TransferError::Line { line: 4, .. }),
+            "{failed}"
+        );
+        assert!(failed.to_string().starts_with("line 4 is no record"));
+    }
+}

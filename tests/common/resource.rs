@@ -1,0 +1,191 @@
+//! A protected resource whose tokens a test makes up.
+#![allow(dead_code, reason = "each test uses some of it")]
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response};
+use http_body::Body;
+use http_body_util::{BodyExt, Full};
+use tower::{Service, ServiceExt};
+use tower_mcp_auth::{
+    ClientId, GrantId, McpSession, PresentedToken, ProtectedResource, ResourceUri, Scopes, Subject,
+    TestClock, Timestamp, TokenVerifier, Verdict, VerifierUnavailable,
+};
+
+pub const MCP: &str = "https://api.example.com/mcp";
+pub const METADATA: &str = "https://api.example.com/.well-known/oauth-protected-resource/mcp";
+pub const START: Timestamp = Timestamp::from_secs(1_700_000_000);
+
+/// Says what it was told to say.
+#[derive(Clone, Default)]
+pub struct Told(Arc<State>);
+
+#[derive(Default)]
+struct State {
+    tokens: Mutex<HashMap<String, Verdict>>,
+    calls: AtomicUsize,
+    down: AtomicBool,
+}
+
+impl Told {
+    pub fn token(&self, text: &str, verdict: Verdict) {
+        self.0
+            .tokens
+            .lock()
+            .unwrap()
+            .insert(text.to_owned(), verdict);
+    }
+
+    pub fn good(&self, text: &str, session: McpSession) {
+        self.token(text, Verdict::Verified(session));
+    }
+
+    /// How often it was asked.
+    pub fn calls(&self) -> usize {
+        self.0.calls.load(Ordering::SeqCst)
+    }
+
+    pub fn is_down(&self, down: bool) {
+        self.0.down.store(down, Ordering::SeqCst);
+    }
+}
+
+impl TokenVerifier for Told {
+    fn recognises(&self, token: &str) -> bool {
+        !token.starts_with("garbage")
+    }
+
+    async fn verify(&self, token: &PresentedToken) -> Result<Verdict, VerifierUnavailable> {
+        self.0.calls.fetch_add(1, Ordering::SeqCst);
+        if self.0.down.load(Ordering::SeqCst) {
+            return Err(VerifierUnavailable::new("the disk is on fire"));
+        }
+        let tokens = self.0.tokens.lock().unwrap();
+        Ok(tokens
+            .get(token.reveal())
+            .cloned()
+            .unwrap_or(Verdict::Unknown))
+    }
+}
+
+/// A session of an hour.
+pub struct Session {
+    pub subject: &'static str,
+    pub client: &'static str,
+    pub scopes: &'static str,
+    pub resource: &'static str,
+    pub expires_at: Timestamp,
+    pub grant: Option<u8>,
+}
+
+impl Default for Session {
+    fn default() -> Self {
+        Self {
+            subject: "alice",
+            client: "agent",
+            scopes: "notes:read",
+            resource: MCP,
+            expires_at: Timestamp::from_secs(START.as_secs() + 3600),
+            grant: None,
+        }
+    }
+}
+
+impl Session {
+    pub fn build(self) -> McpSession {
+        let builder = McpSession::builder(
+            Subject::new(self.subject).unwrap(),
+            ClientId::new(self.client).unwrap(),
+            ResourceUri::parse(self.resource).unwrap(),
+            self.expires_at,
+        )
+        .scopes(Scopes::parse(self.scopes).unwrap())
+        .issued_at(START);
+        match self.grant {
+            Some(id) => builder.grant_id(GrantId::from_bytes([id; 16])).build(),
+            None => builder.build(),
+        }
+    }
+}
+
+/// `MCP` with two scopes, one of them asked for at the door, and alice's token `alice`.
+pub fn resource() -> (ProtectedResource, Told, TestClock) {
+    let told = Told::default();
+    told.good("alice", Session::default().build());
+    let clock = TestClock::at(START);
+    let resource = ProtectedResource::builder(MCP, told.clone())
+        .scopes("notes:read notes:write")
+        .challenge_scopes("notes:read")
+        .clock(clock.clone())
+        .build()
+        .unwrap();
+    (resource, told, clock)
+}
+
+pub fn post(token: Option<&str>) -> http::request::Builder {
+    let request = Request::post("/mcp").header("content-type", "application/json");
+    match token {
+        Some(token) => request.header("authorization", format!("Bearer {token}")),
+        None => request,
+    }
+}
+
+/// What came back, read to the end.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub headers: HeaderMap,
+    pub refusal: Option<tower_mcp_auth::Refusal>,
+    pub body: Bytes,
+}
+
+impl Answer {
+    pub fn challenge(&self) -> &str {
+        self.header("www-authenticate")
+    }
+
+    #[track_caller]
+    pub fn header(&self, name: &str) -> &str {
+        self.headers
+            .get(name)
+            .unwrap_or_else(|| panic!("no {name} in {:?}", self.headers))
+            .to_str()
+            .unwrap()
+    }
+
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.body).unwrap()
+    }
+
+    pub fn text(&self) -> &str {
+        std::str::from_utf8(&self.body).unwrap()
+    }
+}
+
+pub async fn send<S, B, RB>(service: &S, request: Request<B>) -> Answer
+where
+    S: Service<Request<B>, Response = Response<RB>> + Clone,
+    S::Error: std::fmt::Debug,
+    RB: Body<Data = Bytes>,
+    RB::Error: std::fmt::Debug,
+{
+    let response = service.clone().oneshot(request).await.unwrap();
+    let (parts, body) = response.into_parts();
+    Answer {
+        status: parts.status.as_u16(),
+        headers: parts.headers,
+        refusal: parts.extensions.get().copied(),
+        body: body.collect().await.unwrap().to_bytes(),
+    }
+}
+
+pub fn empty(request: http::request::Builder) -> Request<Full<Bytes>> {
+    request.body(Full::default()).unwrap()
+}

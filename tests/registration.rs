@@ -1,0 +1,284 @@
+//! Dynamic client registration as real clients send it, and what it costs the server.
+
+mod common;
+
+use axum::body::Body;
+use common::*;
+use http::{Request, StatusCode};
+use serde_json::{Value, json};
+use tower_mcp_auth::MemoryStore;
+
+#[tokio::test]
+async fn real_clients_register_and_get_back_what_was_kept() {
+    let app = App::new();
+    let native = "native";
+    for (name, metadata, kept) in [
+        (
+            "Claude",
+            json!({
+                "client_name": "Claude", "redirect_uris": ["https://claude.ai/api/mcp/auth_callback"],
+                "grant_types": ["authorization_code", "refresh_token"], "response_types": ["code"],
+                "token_endpoint_auth_method": "none", "scope": "notes:read offline_access",
+            }),
+            1,
+        ),
+        (
+            "Claude Code",
+            json!({
+                "client_name": "Claude Code (notes)", "redirect_uris": ["http://localhost:3118/callback"],
+                "grant_types": ["authorization_code", "refresh_token"], "response_types": ["code"],
+                "token_endpoint_auth_method": "none", "application_type": native,
+            }),
+            1,
+        ),
+        (
+            "ChatGPT",
+            json!({
+                "client_name": "ChatGPT", "redirect_uris": ["https://chatgpt.com/connector/oauth/abc123"],
+                "grant_types": ["authorization_code", "refresh_token"], "response_types": ["code"],
+                "token_endpoint_auth_method": "client_secret_post",
+            }),
+            1,
+        ),
+        (
+            "Cursor",
+            json!({
+                "client_name": "Cursor", "redirect_uris": [
+                    "cursor://anysphere.cursor-mcp/oauth/callback",
+                    "https://www.cursor.com/agents/mcp/oauth/callback",
+                    "http://localhost:8787/callback",
+                ], "token_endpoint_auth_method": "none", "response_types": ["code"],
+            }),
+            3,
+        ),
+        (
+            "VS Code",
+            json!({
+                "client_name": "Visual Studio Code", "client_uri": "https://code.visualstudio.com",
+                "redirect_uris": [
+                    "https://insiders.vscode.dev/redirect", "https://vscode.dev/redirect",
+                    "http://127.0.0.1/", "http://127.0.0.1:33418/",
+                ], "grant_types": ["authorization_code", "refresh_token", "urn:ietf:params:oauth:grant-type:device_code"],
+                "response_types": ["code"], "token_endpoint_auth_method": "none", "application_type": native,
+            }),
+            4,
+        ),
+        (
+            "Inspector",
+            json!({
+                "client_name": "MCP Inspector", "client_uri": "https://github.com/modelcontextprotocol/inspector",
+                "redirect_uris": ["http://localhost:6274/oauth/callback"],
+                "grant_types": ["authorization_code", "refresh_token"], "response_types": ["code"],
+                "token_endpoint_auth_method": "none", "scope": "",
+            }),
+            1,
+        ),
+        (
+            "mcp-remote",
+            json!({
+                "client_name": "MCP CLI Proxy", "client_uri": "https://github.com/modelcontextprotocol/mcp-cli",
+                "redirect_uris": ["http://127.0.0.1:5091/oauth/callback"], "software_version": "0.1.16",
+                "software_id": "2e6dc280-f3c3-4e01-99a7-8181dbd1d23d",
+                "grant_types": ["authorization_code", "refresh_token"], "response_types": ["code"],
+                "token_endpoint_auth_method": "none",
+            }),
+            1,
+        ),
+        (
+            "one unusable",
+            json!({
+                "redirect_uris": ["https://client.example/cb", "http://client.example/cb", "javascript:alert(1)"],
+                "token_endpoint_auth_method": "none", "logo_uri": null, "tos_uri": "",
+            }),
+            1,
+        ),
+    ] {
+        let answer = app.register(metadata.clone()).await;
+        assert_eq!(answer.status, StatusCode::CREATED, "{name}: {answer:?}");
+        assert_eq!(answer.header("cache-control"), "no-store");
+        assert_eq!(answer.header("access-control-allow-origin"), "*");
+        assert!(
+            !answer.body.contains("null"),
+            "clients refuse null: {answer:?}"
+        );
+        let body = answer.json();
+        assert_eq!(
+            body["redirect_uris"].as_array().unwrap().len(),
+            kept,
+            "{name}"
+        );
+        assert!(body["client_id_issued_at"].is_u64(), "{name}");
+        let has_secret = metadata["token_endpoint_auth_method"] != "none";
+        assert_eq!(body["client_secret"].is_string(), has_secret, "{name}");
+        assert_eq!(
+            body.get("client_secret_expires_at").is_some(),
+            has_secret,
+            "{name}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_says_nothing_gets_a_secret() {
+    let app = App::new();
+    let body = app
+        .register(json!({"redirect_uris": [CALLBACK]}))
+        .await
+        .json();
+    assert_eq!(body["token_endpoint_auth_method"], "client_secret_basic");
+    assert_eq!(body["grant_types"], json!(["authorization_code"]));
+    assert_eq!(body["response_types"], json!(["code"]));
+    assert_eq!(body["client_secret_expires_at"], 0);
+    assert!(
+        body["client_secret"]
+            .as_str()
+            .unwrap()
+            .starts_with("mcp_cs_")
+    );
+}
+
+#[tokio::test]
+async fn a_public_client_that_registers_again_is_the_same_client() {
+    let app = App::new();
+    let metadata = json!({"redirect_uris": [CALLBACK], "token_endpoint_auth_method": "none", "client_name": "x"});
+    let first = app.register(metadata.clone()).await.json();
+    app.advance(60);
+    let second = app.register(metadata.clone()).await.json();
+    assert_eq!(first, second);
+    let mut other = metadata.clone();
+    other["client_name"] = json!("y");
+    assert_ne!(
+        first["client_id"],
+        app.register(other).await.json()["client_id"]
+    );
+    // One that holds a secret is never given out twice.
+    let mut confidential = metadata;
+    confidential["token_endpoint_auth_method"] = json!("client_secret_basic");
+    let one = app.register(confidential.clone()).await.json();
+    let two = app.register(confidential).await.json();
+    assert_ne!(one["client_id"], two["client_id"]);
+    assert_ne!(one["client_secret"], two["client_secret"]);
+}
+
+#[tokio::test]
+async fn what_is_no_registration_is_refused_in_the_terms_of_rfc_7591() {
+    let app = App::new();
+    for (body, code) in [
+        ("", "invalid_client_metadata"),
+        ("{", "invalid_client_metadata"),
+        ("[]", "invalid_client_metadata"),
+        ("\"x\"", "invalid_client_metadata"),
+        ("{}", "invalid_redirect_uri"),
+        (
+            r#"{"redirect_uris":["http://client.example/cb"]}"#,
+            "invalid_redirect_uri",
+        ),
+        (
+            r#"{"redirect_uris":["https://client.example/cb#f"]}"#,
+            "invalid_redirect_uri",
+        ),
+        (
+            r#"{"redirect_uris":["data:text/html,x"]}"#,
+            "invalid_redirect_uri",
+        ),
+        (
+            r#"{"redirect_uris":["https://client.example/\u0000"]}"#,
+            "invalid_redirect_uri",
+        ),
+        (
+            r#"{"redirect_uris":["https://c.example"],"token_endpoint_auth_method":"tls_client_auth"}"#,
+            "invalid_client_metadata",
+        ),
+        (
+            r#"{"redirect_uris":["https://c.example"],"policy_uri":"javascript:alert(1)"}"#,
+            "invalid_client_metadata",
+        ),
+    ] {
+        let request = Request::post("/oauth/register")
+            .header("content-type", "application/json")
+            .body(Body::from(body));
+        app.send(request.unwrap()).await.assert_error(400, code);
+    }
+    let deep = format!(
+        "{{\"redirect_uris\":{}{}}}",
+        "[".repeat(20_000),
+        "]".repeat(20_000)
+    );
+    let invalid_utf8 = b"{\"redirect_uris\":[\"https://c.example/\xff\"]}".to_vec();
+    for (content_type, body, status, code) in [
+        ("text/plain", b"{}".to_vec(), 400, "invalid_client_metadata"),
+        (
+            "application/json",
+            deep.into_bytes(),
+            400,
+            "invalid_client_metadata",
+        ),
+        (
+            "application/json",
+            invalid_utf8,
+            400,
+            "invalid_client_metadata",
+        ),
+        (
+            "application/json",
+            vec![b' '; 64 * 1024 + 1],
+            413,
+            "invalid_request",
+        ),
+    ] {
+        let request = Request::post("/oauth/register")
+            .header("content-type", content_type)
+            .body(Body::from(body));
+        app.send(request.unwrap()).await.assert_error(status, code);
+    }
+}
+
+#[tokio::test]
+async fn as_many_clients_as_allowed_can_register() {
+    let app = App::with(|builder| builder.store(MemoryStore::new()).max_clients(2));
+    let metadata = |name: &str| json!({"redirect_uris": [CALLBACK], "client_name": name, "token_endpoint_auth_method": "none"});
+    assert_eq!(
+        app.register(metadata("a")).await.status,
+        StatusCode::CREATED
+    );
+    assert_eq!(
+        app.register(metadata("b")).await.status,
+        StatusCode::CREATED
+    );
+    let full = app.register(metadata("c")).await;
+    full.assert_error(429, "temporarily_unavailable");
+    assert_ne!(full.header("retry-after"), "");
+    assert_eq!(
+        app.register(metadata("a")).await.status,
+        StatusCode::CREATED,
+        "known already"
+    );
+}
+
+#[tokio::test]
+async fn who_never_comes_back_is_forgotten_and_who_is_in_use_is_not() {
+    let app = App::new();
+    let metadata = |name: &str| {
+        json!({"redirect_uris": [CALLBACK], "client_name": name, "token_endpoint_auth_method": "none",
+        "grant_types": ["authorization_code", "refresh_token"]})
+    };
+    let id = |body: Value| body["client_id"].as_str().unwrap().to_owned();
+    let unused = id(app.register(metadata("unused")).await.json());
+    let used = id(app.register(metadata("used")).await.json());
+    let mut tokens = app.tokens(&used, "alice", &[]).await;
+    app.advance(24 * 3600);
+    let answer = app
+        .get(&format!(
+            "/oauth/authorize?{}",
+            authorize_params(&unused, &[])
+        ))
+        .await;
+    answer.assert_error(400, "invalid_client");
+    app.refresh(&unused, &tokens.refresh)
+        .await
+        .assert_error(401, "invalid_client");
+    for _ in 0..40 {
+        app.advance(5 * 24 * 3600);
+        tokens = Tokens::from(&app.refresh(&used, &tokens.refresh).await);
+    }
+}
