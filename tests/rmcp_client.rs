@@ -49,7 +49,7 @@ fn built() -> PathBuf {
 fn cargo(command: &str) -> Command {
     let mut cargo = Command::new(env!("CARGO"));
     cargo
-        .args([command, "--locked", "--manifest-path"])
+        .args([command, "--manifest-path"])
         .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/rmcp/Cargo.toml"))
         .env("CARGO_TARGET_DIR", target());
     cargo

@@ -25,7 +25,7 @@ use tokio::{
 };
 use tower::Layer;
 use tower_mcp_auth::{
-    McpAuth, Resource, StaticClient,
+    McpAuth, Operation, Resource, StaticClient,
     store::{MemoryStore, SledStore},
 };
 use tracing_subscriber::EnvFilter;
@@ -78,7 +78,10 @@ async fn run(flags: Flags) -> Result<(), Error> {
     let login = Login::new(&public);
     let auth = authorization(&flags, &public, login.clone())?;
     let (mcp, end_sessions) = mcp_server(&public);
-    let protected = auth.protect("/mcp")?.require(["notes:read"]);
+    let protected = auth
+        .protect("/mcp")?
+        .require(["notes:read"])
+        .require_for(Operation::tool("delete_note"), ["notes:write"]);
 
     let app = Router::new()
         .nest_service("/mcp", protected.layer(mcp))

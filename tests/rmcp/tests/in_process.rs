@@ -12,6 +12,7 @@ use rmcp::{
     },
 };
 use rmcp_client::{first, second};
+use tower_layer::Layer;
 use tower_mcp_auth::{
     Authenticator, AuthenticatorError, McpAuth, McpSession, Operation, Resource, SignedIn, Subject,
     store::{MemoryStore, SledStore, Store},
@@ -100,9 +101,7 @@ async fn serve(store: impl Store) -> String {
         .protect("/mcp")
         .unwrap()
         .require(["notes:read"])
-        .unwrap()
-        .require_for(Operation::tool("delete_note"), ["notes:write"])
-        .unwrap();
+        .require_for(Operation::tool("delete_note"), ["notes:write"]);
     let app = Router::new()
         .nest_service("/mcp", protected.layer(mcp))
         .nest_service(auth.endpoints_path(), auth.endpoints())
