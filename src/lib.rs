@@ -33,6 +33,8 @@ mod uri;
 
 #[cfg(feature = "pages")]
 pub use self::authorization_server::BuiltInPages;
+#[cfg(feature = "rate-limit")]
+pub use self::authorization_server::RateLimits;
 #[cfg(feature = "test-util")]
 pub use self::clock::TestClock;
 pub use self::{

@@ -48,6 +48,9 @@ impl AuthorizationServer {
         let Ok(params) = Params::parse(text) else {
             return self.refuse_here(parts, None, &MALFORMED);
         };
+        if let Some(limited) = self.limited(Endpoint::Authorize, params.get("client_id"), parts) {
+            return limited;
+        }
         match self.who_and_where(&params).await {
             Ok(Ok(found)) => (client, redirect_uri) = found,
             Ok(Err(refusal)) => return self.refuse_here(parts, params.get("client_id"), &refusal),

@@ -4,10 +4,10 @@ use base64::{
     Engine, alphabet,
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
 };
-use http::{HeaderMap, header};
+use http::{HeaderMap, header, request::Parts};
 use zeroize::Zeroizing;
 
-use super::AuthorizationServer;
+use super::{AuthorizationServer, Endpoint, response::EndpointResponse};
 use crate::{
     client::Client,
     grant::Refusal,
@@ -34,8 +34,10 @@ const WRONG_SECRET: Refusal =
 pub(super) enum ClientAuthError {
     /// For good. Whether `WWW-Authenticate` is owed: the client tried the header.
     Refused { refusal: Refusal, by_header: bool },
-    /// For now.
+    /// For now: the store cannot say.
     Store(StoreError),
+    /// For now: it tries too often.
+    Limited(EndpointResponse),
 }
 
 impl From<StoreError> for ClientAuthError {
@@ -60,12 +62,16 @@ impl AuthorizationServer {
     /// are not: a client that has one must show it, and one that has none must not.
     pub(super) async fn authenticate_client(
         &self,
-        headers: &HeaderMap,
+        parts: &Parts,
         params: &Params<'_>,
     ) -> Result<Client, ClientAuthError> {
+        let headers = &parts.headers;
         let by_header = headers.contains_key(header::AUTHORIZATION);
         let refuse = |refusal| ClientAuthError::Refused { refusal, by_header };
         let credentials = read(headers, params).map_err(refuse)?;
+        if let Some(limited) = self.limited(Endpoint::Token, Some(&credentials.id), parts) {
+            return Err(ClientAuthError::Limited(limited));
+        }
         let client = self.client(&credentials.id).await?.ok_or_else(|| {
             refuse(Refusal::invalid_client(
                 "client_unknown",

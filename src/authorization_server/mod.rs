@@ -8,6 +8,8 @@ mod consent;
 mod endpoint;
 mod get_session;
 mod pages;
+#[cfg(feature = "rate-limit")]
+mod rate_limit;
 mod register;
 mod response;
 mod service;
@@ -16,10 +18,13 @@ mod userinfo;
 
 use std::{fmt, sync::Arc};
 
+use http::request::Parts;
 use tokio::sync::OnceCell;
 
 #[cfg(feature = "pages")]
 pub use self::pages::BuiltInPages;
+#[cfg(feature = "rate-limit")]
+pub use self::rate_limit::RateLimits;
 pub use self::{
     endpoint::Endpoint,
     pages::{ConsentPage, ErrorPage, Pages},
@@ -27,6 +32,11 @@ pub use self::{
 };
 
 pub(crate) use self::browser::BrowserCookie;
+#[cfg(feature = "rate-limit")]
+pub(crate) use self::rate_limit::{ClientKey, RateLimiter};
+use self::response::EndpointResponse;
+#[cfg(feature = "rate-limit")]
+use crate::grant::{ErrorCode, Refusal};
 use crate::{
     authenticator::ErasedAuthenticator,
     client::{Client, StaticClients},
@@ -79,6 +89,8 @@ pub(crate) struct AuthorizationServer {
     pub(crate) resources: Vec<ProtectedResource>,
     pub(crate) refresh_keys: OnceCell<Vec<KeyRecord>>,
     pub(crate) sweeper: Sweeper,
+    #[cfg(feature = "rate-limit")]
+    pub(crate) rate_limiter: Option<RateLimiter>,
 }
 
 impl AuthorizationServer {
@@ -134,6 +146,25 @@ impl AuthorizationServer {
             .ok_or_else(|| StoreError::unavailable("the store has no key for refresh tokens"))
     }
 
+    /// The answer to a caller who asks too often, `None` to everyone else.
+    fn limited(
+        &self,
+        endpoint: Endpoint,
+        client_id: Option<&str>,
+        parts: &Parts,
+    ) -> Option<EndpointResponse> {
+        #[cfg(feature = "rate-limit")]
+        if let Some(limiter) = &self.rate_limiter
+            && let Err(wait) = limiter.check(endpoint, client_id, parts)
+        {
+            self.refused(endpoint, client_id, &RATE_LIMITED);
+            return Some(response::too_many_requests(&RATE_LIMITED, wait));
+        }
+        #[cfg(not(feature = "rate-limit"))]
+        let _ = (endpoint, client_id, parts);
+        None
+    }
+
     /// Makes every cache of this process forget what a revocation reached. Comes after the commit
     /// and before the answer.
     pub(crate) fn forget(&self, revocation: &Revocation) {
@@ -160,6 +191,13 @@ impl AuthorizationServer {
         self.emit(&Event::StoreFailed { error });
     }
 }
+
+#[cfg(feature = "rate-limit")]
+const RATE_LIMITED: Refusal = Refusal::new(
+    ErrorCode::TemporarilyUnavailable,
+    "rate_limited",
+    "too many requests; wait as long as Retry-After says",
+);
 
 impl fmt::Debug for AuthorizationServer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

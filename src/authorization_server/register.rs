@@ -34,6 +34,9 @@ struct RegistrationResponse<'a> {
 
 impl AuthorizationServer {
     pub(super) async fn register(&self, parts: &Parts, body: &Bytes) -> EndpointResponse {
+        if let Some(response) = self.limited(Endpoint::Register, None, parts) {
+            return response;
+        }
         if !is_json(parts) {
             return self.refuse_registration(&RegistrationError {
                 code: "invalid_client_metadata",

@@ -84,6 +84,15 @@ pub(crate) fn retry_later(response: &mut EndpointResponse) {
         .insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER));
 }
 
+/// The caller asks too often (RFC 6585 §4). Waits are rounded up, so that who waits is let in.
+#[cfg(feature = "rate-limit")]
+pub(crate) fn too_many_requests(refused: &Refusal, wait: std::time::Duration) -> EndpointResponse {
+    let mut response = refusal(StatusCode::TOO_MANY_REQUESTS, refused);
+    let seconds = HeaderValue::from(wait.as_secs() + 1);
+    response.headers_mut().insert(header::RETRY_AFTER, seconds);
+    response
+}
+
 /// 303: the browser follows with GET and never sends a password or a decision on (RFC 9700 §4.12).
 pub(crate) fn see_other(location: &str) -> EndpointResponse {
     let mut response = Response::new(Full::default());

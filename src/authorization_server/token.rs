@@ -72,7 +72,7 @@ impl AuthorizationServer {
         if params.any_repeated() {
             return self.refuse_token(None, &REPEATED);
         }
-        let client = match self.authenticate_client(&parts.headers, &params).await {
+        let client = match self.authenticate_client(parts, &params).await {
             Ok(client) => client,
             Err(ClientAuthError::Refused { refusal, by_header }) => {
                 let mut response = self.refuse_token(params.get("client_id"), &refusal);
@@ -84,6 +84,7 @@ impl AuthorizationServer {
                 }
                 return response;
             }
+            Err(ClientAuthError::Limited(response)) => return response,
             Err(ClientAuthError::Store(error)) => {
                 self.store_failed(&error);
                 return response::unavailable();

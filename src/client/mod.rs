@@ -86,7 +86,6 @@ impl Client {
     }
 
     /// The name for people: what it calls itself, or its id.
-    #[cfg(feature = "pages")]
     pub(crate) fn display_name(&self) -> &str {
         self.metadata
             .client_name

@@ -7,6 +7,8 @@ use tokio::sync::OnceCell;
 use super::{McpAuth, McpOptions};
 #[cfg(feature = "pages")]
 use crate::authorization_server::BuiltInPages;
+#[cfg(feature = "rate-limit")]
+use crate::authorization_server::{ClientKey, RateLimiter, RateLimits};
 use crate::{
     authenticator::{Authenticator, ErasedAuthenticator},
     authorization_server::{AuthorizationServer, BrowserCookie, Endpoint, Limits, Pages},
@@ -59,6 +61,10 @@ pub struct McpAuthBuilder {
     pages: Option<Arc<dyn Pages>>,
     clock: Arc<dyn Clock>,
     events: Events,
+    #[cfg(feature = "rate-limit")]
+    rate_limits: Option<RateLimits>,
+    #[cfg(feature = "rate-limit")]
+    client_key: Option<ClientKey>,
 }
 
 impl McpAuthBuilder {
@@ -95,6 +101,10 @@ impl McpAuthBuilder {
             pages: None,
             clock: Arc::new(SystemClock),
             events: Events::default(),
+            #[cfg(feature = "rate-limit")]
+            rate_limits: Some(RateLimits::default()),
+            #[cfg(feature = "rate-limit")]
+            client_key: None,
         }
     }
 
@@ -207,6 +217,33 @@ impl McpAuthBuilder {
         self
     }
 
+    /// How often one caller may register, authorize and ask for tokens.
+    #[cfg(feature = "rate-limit")]
+    pub fn rate_limits(mut self, limits: RateLimits) -> Self {
+        self.rate_limits = Some(limits);
+        self
+    }
+
+    /// Lets everyone ask as often as they like: for load tests, and behind something that limits
+    /// already. Otherwise secrets of configured clients can be guessed at full speed.
+    #[cfg(feature = "rate-limit")]
+    pub fn danger_no_rate_limits(mut self) -> Self {
+        self.rate_limits = None;
+        self
+    }
+
+    /// What tells the callers of one client apart: usually the peer's address, which a tower
+    /// service does not know by itself. Take it from where your server puts it (such as axum's
+    /// `ConnectInfo` extension), never from a header that callers can write.
+    #[cfg(feature = "rate-limit")]
+    pub fn client_key<F>(mut self, key: F) -> Self
+    where
+        F: Fn(&http::request::Parts) -> Option<String> + Send + Sync + 'static,
+    {
+        self.client_key = Some(Arc::new(key));
+        self
+    }
+
     /// How verified tokens are remembered.
     pub fn cache(mut self, cache: TokenCache) -> Self {
         self.cache = cache;
@@ -286,6 +323,10 @@ impl McpAuthBuilder {
             resources,
             refresh_keys: OnceCell::new(),
             sweeper,
+            #[cfg(feature = "rate-limit")]
+            rate_limiter: self
+                .rate_limits
+                .map(|limits| RateLimiter::new(limits, self.client_key)),
         };
         Ok(McpAuth::new(server))
     }

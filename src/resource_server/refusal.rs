@@ -121,7 +121,7 @@ impl Refusal {
     pub const fn description(self) -> &'static str {
         match self {
             Self::NoCredentials => "Sign in to use this resource",
-            Self::TwoCredentials => "Send one Authorization header, not several",
+            Self::TwoCredentials => "Send exactly one Authorization header",
             Self::MalformedToken => "The access token is not well-formed",
             Self::UnknownToken => "The access token is not known here",
             Self::ExpiredToken => "The access token has expired",

@@ -1,0 +1,149 @@
+//! How often one caller may ask (RFC 9700 §4.15 and RFC 6749 §10.10 want guessing bounded).
+//!
+//! A caller is a client together with what the application's
+//! [`client_key`](crate::McpAuthBuilder::client_key) makes of the request: usually its address. So
+//! the users of one hosted client do not starve each other, and a stranger who registers clients
+//! in a loop is one caller.
+
+use std::{
+    fmt,
+    hash::{BuildHasher, RandomState},
+    num::NonZeroU32,
+    sync::Arc,
+    time::Duration,
+};
+
+use governor::{
+    Quota,
+    clock::{Clock as _, DefaultClock},
+    state::keyed::HashMapStateStore,
+};
+use http::request::Parts;
+
+use super::Endpoint;
+
+/// How many callers are told apart; more share one allowance.
+const MAX_CALLERS: usize = 100_000;
+/// How much more is allowed where all users of a client look the same.
+const SHARED_FACTOR: u32 = 10;
+
+/// What the application makes of a request to tell callers apart.
+pub(crate) type ClientKey = Arc<dyn Fn(&Parts) -> Option<String> + Send + Sync>;
+
+/// How many requests a minute one caller may send to each endpoint, all of them at once if it
+/// likes. Where no [`client_key`](crate::McpAuthBuilder::client_key) tells the users of a client
+/// apart, they share ten times as much.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RateLimits {
+    register: NonZeroU32,
+    authorize: NonZeroU32,
+    token: NonZeroU32,
+}
+
+impl Default for RateLimits {
+    fn default() -> Self {
+        const fn per_minute(number: u32) -> NonZeroU32 {
+            match NonZeroU32::new(number) {
+                Some(number) => number,
+                None => NonZeroU32::MIN,
+            }
+        }
+        Self {
+            register: per_minute(120),
+            authorize: per_minute(600),
+            token: per_minute(1200),
+        }
+    }
+}
+
+impl RateLimits {
+    /// Registrations a minute: 120 by default.
+    #[must_use]
+    pub const fn register(mut self, per_minute: NonZeroU32) -> Self {
+        self.register = per_minute;
+        self
+    }
+
+    /// Authorization requests a minute: 600 by default.
+    #[must_use]
+    pub const fn authorize(mut self, per_minute: NonZeroU32) -> Self {
+        self.authorize = per_minute;
+        self
+    }
+
+    /// Token requests a minute: 1200 by default.
+    #[must_use]
+    pub const fn token(mut self, per_minute: NonZeroU32) -> Self {
+        self.token = per_minute;
+        self
+    }
+}
+
+type Limiter = governor::RateLimiter<u64, HashMapStateStore<u64>, DefaultClock>;
+
+/// The allowances of all callers.
+pub(crate) struct RateLimiter {
+    client_key: Option<ClientKey>,
+    register: Limiter,
+    authorize: Limiter,
+    token: Limiter,
+    /// Keyed at random: nobody can choose whose allowance to share.
+    hasher: RandomState,
+    clock: DefaultClock,
+}
+
+impl RateLimiter {
+    pub(crate) fn new(limits: RateLimits, client_key: Option<ClientKey>) -> Self {
+        let factor = if client_key.is_some() {
+            1
+        } else {
+            SHARED_FACTOR
+        };
+        let limiter = |per_minute: NonZeroU32| {
+            let factor = NonZeroU32::MIN.saturating_add(factor - 1);
+            Limiter::hashmap(Quota::per_minute(per_minute.saturating_mul(factor)))
+        };
+        Self {
+            client_key,
+            register: limiter(limits.register),
+            authorize: limiter(limits.authorize),
+            token: limiter(limits.token),
+            hasher: RandomState::new(),
+            clock: DefaultClock::default(),
+        }
+    }
+
+    /// Takes one request off the caller's allowance, or says how long to wait.
+    pub(crate) fn check(
+        &self,
+        endpoint: Endpoint,
+        client_id: Option<&str>,
+        parts: &Parts,
+    ) -> Result<(), Duration> {
+        let limiter = match endpoint {
+            Endpoint::Register => &self.register,
+            Endpoint::Authorize => &self.authorize,
+            Endpoint::Token => &self.token,
+            Endpoint::Consent | Endpoint::Userinfo | Endpoint::GetSession => return Ok(()),
+        };
+        let caller = self.client_key.as_ref().and_then(|key| key(parts));
+        let mut key = self.hasher.hash_one((client_id, caller));
+        if limiter.len() >= MAX_CALLERS {
+            limiter.retain_recent();
+            if limiter.len() >= MAX_CALLERS {
+                key = 0;
+            }
+        }
+        limiter
+            .check_key(&key)
+            .map_err(|not_until| not_until.wait_time_from(self.clock.now()))
+    }
+}
+
+impl fmt::Debug for RateLimiter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RateLimiter")
+            .field("has_client_key", &self.client_key.is_some())
+            .finish_non_exhaustive()
+    }
+}

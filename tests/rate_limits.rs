@@ -1,0 +1,122 @@
+//! Too many requests are refused in OAuth's own terms, and only to whoever sends them.
+#![cfg(feature = "rate-limit")]
+
+mod common;
+
+use std::num::NonZeroU32;
+
+use axum::body::Body;
+use common::*;
+use http::Request;
+use serde_json::json;
+use tower_mcp_auth::{McpAuthBuilder, MemoryStore, RateLimits};
+
+fn at_most(number: u32) -> impl FnOnce(McpAuthBuilder) -> McpAuthBuilder {
+    let number = NonZeroU32::new(number).unwrap();
+    move |builder| {
+        builder
+            .store(MemoryStore::new())
+            .rate_limits(
+                RateLimits::default()
+                    .register(number)
+                    .token(number)
+                    .authorize(number),
+            )
+            .client_key(|parts| Some(parts.headers.get("x-test-peer")?.to_str().ok()?.to_owned()))
+    }
+}
+
+async fn register(app: &App, peer: &str) -> Answer {
+    let body = json!({"redirect_uris": [CALLBACK], "token_endpoint_auth_method": "none"});
+    let request = Request::post("/oauth/register")
+        .header("content-type", "application/json")
+        .header("x-test-peer", peer)
+        .body(Body::from(body.to_string()));
+    app.send(request.unwrap()).await
+}
+
+async fn token(app: &App, peer: &str, client: &str) -> Answer {
+    let request = Request::post("/oauth/token")
+        .header("content-type", "application/x-www-form-urlencoded")
+        .header("x-test-peer", peer)
+        .body(Body::from(form(&[
+            ("client_id", client),
+            ("grant_type", "refresh_token"),
+        ])));
+    app.send(request.unwrap()).await
+}
+
+#[track_caller]
+fn assert_limited(answer: &Answer) {
+    answer.assert_error(429, "temporarily_unavailable");
+    let wait: u64 = answer.header("retry-after").parse().unwrap();
+    assert!((1..=61).contains(&wait), "{wait}");
+}
+
+#[tokio::test]
+async fn each_caller_has_an_allowance_of_its_own() {
+    let app = App::with(at_most(2));
+    for peer in ["one", "two"] {
+        for _ in 0..2 {
+            assert_eq!(register(&app, peer).await.status.as_u16(), 201);
+        }
+        assert_limited(&register(&app, peer).await);
+    }
+    let client = app.public_client().await;
+    for peer in ["one", "two"] {
+        for _ in 0..2 {
+            token(&app, peer, &client)
+                .await
+                .assert_error(400, "invalid_request");
+        }
+        assert_limited(&token(&app, peer, &client).await);
+        // Another client of the same caller is another matter.
+        token(&app, peer, "other")
+            .await
+            .assert_error(401, "invalid_client");
+    }
+    for limited in [false, false, true] {
+        let answer = app
+            .get(&format!(
+                "/oauth/authorize?{}",
+                authorize_params(&client, &[])
+            ))
+            .await;
+        assert_eq!(answer.status.as_u16() == 429, limited, "{answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn guessing_a_secret_comes_to_an_end() {
+    let app = App::with(at_most(3));
+    let body = json!({"redirect_uris": [CALLBACK]});
+    let client = app.register(body).await.json()["client_id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let guess = |secret: &'static str| {
+        let (app, client) = (app.clone(), client.clone());
+        async move {
+            app.token(&[
+                ("client_id", &client),
+                ("client_secret", secret),
+                ("grant_type", "x"),
+            ])
+            .await
+        }
+    };
+    for _ in 0..3 {
+        guess("wrong").await.assert_error(401, "invalid_client");
+    }
+    assert_limited(&guess("wrong").await);
+}
+
+#[tokio::test]
+async fn limits_can_be_switched_off_knowingly() {
+    let app = App::with(|builder| builder.store(MemoryStore::new()).danger_no_rate_limits());
+    for _ in 0..1300 {
+        token(&app, "one", "nobody")
+            .await
+            .assert_error(401, "invalid_client");
+    }
+}
