@@ -6,6 +6,7 @@ mod outside;
 
 use std::path::Path;
 
+use serde_json::Value;
 use tokio::process::Command;
 
 use self::outside::{
@@ -46,14 +47,55 @@ async fn outlives_a_crash(client: Command) {
         run(command).await;
     };
     let data = tempfile::tempdir().unwrap();
-    let store = format!("sled:{}", data.path().join("auth").display());
+    let path = data.path().join("auth");
+    let store = format!("sled:{}", path.display());
     let (state, another) = (data.path().join("state"), data.path().join("another"));
 
     let server = Server::start(&store).await;
     play("first", &server, &state).await;
+    let secrets = secrets(&state);
+    assert_unknown(&secrets, server.log().as_bytes(), "the log");
     let server = server.crash_and_restart(&store).await;
     play("second", &server, &state).await;
     // And the whole way once more, on the store that has seen a crash.
     play("first", &server, &another).await;
     assert!(server.terminate().await.success());
+
+    let files = std::fs::read_dir(&path).unwrap();
+    let files = files
+        .map(|file| file.unwrap().path())
+        .filter(|file| file.is_file());
+    let content: Vec<u8> = files
+        .flat_map(|file| std::fs::read(file).unwrap())
+        .collect();
+    assert!(contains(&content, b"notes:read"), "that is the store");
+    assert_unknown(&secrets, &content, "the store");
+}
+
+/// What the client was given and nobody else may know.
+fn secrets(state: &Path) -> Vec<String> {
+    let state: Value = serde_json::from_slice(&std::fs::read(state).unwrap()).unwrap();
+    let secrets: Vec<_> = [
+        &state["tokens"]["access_token"],
+        &state["tokens"]["refresh_token"],
+        &state["client"]["client_secret"],
+    ]
+    .into_iter()
+    .filter_map(Value::as_str)
+    .map(ToOwned::to_owned)
+    .collect();
+    assert!(secrets.len() >= 2, "{state}");
+    secrets
+}
+
+fn assert_unknown(secrets: &[String], content: &[u8], place: &str) {
+    for secret in secrets {
+        // Its random part: a prefix may stand anywhere.
+        let random = &secret.as_bytes()[secret.len() - 32..];
+        assert!(!contains(content, random), "a secret is in {place}");
+    }
+}
+
+fn contains(content: &[u8], wanted: &[u8]) -> bool {
+    content.windows(wanted.len()).any(|bytes| bytes == wanted)
 }

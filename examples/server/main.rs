@@ -11,9 +11,9 @@ mod flags;
 mod notes;
 mod sign_in;
 
-use std::{io::IsTerminal, process::ExitCode, time::Duration};
+use std::{io::IsTerminal, net::SocketAddr, process::ExitCode, time::Duration};
 
-use axum::Router;
+use axum::{Router, extract::ConnectInfo};
 use clap::Parser;
 use rmcp::transport::streamable_http_server::{
     StreamableHttpServerConfig, StreamableHttpService, session::local::LocalSessionManager,
@@ -31,7 +31,7 @@ use tower_mcp_auth::{
 use tracing_subscriber::EnvFilter;
 
 use self::{
-    flags::{Flags, StoreUrl},
+    flags::{Flags, StoreUrl, Switch},
     notes::{Notes, NotesServer},
     sign_in::Login,
 };
@@ -89,6 +89,7 @@ async fn run(flags: Flags) -> Result<(), Error> {
         .merge(sign_in::routes(auth.clone(), login))
         .layer(auth.well_known());
 
+    tracing::info!(address = %listener.local_addr()?, "listening");
     announce(&public);
     serve(listener, app, end_sessions).await
 }
@@ -106,7 +107,15 @@ fn authorization(flags: &Flags, public: &str, login: Login) -> Result<McpAuth, E
         .code_ttl(flags.code_ttl)
         .access_token_ttl(flags.access_token_ttl)
         .refresh_token_ttl(flags.refresh_token_ttl)
-        .refresh_grace(flags.refresh_grace);
+        .refresh_grace(flags.refresh_grace)
+        // Whom the limits count for. Behind a proxy every caller has the proxy's address.
+        .client_key(|request| {
+            let ConnectInfo(peer) = request.extensions.get::<ConnectInfo<SocketAddr>>()?;
+            Some(peer.ip().to_string())
+        });
+    if flags.rate_limit == Switch::Off {
+        builder = builder.danger_no_rate_limits();
+    }
     for client in &flags.public_clients {
         builder = builder.client(StaticClient::public(&client.id, [&client.redirect_uri]));
     }
@@ -152,6 +161,7 @@ async fn serve(
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let (stopping, mut stopped) = watch::channel(false);
+    let app = app.into_make_service_with_connect_info::<SocketAddr>();
     let server = axum::serve(listener, app).with_graceful_shutdown(async move {
         tokio::select! {
             _ = terminate.recv() => {}

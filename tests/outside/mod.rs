@@ -2,7 +2,7 @@
 #![allow(dead_code, reason = "each test file uses its part")]
 
 pub(crate) mod scripts;
-mod server;
+pub(crate) mod server;
 
 use std::{
     io::Write,

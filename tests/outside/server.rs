@@ -18,7 +18,7 @@ pub(crate) struct Server {
     /// Kept open: a server that prints more must not meet a closed pipe.
     _stdout: Lines<BufReader<ChildStdout>>,
     log: tempfile::NamedTempFile,
-    /// `http://127.0.0.1:PORT`
+    /// Where it listens: `http://127.0.0.1:PORT`
     pub(crate) origin: String,
 }
 
@@ -54,12 +54,10 @@ impl Server {
                 std::fs::read_to_string(log.path()).unwrap()
             );
         };
-        let origin = line
-            .trim_start_matches("MCP server")
-            .trim()
-            .strip_suffix("/mcp")
-            .unwrap_or_else(|| panic!("no MCP URL in {line:?}"))
-            .to_owned();
+        assert!(line.starts_with("MCP server"), "{line}");
+        let logged = std::fs::read_to_string(log.path()).unwrap();
+        let (_, address) = logged.split_once("address=").unwrap();
+        let origin = format!("http://{}", address.lines().next().unwrap());
         Self {
             child,
             _stdout: stdout,
@@ -105,7 +103,7 @@ impl Drop for Server {
 }
 
 /// Built by cargo itself: with `cargo test --all-features` there is nothing left to build.
-fn binary() -> &'static PathBuf {
+pub(crate) fn binary() -> &'static PathBuf {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {
         let output = std::process::Command::new(env!("CARGO"))

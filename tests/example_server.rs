@@ -1,0 +1,170 @@
+//! The example server as a process: its flags, its sign-in page, and how it ends.
+
+mod outside;
+
+use std::process::{Command, Output};
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt, Full};
+use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+
+use self::outside::{Server, server::binary};
+
+#[test]
+fn what_is_not_in_this_version_is_a_clear_error() {
+    for flags in [
+        ["--store", "postgres://localhost/auth"].as_slice(),
+        &["--store", "redis://localhost"],
+        &["--client", "id:secret"],
+        &["--danger-allow-loopback-client-metadata"],
+    ] {
+        let Output { status, stderr, .. } = Command::new(binary()).args(flags).output().unwrap();
+        let stderr = String::from_utf8_lossy(&stderr);
+        assert_eq!(status.code(), Some(2), "{flags:?}: {stderr}");
+        assert!(stderr.contains(flags[0]), "{stderr}");
+        assert!(stderr.contains("not in this version"), "{stderr}");
+    }
+}
+
+#[test]
+fn a_store_that_cannot_be_opened_is_an_error() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let store = format!("sled:{}", file.path().display());
+    let flags = ["--listen", "127.0.0.1:0", "--store", &store];
+    let Output { status, stderr, .. } = Command::new(binary()).args(flags).output().unwrap();
+    assert_eq!(status.code(), Some(1));
+    let stderr = String::from_utf8_lossy(&stderr);
+    assert!(stderr.starts_with("error: "), "{stderr}");
+}
+
+#[tokio::test]
+async fn sigterm_ends_it_with_0() {
+    let server = Server::start("memory:").await;
+    assert!(server.terminate().await.success());
+}
+
+#[tokio::test]
+async fn a_public_client_is_known_without_registration() {
+    let flags = ["--public-client", "cli=http://127.0.0.1/callback"];
+    let server = Server::start_with("memory:", &flags).await;
+    let authorize = |client: &str| {
+        format!(
+            "/oauth/authorize?response_type=code&client_id={client}&code_challenge_method=S256\
+             &redirect_uri=http%3A%2F%2F127.0.0.1%3A5000%2Fcallback\
+             &code_challenge=E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"
+        )
+    };
+    let known = get(&server, &authorize("cli")).await;
+    assert_eq!(known.status(), StatusCode::SEE_OTHER);
+    let location = known.headers()[header::LOCATION].to_str().unwrap();
+    assert!(location.contains("/sign-in?transaction="), "{location}");
+    let unknown = get(&server, &authorize("another")).await;
+    assert_eq!(unknown.status(), StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn the_public_url_is_used_everywhere() {
+    let flags = ["--public-url", "https://notes.example.com/"];
+    let server = Server::start_with("memory:", &flags).await;
+    let document = get(&server, "/.well-known/oauth-protected-resource/mcp").await;
+    let document: serde_json::Value = serde_json::from_slice(document.body()).unwrap();
+    assert_eq!(document["resource"], "https://notes.example.com/mcp");
+    assert_eq!(
+        document["authorization_servers"],
+        serde_json::json!(["https://notes.example.com"])
+    );
+}
+
+#[tokio::test]
+async fn a_wrong_password_is_401_and_the_form_again() {
+    let server = Server::start("memory:").await;
+    let answer = sign_in(&server, "demo", "guess", &HeaderMap::new()).await;
+    assert_eq!(answer.status(), StatusCode::UNAUTHORIZED);
+    assert!(!answer.headers().contains_key(header::SET_COOKIE));
+    let html = String::from_utf8_lossy(answer.body());
+    assert!(html.contains("do not match"), "{html}");
+    assert!(
+        html.contains(r#"name="transaction" value="opaque""#),
+        "{html}"
+    );
+}
+
+#[tokio::test]
+async fn signing_in_starts_a_session_and_resumes() {
+    let server = Server::start("memory:").await;
+    let answer = sign_in(&server, "alice", "alice", &HeaderMap::new()).await;
+    assert_eq!(answer.status(), StatusCode::SEE_OTHER);
+    assert_eq!(
+        answer.headers()[header::LOCATION],
+        format!("{}/oauth/consent?transaction=opaque", server.origin)
+    );
+    let cookie = answer.headers()[header::SET_COOKIE].to_str().unwrap();
+    assert!(
+        cookie.contains("HttpOnly") && cookie.contains("SameSite=Lax"),
+        "{cookie}"
+    );
+}
+
+#[tokio::test]
+async fn another_site_cannot_sign_anyone_in() {
+    let server = Server::start("memory:").await;
+    for site in ["cross-site", "same-site"] {
+        let headers =
+            HeaderMap::from_iter([("sec-fetch-site".parse().unwrap(), site.parse().unwrap())]);
+        let answer = sign_in(&server, "demo", "demo", &headers).await;
+        assert_eq!(answer.status(), StatusCode::FORBIDDEN);
+        assert!(!answer.headers().contains_key(header::SET_COOKIE));
+    }
+}
+
+#[tokio::test]
+async fn a_transaction_is_opaque_text_or_refused() {
+    let server = Server::start("memory:").await;
+    for transaction in ["", "%22%3E%3Cscript%3E", "a%20b", "a/b"] {
+        let answer = get(&server, &format!("/sign-in?transaction={transaction}")).await;
+        assert_eq!(answer.status(), StatusCode::BAD_REQUEST);
+        assert!(!String::from_utf8_lossy(answer.body()).contains("<script"));
+    }
+    assert_eq!(
+        get(&server, "/sign-in").await.status(),
+        StatusCode::BAD_REQUEST
+    );
+}
+
+async fn sign_in(
+    server: &Server,
+    username: &str,
+    password: &str,
+    headers: &HeaderMap,
+) -> Response<Bytes> {
+    let form = form_urlencoded::Serializer::new(String::new())
+        .append_pair("transaction", "opaque")
+        .append_pair("username", username)
+        .append_pair("password", password)
+        .finish();
+    send(server, Method::POST, "/sign-in", headers, form).await
+}
+
+async fn get(server: &Server, path: &str) -> Response<Bytes> {
+    send(server, Method::GET, path, &HeaderMap::new(), String::new()).await
+}
+
+async fn send(
+    server: &Server,
+    method: Method,
+    path: &str,
+    headers: &HeaderMap,
+    body: String,
+) -> Response<Bytes> {
+    let mut request = Request::builder()
+        .method(method)
+        .uri(format!("{}{path}", server.origin))
+        .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+        .body(Full::<Bytes>::from(body))
+        .unwrap();
+    request.headers_mut().extend(headers.clone());
+    let client = Client::builder(TokioExecutor::new()).build_http();
+    let (parts, body) = client.request(request).await.unwrap().into_parts();
+    Response::from_parts(parts, body.collect().await.unwrap().to_bytes())
+}
