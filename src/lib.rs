@@ -37,6 +37,8 @@ pub use self::authorization_server::BuiltInPages;
 pub use self::authorization_server::RateLimits;
 #[cfg(feature = "test-util")]
 pub use self::clock::TestClock;
+#[cfg(feature = "sled")]
+pub use self::store::SledStore;
 pub use self::{
     authenticator::{Authenticator, AuthenticatorError, SignedIn},
     authorization_server::{ConsentPage, Endpoint, ErrorPage, Pages},
