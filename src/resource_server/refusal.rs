@@ -121,7 +121,7 @@ impl Refusal {
     pub const fn description(self) -> &'static str {
         match self {
             Self::NoCredentials => "Sign in to use this resource",
-            Self::TwoCredentials => "Send one Authorization header, not several",
+            Self::TwoCredentials => "Send exactly one Authorization header",
             Self::MalformedToken => "The access token is not well-formed",
             Self::UnknownToken => "The access token is not known here",
             Self::ExpiredToken => "The access token has expired",
@@ -148,7 +148,7 @@ impl Refusal {
         }
     }
 
-    /// Whether well-behaved clients cause it all the time.
+    /// Whether well-behaved clients cause it all the time, or an event of its own tells of it.
     #[cfg(feature = "tracing")]
     pub(crate) const fn is_routine(self) -> bool {
         matches!(
@@ -158,6 +158,7 @@ impl Refusal {
                 | Self::MalformedToken
                 | Self::ExpiredToken
                 | Self::SessionNotFound
+                | Self::VerifierUnavailable
         )
     }
 }
