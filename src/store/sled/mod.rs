@@ -1,6 +1,7 @@
 //! The embedded store: [sled](::sled), one process per directory.
 
 mod commit;
+mod mark;
 mod open;
 mod schema;
 mod store;
@@ -22,6 +23,7 @@ use ::sled::{
 
 use self::{
     commit::{Commits, Syncer},
+    mark::Mark,
     tx::{Damaged, ReadError, Reader, SledTx, TxError},
 };
 use super::{
@@ -118,20 +120,21 @@ impl SledStore {
         // The process may change its directory; sled and the sync thread open files by name.
         let path = &std::path::absolute(path).map_err(io)?;
         let db = open::open(path, &options)?;
-        let migrated = panic::catch_unwind(AssertUnwindSafe(|| schema::migrate(&db, path)));
-        migrated.unwrap_or_else(|_| {
-            Err(open::corrupt(
-                path.clone(),
-                "sled panicked while reading it",
-            ))
-        })?;
-        let mut syncer = Syncer::new(db.clone(), path).map_err(io)?;
-        syncer.sync().map_err(io)?;
+        let mut mark = Mark::open(path).map_err(io)?;
+        let acknowledged = mark.read().map_err(io)?;
+        let prepared = panic::catch_unwind(AssertUnwindSafe(|| {
+            open::check_complete(&db, path, acknowledged)?;
+            schema::migrate(&db, path)?;
+            open::sequence(&db, path)
+        }));
+        let number = prepared.unwrap_or_else(|_| Err(open::panicked(path)))?;
+        let mut syncer = Syncer::new(db.clone(), mark, path).map_err(io)?;
+        syncer.sync(number).map_err(io)?;
         Ok(Self {
             db,
             path: path.clone(),
             turn: Mutex::new(()),
-            commits: Commits::start(syncer).map_err(io)?,
+            commits: Commits::start(syncer, number).map_err(io)?,
         })
     }
 
@@ -185,7 +188,7 @@ impl SledStore {
     }
 
     /// One transaction of the caller's turn, and whether it changed anything.
-    fn commit<T>(
+    fn transact<T>(
         &self,
         step: impl Fn(&mut SledTx<'_>) -> Result<T, TxError>,
     ) -> Result<(T, bool), StoreError> {
@@ -197,12 +200,31 @@ impl SledStore {
         })
     }
 
+    /// One transaction of the caller's turn, numbered among those that are waited for.
+    fn commit<T>(
+        &self,
+        step: impl Fn(&mut SledTx<'_>) -> Result<T, TxError>,
+    ) -> Result<T, StoreError> {
+        let number = self.commits.next();
+        let (value, changed) = self.transact(|tx| {
+            let value = step(tx)?;
+            if tx.wrote {
+                tx.set(keys::SEQUENCE, &number.to_be_bytes())?;
+            }
+            Ok(value)
+        })?;
+        if changed {
+            self.commits.committed(number);
+        }
+        Ok(value)
+    }
+
     /// A change that may be forgotten in a crash.
     fn change<T>(
         &self,
         step: impl Fn(&mut SledTx<'_>) -> Result<T, TxError>,
     ) -> Result<T, StoreError> {
-        self.in_turn(|| self.commit(step).map(|(value, _)| value))
+        self.in_turn(|| self.transact(step).map(|(value, _)| value))
     }
 
     /// A change that is durable when this returns, with everything it saw.
@@ -210,16 +232,8 @@ impl SledStore {
         &self,
         step: impl Fn(&mut SledTx<'_>) -> Result<T, TxError>,
     ) -> Result<T, StoreError> {
-        let value = self.in_turn(|| self.note(self.commit(step)?))?;
+        let value = self.in_turn(|| self.commit(step))?;
         self.commits.durable().await?;
-        Ok(value)
-    }
-
-    /// Counts a commit among those that are waited for.
-    fn note<T>(&self, (value, changed): (T, bool)) -> Result<T, StoreError> {
-        if changed {
-            self.commits.committed();
-        }
         Ok(value)
     }
 
@@ -234,7 +248,7 @@ impl SledStore {
         self.in_turn(|| {
             let grants = progress.grants.next(self)?;
             let consents = progress.consents.next(self)?;
-            self.note(self.commit(|tx| revoke::many(tx, many, &grants, &consents, now))?)
+            self.commit(|tx| revoke::many(tx, many, &grants, &consents, now))
         })
     }
 
@@ -263,7 +277,7 @@ impl SledStore {
             let more = more || finished < due.len();
             due.truncate(finished);
             let removed = self.commit(|tx| ops::sweep(tx, &due, &consents, now))?;
-            Ok((self.note(removed)?, more))
+            Ok((removed, more))
         })
     }
 }
