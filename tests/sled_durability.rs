@@ -1,72 +1,40 @@
 //! What the sled store acknowledged is there: after a restart, after `kill -9`, and in the system
-//! calls that stand between a change and its acknowledgement. What is not there is never passed
-//! over in silence.
+//! calls that stand between a change and its acknowledgement.
 #![cfg(feature = "sled")]
+#![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 
-mod common;
+#[path = "common/child.rs"]
+mod child;
+#[path = "common/flow.rs"]
+mod flow;
 
 use std::{
     collections::HashSet,
     fs,
-    io::{BufRead, BufReader, Read, Write},
-    path::Path,
-    process::{Child, Command, Stdio},
+    io::{BufRead, BufReader},
+    process::Command,
     sync::Arc,
     time::Duration,
 };
 
-use common::store::{Flow, NOW, after};
-use tower_mcp_auth::{
-    ClientId,
-    store::{
-        CreateClient, RedeemCodeOutcome, RevokeTarget, RotateRefreshOutcome, SledOptions,
-        SledStore, Store, StoreError, record::ClientRecord,
-    },
+use child::{itself, role, say, start};
+use flow::{Flow, NOW, after, giant_client};
+use tower_mcp_auth::store::{
+    CreateClient, RedeemCodeOutcome, RevokeTarget, RotateRefreshOutcome, SledOptions, SledStore,
+    Store,
 };
-
-/// Tells this program, started anew, which of the helpers below to be, and where.
-const CHILD: &str = "TOWER_MCP_AUTH_TEST_CHILD";
-
-fn say(what: &str) {
-    // One write each, so that a line stands in the trace, and in the pipe, whole or not at all.
-    let line = format!("{what}\n");
-    std::io::stdout().write_all(line.as_bytes()).unwrap();
-    std::io::stdout().flush().unwrap();
-}
 
 /// No test by itself: what the tests below run as a process of its own.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn child() {
-    let Ok(role) = std::env::var(CHILD) else {
+    let Some((role, directory)) = role() else {
         return;
     };
-    let (role, directory) = role.split_once(':').unwrap();
-    match role {
-        "work" => work(directory).await,
-        "trace" => trace(directory).await,
-        "hold" => {
-            let _store = SledStore::open(directory).unwrap();
-            say("open");
-            // Until the parent closes the pipe.
-            let _ = std::io::stdin().read(&mut [0]);
-        }
+    match &*role {
+        "work" => work(&directory).await,
+        "trace" => trace(&directory).await,
         other => panic!("no such role: {other}"),
     }
-}
-
-fn start(mut command: Command, role: &str, directory: &Path) -> Child {
-    command
-        .env(CHILD, format!("{role}:{}", directory.display()))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap()
-}
-
-fn itself() -> Command {
-    let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["child", "--exact", "--nocapture"]);
-    command
 }
 
 #[tokio::test]
@@ -212,29 +180,12 @@ async fn trace(directory: &str) {
         }
     }
     say("begin giant");
-    let created = store.create_client(giant("g"), 10, NOW).await.unwrap();
+    let created = store
+        .create_client(giant_client("g"), 10, NOW)
+        .await
+        .unwrap();
     assert_eq!(created, CreateClient::Created);
     say("end giant");
-}
-
-/// A client that is larger than what sled keeps in its own file.
-fn giant(name: &str) -> ClientRecord {
-    let metadata = serde_json::json!({
-        "redirect_uris": [],
-        "token_endpoint_auth_method": "none",
-        "grant_types": [],
-        "response_types": [],
-        "application_type": "native",
-        "client_name": name.repeat(400_000),
-    });
-    ClientRecord {
-        id: ClientId::new(name).unwrap(),
-        secret: None,
-        secret_expires_at: None,
-        metadata: serde_json::from_value(metadata).unwrap(),
-        issued_at: NOW,
-        expires_at: after(1000),
-    }
 }
 
 /// One finished system call: between which lines of the trace, and what it was.
@@ -357,158 +308,5 @@ fn a_data_sync_stands_between_each_change_and_its_acknowledgement() {
                 && call.text.trim_end().ends_with("= 0")),
             "{synced} was not synced"
         );
-    }
-}
-
-#[tokio::test]
-async fn what_is_too_large_for_one_page_is_kept() {
-    let directory = tempfile::tempdir().unwrap();
-    let store = SledStore::open(directory.path()).unwrap();
-    store.create_client(giant("g"), 10, NOW).await.unwrap();
-    assert!(
-        directory.path().join("blobs").read_dir().unwrap().count() > 0,
-        "sled does not keep it elsewhere: this tests nothing"
-    );
-    drop(store);
-    let store = SledStore::open(directory.path()).unwrap();
-    let id = ClientId::new("g").unwrap();
-    let found = store.client(id.clone(), NOW).await.unwrap();
-    assert_eq!(found, Some(giant("g")));
-    store.delete_client(id, NOW).await.unwrap();
-    store.create_client(giant("h"), 10, NOW).await.unwrap();
-}
-
-#[tokio::test]
-async fn a_store_in_use_is_not_opened_twice() {
-    let directory = tempfile::tempdir().unwrap();
-    let open = || SledStore::open(directory.path());
-
-    let held = open().unwrap();
-    let second = open().unwrap_err();
-    assert!(matches!(second, StoreError::InUse { .. }), "{second:?}");
-    drop(held);
-
-    let mut child = start(itself(), "hold", directory.path());
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    assert!(lines.any(|line| line.unwrap() == "open"));
-    let second = open().unwrap_err();
-    assert!(matches!(second, StoreError::InUse { .. }), "{second:?}");
-    drop(child.stdin.take());
-    child.wait().unwrap();
-    open().unwrap();
-}
-
-#[test]
-fn a_place_that_cannot_be_a_store_is_an_io_error() {
-    let directory = tempfile::tempdir().unwrap();
-    let file = directory.path().join("file");
-    fs::write(&file, "no directory").unwrap();
-    for path in [&file, &file.join("below")] {
-        let failed = SledStore::open(path).unwrap_err();
-        assert!(matches!(failed, StoreError::Io { .. }), "{failed:?}");
-    }
-    assert_eq!(fs::read_to_string(&file).unwrap(), "no directory");
-
-    // Also where permissions do not hold, as for root.
-    let occupied = directory.path().join("occupied");
-    fs::create_dir_all(occupied.join("db")).unwrap();
-    let failed = SledStore::open(&occupied).unwrap_err();
-    assert!(matches!(failed, StoreError::Io { .. }), "{failed:?}");
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir(to).unwrap();
-    for entry in from.read_dir().unwrap() {
-        let entry = entry.unwrap();
-        let to = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), &to);
-        } else {
-            fs::copy(entry.path(), to).unwrap();
-        }
-    }
-}
-
-/// Opens a damaged store: the error, or all that is in it.
-async fn look(path: &Path, flows: &[Flow]) -> Result<usize, StoreError> {
-    let store = SledStore::open(path)?;
-    let mut live = 0;
-    for flow in flows {
-        live += usize::from(flow.is_live(&store).await?);
-    }
-    Ok(live)
-}
-
-#[tokio::test]
-async fn damage_is_told_or_does_no_harm() {
-    let directory = tempfile::tempdir().unwrap();
-    let good = directory.path().join("good");
-    let flows: Vec<_> = (0..40).map(|n| Flow::new(&n.to_string())).collect();
-    let store = SledStore::open(&good).unwrap();
-    for flow in &flows {
-        flow.redeem(&store).await;
-    }
-    drop(store);
-    let database = fs::read(good.join("db")).unwrap();
-    let mut told = 0;
-    let mut damage = async |name: String, database: &[u8]| {
-        let bad = directory.path().join(name);
-        copy(&good, &bad);
-        fs::write(bad.join("db"), database).unwrap();
-        match look(&bad, &flows).await {
-            Ok(live) => assert_eq!(live, flows.len(), "{bad:?} lost something in silence"),
-            Err(StoreError::Corrupt { advice, .. }) => {
-                assert!(advice.contains("backup"));
-                told += 1;
-            }
-            Err(other) => panic!("{bad:?}: {other:?}"),
-        }
-        fs::remove_dir_all(bad).unwrap();
-    };
-    let length = database.len();
-    for cut in [
-        0,
-        1,
-        100,
-        4096,
-        length / 3,
-        length / 2,
-        length - 700,
-        length - 1,
-    ] {
-        damage(format!("cut{cut}"), &database[..cut]).await;
-    }
-    for part in 0..20 {
-        let at = length * part / 20;
-        let mut flipped = database.clone();
-        for byte in flipped.iter_mut().skip(at).take(40) {
-            *byte ^= 0x5a;
-        }
-        damage(format!("flip{part}"), &flipped).await;
-    }
-    assert!(told >= 8, "every cut loses something: {told}");
-    assert_eq!(look(&good, &flows).await.unwrap(), flows.len());
-}
-
-#[tokio::test]
-async fn names_of_any_length_are_kept() {
-    let directory = tempfile::tempdir().unwrap();
-    let flows: Vec<_> = (0..400)
-        .map(|number| Flow::new(&format!("{number}{}", "x".repeat(200 + number * 4))))
-        .collect();
-    let store = SledStore::open(directory.path()).unwrap();
-    for flow in &flows {
-        flow.redeem(&store).await;
-    }
-    eprintln!(
-        "BLOBS {}",
-        directory.path().join("blobs").read_dir().unwrap().count()
-    );
-    drop(store);
-    let store = SledStore::open(directory.path()).unwrap();
-    for flow in &flows {
-        assert!(flow.is_live(&store).await.unwrap());
-        let reached = store.revoke(RevokeTarget::Client(flow.client()), NOW).await;
-        assert_eq!(reached.unwrap().grants, [flow.grant()]);
     }
 }

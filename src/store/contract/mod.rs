@@ -12,11 +12,7 @@
 //! Run them on a runtime of several threads, so that what is said to be parallel is. Every check
 //! is also there by itself, for a debugger.
 
-#![expect(
-    clippy::expect_used,
-    clippy::panic_in_result_fn,
-    reason = "a test-suite speaks by panicking"
-)]
+#![expect(clippy::expect_used, reason = "a test-suite speaks by panicking")]
 
 pub mod authorizations;
 pub mod clients;

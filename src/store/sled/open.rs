@@ -1,6 +1,7 @@
 //! Opening the database: the directory, sled's errors and panics, and what came before us.
 
 use std::{
+    any::Any,
     fs, io,
     panic::{self, AssertUnwindSafe},
     path::{Path, PathBuf},
@@ -76,7 +77,7 @@ fn open_once(path: &Path, options: &SledOptions) -> Result<Db, StoreError> {
     // On files that were torn or cut short sled panics as often as it says so.
     match panic::catch_unwind(AssertUnwindSafe(|| config.open())) {
         Ok(opened) => opened.map_err(|error| classify(path, error)),
-        Err(_) => Err(panicked(path)),
+        Err(panic) => Err(panicked(path, &*panic)),
     }
 }
 
@@ -105,8 +106,11 @@ pub(super) fn check_complete(db: &Db, path: &Path, acknowledged: u64) -> Result<
 }
 
 /// What a panic of sled's while opening means.
-pub(super) fn panicked(path: &Path) -> StoreError {
-    corrupt(path.to_owned(), "sled panicked while reading it")
+pub(super) fn panicked(path: &Path, panic: &(dyn Any + Send)) -> StoreError {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref().copied());
+    let text = text.unwrap_or("without a word");
+    corrupt(path.to_owned(), format!("sled panicked: {text}"))
 }
 
 /// What an error of sled's means to whoever opens or uses the store.

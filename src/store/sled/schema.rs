@@ -11,7 +11,7 @@ use ::sled::{Db, IVec};
 
 use super::{
     open::{classify, corrupt},
-    tx::{SledTx, TxError, decode},
+    tx::{SledTx, TxError, decode, transact},
 };
 use crate::store::{
     StoreError,
@@ -96,7 +96,7 @@ fn each(
         if chunk.is_empty() {
             return Ok(());
         }
-        super::transact(db, path, |tx| {
+        transact(db, path, |tx| {
             chunk
                 .iter()
                 .try_for_each(|(key, value)| step(tx, key, value))

@@ -1,11 +1,15 @@
 //! Approvals and tokens to fill a store with, named after a label.
+#![allow(dead_code, reason = "each test program uses a part of it")]
 
 use tower_mcp_auth::{
     ClientId, CodeChallenge, Digest, GrantId, ResourceUri, Scopes, Subject, Timestamp,
     store::{
         IssueCode, IssueCodeOutcome, RedeemCode, RedeemCodeOutcome, RotateRefresh,
         RotateRefreshOutcome, Store, StoreError,
-        record::{AccessTokenRecord, CodeRecord, ConsentRecord, GrantRecord, RefreshTokenRecord},
+        record::{
+            AccessTokenRecord, ClientRecord, CodeRecord, ConsentRecord, GrantRecord,
+            RefreshTokenRecord,
+        },
     },
 };
 
@@ -158,5 +162,25 @@ impl Flow {
     pub async fn is_live(&self, store: &impl Store) -> Result<bool, StoreError> {
         let token = store.access_token(self.access(0)).await?;
         Ok(token.is_some_and(|token| !token.revoked))
+    }
+}
+
+/// A client that is larger than what sled keeps in its own file.
+pub fn giant_client(name: &str) -> ClientRecord {
+    let metadata = serde_json::json!({
+        "redirect_uris": [],
+        "token_endpoint_auth_method": "none",
+        "grant_types": [],
+        "response_types": [],
+        "application_type": "native",
+        "client_name": name.repeat(400_000),
+    });
+    ClientRecord {
+        id: ClientId::new(name).unwrap(),
+        secret: None,
+        secret_expires_at: None,
+        metadata: serde_json::from_value(metadata).unwrap(),
+        issued_at: NOW,
+        expires_at: after(1000),
     }
 }
