@@ -115,7 +115,7 @@ pub async fn post(
     for (name, value) in headers {
         request = request.header(name, *value);
     }
-    let request = request.body(Full::from(form)).unwrap();
+    let request = request.body(Full::<Bytes>::from(form)).unwrap();
     auth.endpoint(endpoint).call(request).await.unwrap()
 }
 
