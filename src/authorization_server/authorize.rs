@@ -163,6 +163,7 @@ impl AuthorizationServer {
         let now = self.now();
         let browser = self.cookie.read_or_create(&parts.headers);
         let transaction = random_handle();
+        let id = Digest::of(&transaction);
         let pending = PendingAuthorization {
             request,
             browser: browser.digest(),
@@ -171,7 +172,7 @@ impl AuthorizationServer {
         };
         let begun = self
             .store
-            .begin_authorization(Digest::of(&transaction), pending, self.limits.pending, now)
+            .begin_authorization(id, pending, self.limits.pending, now)
             .await;
         match begun {
             Ok(BeginAuthorization::Begun) => {}
@@ -189,8 +190,9 @@ impl AuthorizationServer {
             self.login_url(&transaction)
         };
         let mut response = response::see_other(&next);
-        if let Some(cookie) = self.cookie.set_cookie(&browser) {
-            response.headers_mut().insert(header::SET_COOKIE, cookie);
+        let lifetime = self.lifetimes.pending;
+        for cookie in self.cookie.set_cookies(&browser, &id, lifetime) {
+            response.headers_mut().append(header::SET_COOKIE, cookie);
         }
         response
     }

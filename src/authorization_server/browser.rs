@@ -1,6 +1,6 @@
 //! The cookie that ties an authorization to the browser it began in.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use cookie::{Cookie, SameSite};
 use http::{HeaderMap, HeaderValue, header};
@@ -43,17 +43,34 @@ impl BrowserCookie {
 
     /// The browser that sent `headers`, if it was here before.
     pub(crate) fn read(&self, headers: &HeaderMap) -> Option<Browser> {
+        Self::named(headers, &self.name)
+    }
+
+    /// The browser that began the authorization `id` and sent `headers`, if `digest` is its.
+    pub(crate) fn find(&self, headers: &HeaderMap, id: &Digest, digest: Digest) -> Option<Browser> {
+        [self.name.clone(), self.name_for(id)]
+            .iter()
+            .filter_map(|name| Self::named(headers, name))
+            .find(|browser| browser.digest() == digest)
+    }
+
+    fn named(headers: &HeaderMap, name: &str) -> Option<Browser> {
         headers
             .get_all(header::COOKIE)
             .iter()
             .filter_map(|line| line.to_str().ok())
             .flat_map(Cookie::split_parse)
             .flatten()
-            .find(|cookie| cookie.name() == self.name && is_handle(cookie.value()))
+            .find(|cookie| cookie.name() == name && is_handle(cookie.value()))
             .map(|cookie| Browser {
                 secret: Zeroizing::new(cookie.value().to_owned()),
                 is_new: false,
             })
+    }
+
+    /// The name of a cookie for one authorization alone.
+    fn name_for(&self, id: &Digest) -> String {
+        format!("{}-{}", self.name, &base64url(id.as_bytes())[..16])
     }
 
     /// The browser that sent `headers`, under a new name if it was never here.
@@ -64,20 +81,36 @@ impl BrowserCookie {
         })
     }
 
-    /// What a new browser must be told; nothing for one that was here before.
-    pub(crate) fn set_cookie(&self, browser: &Browser) -> Option<HeaderValue> {
-        if !browser.is_new {
-            return None;
-        }
-        let cookie = Cookie::build((self.name.as_str(), browser.secret.as_str()))
-            .path("/")
-            .http_only(true)
-            .same_site(SameSite::Lax)
-            .secure(self.secure)
-            .build();
-        let mut value = HeaderValue::from_str(&cookie.to_string()).ok()?;
-        value.set_sensitive(true);
-        Some(value)
+    /// What a new browser must be told when it begins the authorization `id`; nothing for one that
+    /// was here before.
+    ///
+    /// A new browser may open two tabs in one moment. Each is then told another secret, and keeps
+    /// the one told last: so each authorization's own is told beside, for as long as it lives.
+    pub(crate) fn set_cookies(
+        &self,
+        browser: &Browser,
+        id: &Digest,
+        lifetime: Duration,
+    ) -> impl Iterator<Item = HeaderValue> {
+        let both = [
+            (self.name.clone(), None),
+            (self.name_for(id), Some(lifetime)),
+        ];
+        both.into_iter()
+            .filter(|_| browser.is_new)
+            .filter_map(|(name, lifetime)| {
+                let max_age = lifetime.and_then(|lifetime| lifetime.try_into().ok());
+                let mut cookie = Cookie::build((name, browser.secret.as_str()))
+                    .path("/")
+                    .http_only(true)
+                    .same_site(SameSite::Lax)
+                    .secure(self.secure)
+                    .build();
+                cookie.set_max_age(max_age);
+                let mut value = HeaderValue::from_str(&cookie.to_string()).ok()?;
+                value.set_sensitive(true);
+                Some(value)
+            })
     }
 }
 
@@ -109,45 +142,63 @@ impl fmt::Debug for Browser {
 mod tests {
     use super::*;
 
-    #[test]
-    fn the_cookie_is_as_strict_as_its_origin_allows() {
-        let https = BrowserCookie::new(&Issuer::parse("https://a.example").unwrap());
-        let browser = https.read_or_create(&HeaderMap::new());
-        let set = https.set_cookie(&browser).unwrap();
-        let set = set.to_str().unwrap();
-        assert!(set.starts_with("__Host-mcp-auth="), "{set}");
-        for attribute in ["HttpOnly", "SameSite=Lax", "Secure", "Path=/"] {
-            assert!(set.contains(attribute), "{set}");
-        }
-        let local = BrowserCookie::new(&Issuer::parse("http://127.0.0.1:3000").unwrap());
-        let set = local
-            .set_cookie(&local.read_or_create(&HeaderMap::new()))
-            .unwrap();
-        assert!(set.to_str().unwrap().starts_with("mcp-auth-3000="));
-        assert!(!set.to_str().unwrap().contains("Secure"));
+    fn https() -> BrowserCookie {
+        BrowserCookie::new(&Issuer::parse("https://a.example").unwrap())
+    }
+
+    /// What a browser without cookies is told at the start of the authorization `id`.
+    fn told(cookie: &BrowserCookie, id: &Digest) -> (Browser, Vec<String>) {
+        let browser = cookie.read_or_create(&HeaderMap::new());
+        let set = cookie.set_cookies(&browser, id, Duration::from_secs(600));
+        let set = set.map(|value| value.to_str().unwrap().to_owned());
+        let set = set.collect();
+        (browser, set)
+    }
+
+    fn sent(set: &[&str]) -> HeaderMap {
+        let pairs = set.iter().map(|set| set.split(';').next().unwrap());
+        let line = pairs.collect::<Vec<_>>().join("; ");
+        HeaderMap::from_iter([(header::COOKIE, line.parse().unwrap())])
     }
 
     #[test]
-    fn a_known_browser_is_found_among_other_cookies() {
-        let cookie = BrowserCookie::new(&Issuer::parse("https://a.example").unwrap());
-        let browser = cookie.read_or_create(&HeaderMap::new());
-        let pair = cookie
-            .set_cookie(&browser)
-            .unwrap()
-            .to_str()
-            .unwrap()
-            .split(';')
-            .next()
-            .unwrap()
-            .to_owned();
-        let mut headers = HeaderMap::new();
-        headers.insert(
-            header::COOKIE,
-            format!("other=1; {pair}; x=y").parse().unwrap(),
-        );
-        assert_eq!(cookie.read(&headers).unwrap().digest(), browser.digest());
-        headers.insert(header::COOKIE, "__Host-mcp-auth=guess".parse().unwrap());
-        assert!(cookie.read(&headers).is_none());
+    fn the_cookie_is_as_strict_as_its_origin_allows() {
+        let (_, set) = told(&https(), &Digest::of("a"));
+        assert!(set[0].starts_with("__Host-mcp-auth="), "{set:?}");
+        for set in set {
+            for attribute in ["HttpOnly", "SameSite=Lax", "Secure", "Path=/"] {
+                assert!(set.contains(attribute), "{set}");
+            }
+        }
+        let local = BrowserCookie::new(&Issuer::parse("http://127.0.0.1:3000").unwrap());
+        let (_, set) = told(&local, &Digest::of("a"));
+        assert!(set[0].starts_with("mcp-auth-3000="));
+        assert!(!set[0].contains("Secure"));
+    }
+
+    #[test]
+    fn a_known_browser_is_found_among_other_cookies_and_told_nothing() {
+        let (cookie, id) = (https(), Digest::of("a"));
+        let (browser, set) = told(&cookie, &id);
+        let known = cookie.read_or_create(&sent(&["other=1", &set[0], "x=y"]));
+        assert_eq!(known.digest(), browser.digest());
+        let lifetime = Duration::from_secs(600);
+        assert_eq!(cookie.set_cookies(&known, &id, lifetime).count(), 0);
+        assert!(cookie.read(&sent(&["__Host-mcp-auth=guess"])).is_none());
+    }
+
+    #[test]
+    fn two_tabs_of_a_new_browser_do_not_lose_each_other() {
+        let cookie = https();
+        let (one, two) = (Digest::of("one"), Digest::of("two"));
+        let (first, set_first) = told(&cookie, &one);
+        let (second, set_second) = told(&cookie, &two);
+        // The second answer has replaced the cookie they share.
+        let headers = sent(&[&set_second[0], &set_first[1], &set_second[1]]);
+        let found = |id, browser: &Browser| cookie.find(&headers, id, browser.digest());
+        assert!(found(&one, &first).is_some());
+        assert!(found(&two, &second).is_some());
+        assert!(found(&two, &first).is_none(), "bound to its authorization");
     }
 
     #[test]

@@ -122,17 +122,19 @@ impl AuthorizationServer {
 
     /// Finds the authorization and checks that this browser began it.
     async fn find(&self, parts: &Parts, transaction: &str) -> Result<Resumed, EndpointResponse> {
-        let browser = self.cookie.read(&parts.headers);
-        let (true, Some(browser)) = (is_handle(transaction), browser) else {
+        if !is_handle(transaction) {
             return Err(self.gone());
-        };
+        }
         let id = Digest::of(transaction);
         let pending = self
             .store
             .pending_authorization(id, self.now())
             .await
             .map_err(|error| self.unavailable_here(parts, &error))?
-            .filter(|pending| pending.browser == browser.digest())
+            .ok_or_else(|| self.gone())?;
+        let browser = self
+            .cookie
+            .find(&parts.headers, &id, pending.browser)
             .ok_or_else(|| self.gone())?;
         let client = self
             .client(pending.request.client_id.as_str())

@@ -1,0 +1,118 @@
+//! What the command line may say.
+
+use std::{net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
+
+use clap::{Parser, ValueEnum};
+
+/// An MCP server that signs its clients in: tools at /mcp, OAuth and discovery beside it.
+#[derive(Debug, Parser)]
+#[command(name = "server")]
+pub(crate) struct Flags {
+    /// Where to listen; port 0 takes a free one
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:3000")]
+    pub(crate) listen: SocketAddr,
+
+    /// The origin that clients see, where it differs from http://<listen>
+    #[arg(long, value_name = "URL")]
+    pub(crate) public_url: Option<String>,
+
+    /// Where clients, grants and tokens are kept: `sled:PATH` or `memory:`
+    #[arg(long, value_name = "URL", default_value = "sled:data/auth")]
+    pub(crate) store: StoreUrl,
+
+    /// Lifetime of an authorization code
+    #[arg(long, value_name = "SECONDS", default_value = "600", value_parser = seconds)]
+    pub(crate) code_ttl: Duration,
+
+    /// Lifetime of an access token
+    #[arg(long, value_name = "SECONDS", default_value = "3600", value_parser = seconds)]
+    pub(crate) access_token_ttl: Duration,
+
+    /// Lifetime of a refresh token
+    #[arg(long, value_name = "SECONDS", default_value = "604800", value_parser = seconds)]
+    pub(crate) refresh_token_ttl: Duration,
+
+    /// For how long a used refresh token still gives the same successor
+    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
+    pub(crate) refresh_grace: Duration,
+
+    /// A confidential client (not in this version)
+    #[arg(long = "client", value_name = "ID:SECRET", value_parser = not_yet)]
+    pub(crate) _clients: Vec<String>,
+
+    /// A client without a secret, known without registration; may be repeated
+    #[arg(long = "public-client", value_name = "ID=REDIRECT_URI")]
+    pub(crate) public_clients: Vec<PublicClient>,
+
+    /// Also accept client metadata documents on this machine (not in this version)
+    #[arg(long, num_args = 0, default_missing_value = "true", value_parser = not_yet)]
+    pub(crate) danger_allow_loopback_client_metadata: Option<String>,
+
+    /// Limits on authorization, registration and token requests
+    #[arg(
+        long,
+        value_name = "on|off",
+        default_value = "on",
+        hide_possible_values = true
+    )]
+    pub(crate) rate_limit: Switch,
+
+    /// Worker threads, where tokio's default does not fit
+    #[arg(long, value_name = "N")]
+    pub(crate) workers: Option<std::num::NonZeroUsize>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Switch {
+    On,
+    Off,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum StoreUrl {
+    Memory,
+    Sled(PathBuf),
+}
+
+impl FromStr for StoreUrl {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.split_once(':') {
+            Some(("memory", "")) => Ok(Self::Memory),
+            Some(("sled", path)) if !path.is_empty() => Ok(Self::Sled(path.into())),
+            Some((scheme @ ("postgres" | "postgresql" | "redis" | "rediss"), _)) => Err(format!(
+                "a {scheme} store is not in this version: use sled:PATH or memory:"
+            )),
+            _ => Err("expected sled:PATH or memory:".to_owned()),
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PublicClient {
+    pub(crate) id: String,
+    pub(crate) redirect_uri: String,
+}
+
+impl FromStr for PublicClient {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.split_once('=') {
+            Some((id, uri)) if !id.is_empty() && !uri.is_empty() => Ok(Self {
+                id: id.to_owned(),
+                redirect_uri: uri.to_owned(),
+            }),
+            _ => Err("expected ID=REDIRECT_URI"),
+        }
+    }
+}
+
+fn seconds(text: &str) -> Result<Duration, std::num::ParseIntError> {
+    text.parse().map(Duration::from_secs)
+}
+
+fn not_yet(_: &str) -> Result<String, &'static str> {
+    Err("this flag is not in this version")
+}

@@ -1,0 +1,187 @@
+//! A complete MCP server that signs its clients in, with nothing to install:
+//!
+//! ```sh
+//! cargo run --release --example server
+//! ```
+//!
+//! `/mcp` is an rmcp server behind the bearer layer, `/oauth` are the endpoints, `/sign-in` is the
+//! application's own sign-in page. All state is in sled, below `data/`.
+
+mod flags;
+mod notes;
+mod sign_in;
+
+use std::{io::IsTerminal, process::ExitCode, time::Duration};
+
+use axum::Router;
+use clap::Parser;
+use rmcp::transport::streamable_http_server::{
+    StreamableHttpServerConfig, StreamableHttpService, session::local::LocalSessionManager,
+};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+};
+use tower::Layer;
+use tower_mcp_auth::{
+    McpAuth, Operation, Resource, StaticClient,
+    store::{MemoryStore, SledStore},
+};
+use tracing_subscriber::EnvFilter;
+
+use self::{
+    flags::{Flags, StoreUrl},
+    notes::{Notes, NotesServer},
+    sign_in::Login,
+};
+
+type Error = Box<dyn std::error::Error + Send + Sync>;
+
+/// How long open requests may take after SIGTERM.
+const DRAIN: Duration = Duration::from_secs(10);
+
+fn main() -> ExitCode {
+    let flags = Flags::parse();
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_env_filter(
+            EnvFilter::try_from_default_env().unwrap_or_else(|_| "info,rmcp=warn".into()),
+        )
+        .init();
+
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    if let Some(workers) = flags.workers {
+        runtime.worker_threads(workers.get());
+    }
+    let result = runtime
+        .enable_all()
+        .build()
+        .map_err(Error::from)
+        .and_then(|runtime| runtime.block_on(run(flags)));
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(flags: Flags) -> Result<(), Error> {
+    let listener = TcpListener::bind(flags.listen).await?;
+    let public = match &flags.public_url {
+        Some(url) => url.trim_end_matches('/').to_owned(),
+        None => format!("http://{}", listener.local_addr()?),
+    };
+    let login = Login::new(&public);
+    let auth = authorization(&flags, &public, login.clone())?;
+    let (mcp, end_sessions) = mcp_server(&public);
+    let protected = auth
+        .protect("/mcp")?
+        .require(["notes:read"])
+        .require_for(Operation::tool("delete_note"), ["notes:write"]);
+
+    let app = Router::new()
+        .nest_service("/mcp", protected.layer(mcp))
+        .nest_service(auth.endpoints_path(), auth.endpoints())
+        .merge(sign_in::routes(auth.clone(), login))
+        .layer(auth.well_known());
+
+    announce(&public);
+    serve(listener, app, end_sessions).await
+}
+
+fn authorization(flags: &Flags, public: &str, login: Login) -> Result<McpAuth, Error> {
+    let mut builder = McpAuth::builder(public)
+        .login_page("/sign-in")
+        .authenticator(login)
+        .resource_with(
+            Resource::new(format!("{public}/mcp"))
+                .scopes(["notes:read", "notes:write"])
+                .challenge(["notes:read"])
+                .name("Notes"),
+        )
+        .code_ttl(flags.code_ttl)
+        .access_token_ttl(flags.access_token_ttl)
+        .refresh_token_ttl(flags.refresh_token_ttl)
+        .refresh_grace(flags.refresh_grace);
+    for client in &flags.public_clients {
+        builder = builder.client(StaticClient::public(&client.id, [&client.redirect_uri]));
+    }
+    builder = match &flags.store {
+        StoreUrl::Memory => builder.store(MemoryStore::new()),
+        StoreUrl::Sled(path) => builder.store(SledStore::open(path)?),
+    };
+    Ok(builder.build()?)
+}
+
+/// The rmcp service, and what ends its open streams.
+fn mcp_server(
+    public: &str,
+) -> (
+    StreamableHttpService<NotesServer, LocalSessionManager>,
+    impl FnOnce() + Send + use<>,
+) {
+    let mut config = StreamableHttpServerConfig::default();
+    // rmcp answers requests for loopback hosts only, unless told which others are its own.
+    if let Some(host) = public
+        .parse::<http::Uri>()
+        .ok()
+        .and_then(|uri| uri.host().map(str::to_owned))
+    {
+        config.allowed_hosts.push(host);
+    }
+    let streams = config.cancellation_token.clone();
+    let notes = Notes::default();
+    let service = StreamableHttpService::new(
+        move || Ok(NotesServer::new(notes.clone())),
+        LocalSessionManager::default().into(),
+        config,
+    );
+    (service, move || streams.cancel())
+}
+
+/// Serves until SIGTERM or Ctrl-C, then lets the requests finish that have begun.
+async fn serve(
+    listener: TcpListener,
+    app: Router,
+    end_sessions: impl FnOnce() + Send + 'static,
+) -> Result<(), Error> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let (stopping, mut stopped) = watch::channel(false);
+    let server = axum::serve(listener, app).with_graceful_shutdown(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("draining");
+        end_sessions();
+        let _ = stopping.send(true);
+    });
+    let overdue = async move {
+        let _ = stopped.wait_for(|stopping| *stopping).await;
+        tokio::time::sleep(DRAIN).await;
+    };
+    tokio::select! {
+        result = server => result?,
+        () = overdue => tracing::warn!("some requests were still open"),
+    }
+    tracing::info!("stopped");
+    Ok(())
+}
+
+fn announce(public: &str) {
+    println!(
+        "\
+MCP server    {public}/mcp
+Users         demo / demo, alice / alice
+
+Claude Code   claude mcp add --transport http notes {public}/mcp
+VS Code       code --add-mcp '{{\"name\":\"notes\",\"type\":\"http\",\"url\":\"{public}/mcp\"}}'
+Inspector     npx @modelcontextprotocol/inspector, then Streamable HTTP and the URL above
+"
+    );
+}

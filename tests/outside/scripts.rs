@@ -1,0 +1,141 @@
+use std::{
+    hash::{DefaultHasher, Hash, Hasher},
+    path::{Path, PathBuf},
+    process::Command,
+    sync::OnceLock,
+};
+
+use super::{cache, skip};
+
+/// `node SCRIPT`, with the packages it imports installed.
+pub(crate) fn node(script: &str) -> Option<tokio::process::Command> {
+    static READY: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    let dir = READY.get_or_init(|| {
+        probe(
+            "node",
+            "process.exit(+(process.versions.node.split('.')[0] < 20))",
+            "Node.js 20 or newer",
+        )?;
+        let dir = installed("node", &["package.json", "package-lock.json"], |dir| {
+            let mut npm = Command::new("npm");
+            npm.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"])
+                .current_dir(dir);
+            vec![npm]
+        })?;
+        copy_scripts(&dir, "mjs");
+        Ok(dir)
+    });
+    command(dir, Path::new("node"), script)
+}
+
+/// `python SCRIPT`, in an environment with the packages it imports.
+pub(crate) fn python(script: &str) -> Option<tokio::process::Command> {
+    static READY: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    let dir = READY.get_or_init(|| {
+        probe(
+            "python3",
+            "import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 10))",
+            "Python 3.10 or newer, with venv",
+        )?;
+        let dir = installed("python", &["requirements.txt"], |dir| {
+            let mut venv = Command::new("python3");
+            venv.args(["-m", "venv"]).arg(dir.join("venv"));
+            let mut pip = Command::new(dir.join("venv/bin/python"));
+            pip.args([
+                "-m",
+                "pip",
+                "install",
+                "--quiet",
+                "--disable-pip-version-check",
+            ])
+            .arg("--requirement")
+            .arg(dir.join("requirements.txt"));
+            vec![venv, pip]
+        })?;
+        copy_scripts(&dir, "py");
+        Ok(dir)
+    });
+    let interpreter = dir
+        .as_ref()
+        .map_or_else(|_| PathBuf::new(), |dir| dir.join("venv/bin/python"));
+    command(dir, &interpreter, script)
+}
+
+fn command(
+    dir: &Result<PathBuf, String>,
+    program: &Path,
+    script: &str,
+) -> Option<tokio::process::Command> {
+    match dir {
+        Ok(dir) => {
+            let mut command = tokio::process::Command::new(program);
+            command.arg(dir.join(script));
+            Some(command)
+        }
+        Err(why) => {
+            skip(why);
+            None
+        }
+    }
+}
+
+/// Whether the program is there and new enough: `program -e|-c CHECK` ends with 0.
+fn probe(program: &str, check: &str, wanted: &str) -> Result<(), String> {
+    let flag = if program == "node" { "-e" } else { "-c" };
+    let output = Command::new(program).args([flag, check]).output();
+    match output {
+        Ok(output) if output.status.success() => Ok(()),
+        _ => Err(format!("{wanted} is needed")),
+    }
+}
+
+/// A directory where `files` are installed, made once per state of these files. It is filled under
+/// another name and then renamed, so that whoever finds it finds it complete.
+fn installed(
+    name: &str,
+    files: &[&str],
+    steps: impl FnOnce(&Path) -> Vec<Command>,
+) -> Result<PathBuf, String> {
+    let mut hasher = DefaultHasher::new();
+    let read = |file: &str| std::fs::read(sources().join(file)).unwrap();
+    files.iter().for_each(|file| read(file).hash(&mut hasher));
+    let dir = cache().join(format!("{name}-{:016x}", hasher.finish()));
+    if dir.exists() {
+        return Ok(dir);
+    }
+    let unfinished = tempfile::tempdir_in(cache()).unwrap();
+    for file in files {
+        std::fs::write(unfinished.path().join(file), read(file)).unwrap();
+    }
+    for mut step in steps(unfinished.path()) {
+        let output = step
+            .output()
+            .map_err(|error| format!("{step:?}: {error}"))?;
+        if !output.status.success() {
+            let log = String::from_utf8_lossy(&output.stderr);
+            return Err(format!("{step:?}: {}: {log}", output.status));
+        }
+    }
+    // Another process may have been faster; its directory is as good.
+    match std::fs::rename(unfinished.path(), &dir) {
+        Ok(()) => drop(unfinished.keep()),
+        Err(error) => assert!(dir.exists(), "{error}"),
+    }
+    Ok(dir)
+}
+
+/// Beside the packages: that is where Node.js looks for what a script imports.
+fn copy_scripts(dir: &Path, extension: &str) {
+    for entry in std::fs::read_dir(sources()).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|found| found == extension) {
+            let copy = tempfile::NamedTempFile::new_in(dir).unwrap();
+            std::fs::copy(&path, copy.path()).unwrap();
+            copy.persist(dir.join(path.file_name().unwrap())).unwrap();
+        }
+    }
+}
+
+fn sources() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients")
+}

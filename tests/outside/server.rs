@@ -1,0 +1,127 @@
+use std::{
+    fs::File,
+    path::PathBuf,
+    process::{ExitStatus, Stdio},
+    sync::OnceLock,
+};
+
+use tokio::{
+    io::{AsyncBufReadExt, BufReader, Lines},
+    process::{Child, ChildStdout, Command},
+};
+
+use super::PATIENCE;
+
+/// The example server as its users run it: a process of its own.
+pub(crate) struct Server {
+    child: Child,
+    /// Kept open: a server that prints more must not meet a closed pipe.
+    _stdout: Lines<BufReader<ChildStdout>>,
+    log: tempfile::NamedTempFile,
+    /// `http://127.0.0.1:PORT`
+    pub(crate) origin: String,
+}
+
+impl Server {
+    /// Starts it on a free port and waits until it accepts connections.
+    pub(crate) async fn start(store: &str) -> Self {
+        Self::listen("127.0.0.1:0", store, &[]).await
+    }
+
+    /// With more flags.
+    pub(crate) async fn start_with(store: &str, flags: &[&str]) -> Self {
+        Self::listen("127.0.0.1:0", store, flags).await
+    }
+
+    async fn listen(address: &str, store: &str, flags: &[&str]) -> Self {
+        let log = tempfile::NamedTempFile::new().unwrap();
+        let stderr = File::options().append(true).open(log.path()).unwrap();
+        let mut child = Command::new(binary())
+            .args(["--listen", address, "--store", store])
+            .args(flags)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(stderr)
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap()).lines();
+        // It prints its address once it listens.
+        let first = tokio::time::timeout(PATIENCE, stdout.next_line()).await;
+        let Ok(Ok(Some(line))) = first else {
+            panic!(
+                "the server did not start: {}",
+                std::fs::read_to_string(log.path()).unwrap()
+            );
+        };
+        let origin = line
+            .trim_start_matches("MCP server")
+            .trim()
+            .strip_suffix("/mcp")
+            .unwrap_or_else(|| panic!("no MCP URL in {line:?}"))
+            .to_owned();
+        Self {
+            child,
+            _stdout: stdout,
+            log,
+            origin,
+        }
+    }
+
+    pub(crate) fn mcp_url(&self) -> String {
+        format!("{}/mcp", self.origin)
+    }
+
+    /// `kill -9`, then the same address and store again.
+    pub(crate) async fn crash_and_restart(mut self, store: &str) -> Self {
+        self.child.kill().await.unwrap();
+        let address = self.origin.trim_start_matches("http://").to_owned();
+        Self::listen(&address, store, &[]).await
+    }
+
+    /// SIGTERM, as a service manager sends it.
+    pub(crate) async fn terminate(mut self) -> ExitStatus {
+        let pid = self.child.id().unwrap().to_string();
+        let sent = Command::new("kill").args(["-TERM", &pid]).status().await;
+        assert!(sent.unwrap().success());
+        tokio::time::timeout(PATIENCE, self.child.wait())
+            .await
+            .expect("it ends")
+            .unwrap()
+    }
+
+    /// What it has logged so far.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.log.path()).unwrap()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("--- the server's log:\n{}", self.log());
+        }
+    }
+}
+
+/// Built by cargo itself: with `cargo test --all-features` there is nothing left to build.
+fn binary() -> &'static PathBuf {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| {
+        let output = std::process::Command::new(env!("CARGO"))
+            .args(["build", "--all-features", "--example", "server"])
+            .arg("--message-format=json-render-diagnostics")
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .output()
+            .unwrap();
+        let log = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{log}");
+        String::from_utf8(output.stdout)
+            .unwrap()
+            .lines()
+            .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
+            .filter(|message| message["target"]["name"] == "server")
+            .find_map(|message| message["executable"].as_str().map(PathBuf::from))
+            .unwrap_or_else(|| panic!("cargo named no executable: {log}"))
+    })
+}
