@@ -1,4 +1,53 @@
-//! Sign-in for MCP servers as small tower services.
+//! Sign-in for MCP servers: an OAuth 2.1 provider and a bearer-validating layer as small tower
+//! services.
+//!
+//! [`McpAuth`] is the handle of a whole deployment; from it come the parts, and each of them works
+//! without the others:
+//!
+//! * [`McpAuth::protect`]: a [layer](McpAuthLayer) that lets only requests with a good token
+//!   through and puts an [`McpSession`] in their extensions;
+//! * [`McpAuth::endpoints`]: the OAuth endpoints (authorize, consent, token, register, userinfo)
+//!   over a [`Store`] and your own [`Authenticator`];
+//! * [`McpAuth::well_known`]: a layer that answers every discovery document.
+//!
+//! In front of somebody else's issuer, [`ProtectedResource`] with a [`TokenVerifier`] is all that
+//! is needed.
+//!
+//! ```
+//! use axum::{Router, routing::get};
+//! use http::request::Parts;
+//! use tower_mcp_auth::{
+//!     Authenticator, AuthenticatorError, McpAuth, McpSession, MemoryStore, SignedIn, Subject,
+//! };
+//!
+//! /// Your users. Here everyone is demo.
+//! struct Demo;
+//!
+//! impl Authenticator for Demo {
+//!     async fn signed_in(&self, _: &Parts) -> Result<Option<SignedIn>, AuthenticatorError> {
+//!         Ok(Some(SignedIn::new(Subject::new("demo")?)))
+//!     }
+//! }
+//!
+//! async fn notes(session: McpSession) -> String {
+//!     format!("the notes of {}", session.subject())
+//! }
+//!
+//! # fn main() -> Result<(), tower_mcp_auth::ConfigError> {
+//! let auth = McpAuth::builder("https://api.example.com")
+//!     .login_page("/sign-in")
+//!     .authenticator(Demo)
+//!     .resource("https://api.example.com/notes", ["notes:read"])
+//!     .store(MemoryStore::new())
+//!     .build()?;
+//!
+//! let app: Router = Router::new()
+//!     .route("/notes", get(notes).layer(auth.protect("/notes")?.require("notes:read")))
+//!     .nest_service(auth.endpoints_path(), auth.endpoints())
+//!     .layer(auth.well_known());
+//! # Ok(())
+//! # }
+//! ```
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![warn(
     clippy::expect_used,
@@ -37,6 +86,8 @@ pub use self::authorization_server::BuiltInPages;
 pub use self::authorization_server::RateLimits;
 #[cfg(feature = "test-util")]
 pub use self::clock::TestClock;
+#[cfg(feature = "sled")]
+pub use self::store::SledStore;
 pub use self::{
     authenticator::{Authenticator, AuthenticatorError, SignedIn},
     authorization_server::{ConsentPage, Endpoint, ErrorPage, Pages},
@@ -63,3 +114,8 @@ pub use self::{
     store::{MemoryStore, Store, StoreError},
     uri::{Issuer, ResourceUri},
 };
+
+/// The README's examples compile.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

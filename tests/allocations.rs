@@ -1,5 +1,10 @@
 //! A token in the cache costs no allocation of ours: no more than any layer that puts one `Arc` in
 //! the request's extensions.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "that is how a test fails"
+)]
 
 #[path = "common/resource.rs"]
 mod resource;

@@ -1,4 +1,9 @@
 //! What the bearer layer lets through, and how it answers whoever it does not.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "that is how a test fails"
+)]
 
 #[path = "common/resource.rs"]
 mod resource;
@@ -33,8 +38,8 @@ async fn whoami(request: Ours) -> Result<Response<Full<Bytes>>, Infallible> {
 }
 
 fn protect(
-    layer: McpAuthLayer,
-) -> impl Service<Ours, Response = Response<ResponseBody<Full<Bytes>>>, Error = Infallible> + Clone
+    layer: &McpAuthLayer,
+) -> impl Service<Ours, Response = Response<ResponseBody<Full<Bytes>>>, Error = Infallible> + Clone + use<>
 {
     layer.layer(service_fn(whoami))
 }
@@ -42,7 +47,7 @@ fn protect(
 #[tokio::test]
 async fn a_good_token_gets_through_with_its_session() {
     let (resource, told, _) = resource();
-    let service = protect(resource.layer());
+    let service = protect(&resource.layer());
     for _ in 0..3 {
         let answer = send(&service, empty(post(Some("alice")))).await;
         assert_eq!((answer.status, answer.text()), (200, "alice"));
@@ -59,7 +64,7 @@ async fn a_good_token_gets_through_with_its_session() {
 #[tokio::test]
 async fn without_credentials_the_challenge_has_no_error_whatever_the_method() {
     let (resource, told, _) = resource();
-    let service = protect(resource.layer());
+    let service = protect(&resource.layer());
     for method in ["GET", "POST", "DELETE", "PUT", "OPTIONS"] {
         let request = Request::builder()
             .method(method)
@@ -90,7 +95,7 @@ async fn without_credentials_the_challenge_has_no_error_whatever_the_method() {
 #[tokio::test]
 async fn other_schemes_are_no_credentials() {
     let (resource, ..) = resource();
-    let service = protect(resource.layer());
+    let service = protect(&resource.layer());
     for value in ["Basic YTpi", "DPoP alice", "Digest x", "alice"] {
         let request = Request::get("/").header("authorization", value);
         let answer = send(&service, empty(request)).await;
@@ -103,7 +108,7 @@ async fn other_schemes_are_no_credentials() {
 #[tokio::test]
 async fn the_scheme_is_matched_in_any_case() {
     let (resource, ..) = resource();
-    let service = protect(resource.layer());
+    let service = protect(&resource.layer());
     for value in ["bearer alice", "BEARER alice", "Bearer   alice"] {
         let request = Request::get("/").header("authorization", value);
         assert_eq!(send(&service, empty(request)).await.status, 200, "{value}");
@@ -125,7 +130,7 @@ async fn every_bad_token_is_invalid_and_says_why() {
         }
         .build(),
     );
-    let service = protect(resource.layer());
+    let service = protect(&resource.layer());
     let huge = "a".repeat(64 * 1024);
     for (token, refusal) in [
         ("", Refusal::MalformedToken),
@@ -168,7 +173,7 @@ async fn every_bad_token_is_invalid_and_says_why() {
 #[tokio::test]
 async fn two_authorization_headers_are_an_invalid_request() {
     let (resource, ..) = resource();
-    let service = protect(resource.layer());
+    let service = protect(&resource.layer());
     for second in ["Bearer alice", "Bearer bob", "Basic YTpi"] {
         let request = post(Some("alice")).header("authorization", second);
         let answer = send(&service, empty(request)).await;
@@ -190,7 +195,7 @@ async fn too_weak_a_token_is_told_all_the_scopes_it_takes() {
         .layer()
         .require("notes:write")
         .require(["notes:admin"]);
-    let service = protect(layer);
+    let service = protect(&layer);
     let answer = send(&service, empty(post(Some("alice")))).await;
     assert_eq!(answer.status, 403);
     assert_eq!(
@@ -214,7 +219,7 @@ async fn too_weak_a_token_is_told_all_the_scopes_it_takes() {
 #[tokio::test]
 async fn checks_come_in_their_order() {
     let (resource, told, clock) = resource();
-    let service = protect(resource.layer().require("notes:write"));
+    let service = protect(&resource.layer().require("notes:write"));
     let weak_elsewhere = Session {
         resource: "https://api.example.com/other",
         ..Session::default()
@@ -249,7 +254,7 @@ async fn no_token_outlives_its_expiry_in_the_cache() {
         }
         .build(),
     );
-    let service = protect(resource.layer());
+    let service = protect(&resource.layer());
     let status = async || send(&service, empty(post(Some("short")))).await.refusal;
     assert_eq!(status().await, None);
     clock.advance(Duration::from_secs(9));
@@ -262,7 +267,7 @@ async fn no_token_outlives_its_expiry_in_the_cache() {
 #[tokio::test]
 async fn a_verdict_is_asked_for_again_when_the_caches_own_time_is_over() {
     let (resource, told, clock) = resource();
-    let service = protect(resource.layer());
+    let service = protect(&resource.layer());
     let status = async || send(&service, empty(post(Some("alice")))).await.status;
     assert_eq!(status().await, 200);
     clock.advance(Duration::from_secs(5 * 60 - 1));
@@ -277,7 +282,7 @@ async fn a_verdict_is_asked_for_again_when_the_caches_own_time_is_over() {
 async fn an_unavailable_verifier_is_503_and_never_401() {
     let (resource, told, _) = resource();
     told.is_down(true);
-    let service = protect(resource.layer());
+    let service = protect(&resource.layer());
     let answer = send(&service, empty(post(Some("alice")))).await;
     assert_eq!(answer.status, 503);
     assert_eq!(answer.header("retry-after"), "1");
@@ -323,7 +328,7 @@ async fn session_is_none_where_the_layer_would_refuse() {
 #[tokio::test]
 async fn a_preflight_is_answered_without_credentials() {
     let (resource, ..) = resource();
-    let service = protect(resource.layer());
+    let service = protect(&resource.layer());
     let request = Request::options("/mcp")
         .header("origin", "https://app.example")
         .header("access-control-request-method", "POST")
@@ -354,7 +359,7 @@ async fn a_preflight_is_answered_without_credentials() {
 #[tokio::test]
 async fn a_browser_can_read_responses_and_the_inner_servers_word_stands() {
     let (resource, ..) = resource();
-    let service = protect(resource.layer());
+    let service = protect(&resource.layer());
     let request = post(Some("alice")).header("origin", "https://app.example");
     let answer = send(&service, empty(request)).await;
     assert_eq!(answer.header("access-control-allow-origin"), "*");
@@ -482,8 +487,8 @@ async fn the_observer_sees_each_decision_and_no_token() {
         })
         .build()
         .unwrap();
-    let open = protect(resource.layer());
-    let strict = protect(resource.layer().require("notes:admin"));
+    let open = protect(&resource.layer());
+    let strict = protect(&resource.layer().require("notes:admin"));
     send(&open, empty(post(Some("alice-token")))).await;
     send(&strict, empty(post(Some("alice-token")))).await;
     send(&open, empty(post(None))).await;

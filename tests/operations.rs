@@ -1,4 +1,9 @@
 //! Scopes for single MCP operations.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "that is how a test fails"
+)]
 
 #[path = "common/resource.rs"]
 mod resource;

@@ -1,5 +1,10 @@
 //! Invariant 3: after a revocation no request is served with what was revoked, whatever was under
 //! way when it came.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "that is how a test fails"
+)]
 
 #[path = "common/resource.rs"]
 mod resource;
@@ -43,18 +48,21 @@ impl TokenVerifier for Slow {
 
 struct Test {
     resource: Arc<ProtectedResource>,
+    clock: TestClock,
     lookups: mpsc::UnboundedReceiver<Lookup>,
 }
 
 impl Test {
     fn new() -> Self {
         let (sender, lookups) = mpsc::unbounded_channel();
+        let clock = TestClock::at(START);
         let resource = ProtectedResource::builder(MCP, Slow(sender))
-            .clock(TestClock::at(START))
+            .clock(clock.clone())
             .build()
             .unwrap();
         Self {
             resource: Arc::new(resource),
+            clock,
             lookups,
         }
     }
@@ -219,6 +227,16 @@ async fn a_revoked_token_leaves_the_others_of_its_grant() {
     assert_eq!(request.await.unwrap().status, 401);
     assert_eq!(test.request("b").await.await.unwrap().status, 200);
     test.no_lookup();
+}
+
+#[tokio::test]
+async fn a_token_that_expires_while_it_is_looked_up_is_refused() {
+    let mut test = Test::new();
+    let request = test.request("t").await;
+    let lookup = test.lookup().await;
+    test.clock.advance(Duration::from_secs(3600));
+    lookup.good(None);
+    assert_eq!(request.await.unwrap().refusal, Some(Refusal::ExpiredToken));
 }
 
 #[tokio::test]

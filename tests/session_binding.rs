@@ -1,4 +1,9 @@
 //! `Mcp-Session-Id` belongs to whoever opened the session.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "that is how a test fails"
+)]
 
 #[path = "common/resource.rs"]
 mod resource;

@@ -142,3 +142,81 @@ fn mac(key: &SecretKey, session: &McpSession, id: &[u8]) -> String {
     };
     base64url(&mac[..MAC_BYTES])
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use http::header::AUTHORIZATION;
+
+    use super::*;
+    use crate::{
+        clock::{SystemClock, Timestamp},
+        event::Events,
+        id::{ClientId, Subject},
+        resource_server::{
+            Guard, PresentedToken, TokenCache, TokenVerifier, Verdict,
+            guard::{Decision, Protection},
+        },
+        scope::Scopes,
+        uri::ResourceUri,
+    };
+
+    #[derive(Default)]
+    struct Everybody(Mutex<usize>);
+
+    impl TokenVerifier for Everybody {
+        async fn verify(&self, _: &PresentedToken) -> Result<Verdict, VerifierUnavailable> {
+            *self.0.lock().unwrap() += 1;
+            Ok(Verdict::Verified(
+                McpSession::builder(
+                    Subject::new("alice").unwrap(),
+                    ClientId::new("agent").unwrap(),
+                    ResourceUri::parse("https://a.example/mcp").unwrap(),
+                    Timestamp::from_secs(u64::MAX),
+                )
+                .build(),
+            ))
+        }
+    }
+
+    /// A token may be in a shared cache before the key is here.
+    #[tokio::test]
+    async fn nobody_is_admitted_before_the_key_is_there() {
+        let verifier = Arc::new(Everybody::default());
+        let url = ResourceUri::parse("https://a.example/mcp").unwrap();
+        let guard = Arc::new(Guard {
+            resource: url.clone(),
+            metadata_url: url,
+            challenge_scopes: Scopes::none(),
+            verifier: Arc::clone(&verifier) as _,
+            cache: TokenCache::new(),
+            clock: Arc::new(SystemClock),
+            events: Events::default(),
+            binding: Arc::new(SessionBinding {
+                keys: OnceCell::new(),
+                store: None,
+            }),
+        });
+        let none = Scopes::none();
+        let token = PresentedToken::new("t");
+        guard
+            .cache
+            .load(&*guard.verifier, &token, &SystemClock)
+            .await
+            .unwrap();
+        let protection = Arc::new(Protection::new(Arc::clone(&guard), none, false));
+        let mut headers = HeaderMap::new();
+        headers.insert(AUTHORIZATION, HeaderValue::from_static("Bearer t"));
+        let Decision::Ask(token) = protection.decide(&headers) else {
+            panic!("the key has to be fetched first");
+        };
+        let session = Arc::clone(&protection).ask(token).await.unwrap();
+        assert!(matches!(protection.decide(&headers), Decision::Admit(_)));
+
+        headers.insert(MCP_SESSION_ID, HeaderValue::from_static("s"));
+        guard.binding.bind(&session, &mut headers);
+        guard.binding.unbind(&session, &mut headers).unwrap();
+        assert_eq!(headers[MCP_SESSION_ID], "s");
+    }
+}

@@ -11,10 +11,12 @@
 //! * a request that would join such a lookup: it takes only outcomes of lookups that started after
 //!   it arrived.
 
+mod key;
+
 use std::{
     collections::{BTreeSet, HashMap, VecDeque},
     fmt,
-    hash::{BuildHasherDefault, Hash, Hasher},
+    hash::BuildHasherDefault,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicBool, Ordering},
@@ -22,6 +24,7 @@ use std::{
     time::Duration,
 };
 
+use self::key::{Key, KeyHasher};
 use super::{
     session::McpSession,
     verifier::{ErasedVerifier, PresentedToken, Verdict, VerifierUnavailable},
@@ -87,45 +90,6 @@ impl TokenCacheBuilder {
             time_to_live: self.time_to_live,
             shared: Mutex::default(),
         }))
-    }
-}
-
-/// A digest as key. Compared the plain way: whoever could time it would have to find inputs of
-/// SHA-256 for the digests they want compared.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Key([u8; 32]);
-
-impl Key {
-    const fn of(digest: Digest) -> Self {
-        Self(*digest.as_bytes())
-    }
-}
-
-impl Hash for Key {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        let [a, b, c, d, e, f, g, h, ..] = self.0;
-        state.write_u64(u64::from_ne_bytes([a, b, c, d, e, f, g, h]));
-    }
-}
-
-/// Takes the digest's own first bytes for its hash: SHA-256 has mixed them well enough, and only
-/// tokens that an issuer chose get in.
-#[derive(Default)]
-struct KeyHasher(u64);
-
-impl Hasher for KeyHasher {
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
-        }
-    }
-
-    fn write_u64(&mut self, hash: u64) {
-        self.0 = hash;
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
     }
 }
 
@@ -439,3 +403,6 @@ impl Drop for Load<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

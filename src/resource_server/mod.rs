@@ -44,7 +44,7 @@
 //!
 //! let service = resource.layer().layer(service_fn(|request: Request<Full<Bytes>>| async move {
 //!     let who = request.extensions().get::<McpSession>().map(|s| s.subject().to_string());
-//!     Ok::<_, Infallible>(Response::new(Full::from(who.unwrap_or_default())))
+//!     Ok::<_, Infallible>(Response::new(Full::<Bytes>::from(who.unwrap_or_default())))
 //! }));
 //!
 //! let call = Request::post("/mcp")

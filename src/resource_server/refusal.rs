@@ -148,7 +148,7 @@ impl Refusal {
         }
     }
 
-    /// Whether well-behaved clients cause it all the time.
+    /// Whether well-behaved clients cause it all the time, or an event of its own tells of it.
     #[cfg(feature = "tracing")]
     pub(crate) const fn is_routine(self) -> bool {
         matches!(
@@ -158,6 +158,7 @@ impl Refusal {
                 | Self::MalformedToken
                 | Self::ExpiredToken
                 | Self::SessionNotFound
+                | Self::VerifierUnavailable
         )
     }
 }

@@ -304,3 +304,28 @@ impl Store for MemoryStore {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_that_changes_leaves_no_index_row_behind() {
+        let mut rows = Rows::default();
+        let mut token = RefreshTokenRecord {
+            grant: GrantId::random(),
+            generation: 0,
+            expires_at: Timestamp::from_secs(1),
+            used: None,
+        };
+        let key = keys::refresh_token(&Digest::of("token"));
+        for expires_at in [1, 5, 3] {
+            token.expires_at = Timestamp::from_secs(expires_at);
+            let Ok(()) = rows.put(&key, &token);
+            assert_eq!(rows.0.len(), 2, "the row and its expiry");
+        }
+        let Ok(taken) = rows.remove::<RefreshTokenRecord>(&key);
+        assert_eq!(taken, Some(token));
+        assert!(rows.0.is_empty());
+    }
+}

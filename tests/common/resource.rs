@@ -1,5 +1,5 @@
 //! A protected resource whose tokens a test makes up.
-#![allow(dead_code, reason = "each test uses some of it")]
+#![allow(dead_code, unused_imports, reason = "each test uses some of it")]
 
 use std::{
     collections::HashMap,
@@ -19,13 +19,14 @@ use tower_mcp_auth::{
     TestClock, Timestamp, TokenVerifier, Verdict, VerifierUnavailable,
 };
 
-pub const MCP: &str = "https://api.example.com/mcp";
-pub const METADATA: &str = "https://api.example.com/.well-known/oauth-protected-resource/mcp";
-pub const START: Timestamp = Timestamp::from_secs(1_700_000_000);
+pub(crate) const MCP: &str = "https://api.example.com/mcp";
+pub(crate) const METADATA: &str =
+    "https://api.example.com/.well-known/oauth-protected-resource/mcp";
+pub(crate) const START: Timestamp = Timestamp::from_secs(1_700_000_000);
 
 /// Says what it was told to say.
 #[derive(Clone, Default)]
-pub struct Told(Arc<State>);
+pub(crate) struct Told(Arc<State>);
 
 #[derive(Default)]
 struct State {
@@ -35,7 +36,7 @@ struct State {
 }
 
 impl Told {
-    pub fn token(&self, text: &str, verdict: Verdict) {
+    pub(crate) fn token(&self, text: &str, verdict: Verdict) {
         self.0
             .tokens
             .lock()
@@ -43,16 +44,16 @@ impl Told {
             .insert(text.to_owned(), verdict);
     }
 
-    pub fn good(&self, text: &str, session: McpSession) {
+    pub(crate) fn good(&self, text: &str, session: McpSession) {
         self.token(text, Verdict::Verified(session));
     }
 
     /// How often it was asked.
-    pub fn calls(&self) -> usize {
+    pub(crate) fn calls(&self) -> usize {
         self.0.calls.load(Ordering::SeqCst)
     }
 
-    pub fn is_down(&self, down: bool) {
+    pub(crate) fn is_down(&self, down: bool) {
         self.0.down.store(down, Ordering::SeqCst);
     }
 }
@@ -76,13 +77,13 @@ impl TokenVerifier for Told {
 }
 
 /// A session of an hour.
-pub struct Session {
-    pub subject: &'static str,
-    pub client: &'static str,
-    pub scopes: &'static str,
-    pub resource: &'static str,
-    pub expires_at: Timestamp,
-    pub grant: Option<u8>,
+pub(crate) struct Session {
+    pub(crate) subject: &'static str,
+    pub(crate) client: &'static str,
+    pub(crate) scopes: &'static str,
+    pub(crate) resource: &'static str,
+    pub(crate) expires_at: Timestamp,
+    pub(crate) grant: Option<u8>,
 }
 
 impl Default for Session {
@@ -99,7 +100,7 @@ impl Default for Session {
 }
 
 impl Session {
-    pub fn build(self) -> McpSession {
+    pub(crate) fn build(self) -> McpSession {
         let builder = McpSession::builder(
             Subject::new(self.subject).unwrap(),
             ClientId::new(self.client).unwrap(),
@@ -116,7 +117,7 @@ impl Session {
 }
 
 /// `MCP` with two scopes, one of them asked for at the door, and alice's token `alice`.
-pub fn resource() -> (ProtectedResource, Told, TestClock) {
+pub(crate) fn resource() -> (ProtectedResource, Told, TestClock) {
     let told = Told::default();
     told.good("alice", Session::default().build());
     let clock = TestClock::at(START);
@@ -129,7 +130,7 @@ pub fn resource() -> (ProtectedResource, Told, TestClock) {
     (resource, told, clock)
 }
 
-pub fn post(token: Option<&str>) -> http::request::Builder {
+pub(crate) fn post(token: Option<&str>) -> http::request::Builder {
     let request = Request::post("/mcp").header("content-type", "application/json");
     match token {
         Some(token) => request.header("authorization", format!("Bearer {token}")),
@@ -139,20 +140,20 @@ pub fn post(token: Option<&str>) -> http::request::Builder {
 
 /// What came back, read to the end.
 #[derive(Debug)]
-pub struct Answer {
-    pub status: u16,
-    pub headers: HeaderMap,
-    pub refusal: Option<tower_mcp_auth::Refusal>,
-    pub body: Bytes,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) refusal: Option<tower_mcp_auth::Refusal>,
+    pub(crate) body: Bytes,
 }
 
 impl Answer {
-    pub fn challenge(&self) -> &str {
+    pub(crate) fn challenge(&self) -> &str {
         self.header("www-authenticate")
     }
 
     #[track_caller]
-    pub fn header(&self, name: &str) -> &str {
+    pub(crate) fn header(&self, name: &str) -> &str {
         self.headers
             .get(name)
             .unwrap_or_else(|| panic!("no {name} in {:?}", self.headers))
@@ -160,16 +161,16 @@ impl Answer {
             .unwrap()
     }
 
-    pub fn json(&self) -> serde_json::Value {
+    pub(crate) fn json(&self) -> serde_json::Value {
         serde_json::from_slice(&self.body).unwrap()
     }
 
-    pub fn text(&self) -> &str {
+    pub(crate) fn text(&self) -> &str {
         std::str::from_utf8(&self.body).unwrap()
     }
 }
 
-pub async fn send<S, B, RB>(service: &S, request: Request<B>) -> Answer
+pub(crate) async fn send<S, B, RB>(service: &S, request: Request<B>) -> Answer
 where
     S: Service<Request<B>, Response = Response<RB>> + Clone,
     S::Error: std::fmt::Debug,
@@ -186,6 +187,6 @@ where
     }
 }
 
-pub fn empty(request: http::request::Builder) -> Request<Full<Bytes>> {
+pub(crate) fn empty(request: http::request::Builder) -> Request<Full<Bytes>> {
     request.body(Full::default()).unwrap()
 }

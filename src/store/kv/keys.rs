@@ -35,6 +35,9 @@ pub(crate) const PENDINGS: &[u8] = b"Mpending";
 /// The version of this layout.
 #[cfg(feature = "sled")]
 pub(crate) const SCHEMA: &[u8] = b"Mschema";
+/// The number of the last change.
+#[cfg(feature = "sled")]
+pub(crate) const SEQUENCE: &[u8] = b"Msequence";
 
 fn of_digest(kind: u8, digest: &Digest) -> Vec<u8> {
     let mut key = Vec::with_capacity(33);

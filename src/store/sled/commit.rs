@@ -21,6 +21,7 @@ use std::{
 use ::sled::Db;
 use tokio::sync::oneshot;
 
+use super::mark::Mark;
 use crate::store::StoreError;
 
 /// Makes what sled wrote durable.
@@ -31,6 +32,7 @@ use crate::store::StoreError;
 pub(super) struct Syncer {
     db: Db,
     file: File,
+    mark: Mark,
     blobs: PathBuf,
     /// The blob files that were synced before; sled never changes one.
     synced_blobs: HashSet<OsString>,
@@ -38,9 +40,10 @@ pub(super) struct Syncer {
 
 impl Syncer {
     /// For the database that sled has open in `directory`.
-    pub(super) fn new(db: Db, directory: &Path) -> io::Result<Self> {
+    pub(super) fn new(db: Db, mark: Mark, directory: &Path) -> io::Result<Self> {
         Ok(Self {
             db,
+            mark,
             // Windows syncs only what is open for writing.
             file: File::options()
                 .read(true)
@@ -51,11 +54,15 @@ impl Syncer {
         })
     }
 
-    pub(super) fn sync(&mut self) -> io::Result<()> {
+    /// Makes everything durable, of which `covered` is the last change.
+    pub(super) fn sync(&mut self, covered: u64) -> io::Result<()> {
         self.db.flush().map_err(io::Error::other)?;
         // First what is pointed at, then what points at it.
         self.sync_blobs()?;
-        self.file.sync_data()
+        self.file.sync_data()?;
+        // The changes are durable whether or not this can be noted.
+        let _ = self.mark.write(covered);
+        Ok(())
     }
 
     /// sled puts what is larger than an eighth of a mebibyte into files of its own and never
@@ -103,9 +110,9 @@ pub(super) struct Commits {
 struct Shared {
     room: Mutex<Room>,
     arrival: Condvar,
-    /// How many changes were committed.
+    /// The number of the last change that was committed.
     committed: AtomicU64,
-    /// How many of those are durable.
+    /// The number of the last one that is durable.
     durable: AtomicU64,
     /// Set when a sync failed: from then on nobody knows what the disk holds.
     poisoned: AtomicBool,
@@ -125,13 +132,18 @@ impl Shared {
 }
 
 impl Commits {
-    pub(super) fn start(mut syncer: Syncer) -> io::Result<Self> {
-        let shared = Arc::new(Shared::default());
+    /// Starts after the change of that number, which is durable.
+    pub(super) fn start(mut syncer: Syncer, number: u64) -> io::Result<Self> {
+        let shared = Arc::new(Shared {
+            committed: number.into(),
+            durable: number.into(),
+            ..Shared::default()
+        });
         let thread = thread::Builder::new()
             .name("tower-mcp-auth-sync".to_owned())
             .spawn({
                 let shared = Arc::clone(&shared);
-                move || serve(&shared, || syncer.sync())
+                move || serve(&shared, |covered| syncer.sync(covered))
             })?;
         Ok(Self {
             shared,
@@ -139,9 +151,14 @@ impl Commits {
         })
     }
 
-    /// Takes note of a change that sled has committed.
-    pub(super) fn committed(&self) {
-        self.shared.committed.fetch_add(1, Ordering::SeqCst);
+    /// The number of the next change. Whoever asks has their turn, and nobody else asks meanwhile.
+    pub(super) fn next(&self) -> u64 {
+        self.shared.committed.load(Ordering::SeqCst) + 1
+    }
+
+    /// Takes note that sled has committed the change of that number.
+    pub(super) fn committed(&self, number: u64) {
+        self.shared.committed.store(number, Ordering::SeqCst);
     }
 
     /// Returns when everything committed until now is durable.
@@ -185,7 +202,7 @@ impl Drop for Commits {
 }
 
 /// Syncs for whoever waits, and a last time at the end.
-fn serve(shared: &Shared, mut sync: impl FnMut() -> io::Result<()>) {
+fn serve(shared: &Shared, mut sync: impl FnMut(u64) -> io::Result<()>) {
     loop {
         let (waiting, closing) = {
             let mut room = shared.room();
@@ -199,7 +216,7 @@ fn serve(shared: &Shared, mut sync: impl FnMut() -> io::Result<()>) {
         let covered = shared.committed.load(Ordering::SeqCst);
         if shared.poisoned.load(Ordering::SeqCst) {
             drop(waiting);
-        } else if let Ok(Ok(())) = panic::catch_unwind(AssertUnwindSafe(&mut sync)) {
+        } else if let Ok(Ok(())) = panic::catch_unwind(AssertUnwindSafe(|| sync(covered))) {
             shared.durable.store(covered, Ordering::SeqCst);
             for waiter in waiting {
                 // One that gave up waiting needs no answer.
@@ -224,11 +241,11 @@ mod tests {
     use super::*;
 
     /// Commits whose sync does what a test says.
-    fn start(sync: impl FnMut() -> io::Result<()> + Send + 'static) -> Commits {
+    fn start(mut sync: impl FnMut() -> io::Result<()> + Send + 'static) -> Commits {
         let shared = Arc::new(Shared::default());
         let thread = thread::spawn({
             let shared = Arc::clone(&shared);
-            move || serve(&shared, sync)
+            move || serve(&shared, |_| sync())
         });
         Commits {
             shared,
@@ -253,7 +270,7 @@ mod tests {
         }));
         let wait = || {
             let commits = Arc::clone(&commits);
-            commits.committed();
+            commits.committed(commits.next());
             tokio::spawn(async move { commits.durable().await })
         };
         let first = wait();
@@ -278,7 +295,7 @@ mod tests {
             assert_eq!(tries, 1, "tried again");
             Err(io::Error::other("the disk is gone"))
         });
-        commits.committed();
+        commits.committed(commits.next());
         for _ in 0..2 {
             let answer = commits.durable().await;
             assert!(matches!(answer, Err(StoreError::Poisoned)), "{answer:?}");
@@ -289,7 +306,7 @@ mod tests {
     #[tokio::test]
     async fn a_panic_in_a_sync_poisons() {
         let commits = start(|| panic!("on purpose"));
-        commits.committed();
+        commits.committed(commits.next());
         assert!(matches!(commits.durable().await, Err(StoreError::Poisoned)));
     }
 }

@@ -1,28 +1,28 @@
 //! The embedded store: [sled](::sled), one process per directory.
 
 mod commit;
+mod mark;
 mod open;
+mod options;
 mod schema;
 mod store;
+#[cfg(test)]
+mod tests;
 mod tx;
 
 use std::{
-    cell::Cell,
     fmt,
     panic::{self, AssertUnwindSafe},
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
-    time::Duration,
 };
 
-use ::sled::{
-    Db,
-    transaction::{ConflictableTransactionError, TransactionError, UnabortableTransactionError},
-};
+use ::sled::Db;
 
 use self::{
     commit::{Commits, Syncer},
-    tx::{Damaged, ReadError, Reader, SledTx, TxError},
+    mark::Mark,
+    tx::{ReadError, Reader, SledTx, TxError, engine_error, transact},
 };
 use super::{
     Revocation, StoreError,
@@ -33,46 +33,11 @@ use super::{
 };
 use crate::clock::Timestamp;
 
+pub use self::options::SledOptions;
+
 /// How many rows a single transaction touches where there may be many: others get their turn
 /// in between.
 const CHUNK: usize = 256;
-
-/// How a [`SledStore`] runs.
-#[derive(Clone, Copy, Debug)]
-#[must_use]
-pub struct SledOptions {
-    cache_capacity: u64,
-    background_flush: Duration,
-}
-
-impl Default for SledOptions {
-    fn default() -> Self {
-        Self {
-            cache_capacity: 64 << 20,
-            background_flush: Duration::from_millis(250),
-        }
-    }
-}
-
-impl SledOptions {
-    /// How many bytes of the database are held in memory; 64 MiB unless told.
-    pub fn cache_capacity(mut self, bytes: u64) -> Self {
-        self.cache_capacity = bytes;
-        self
-    }
-
-    /// How often sled writes and tidies up in the background; every 250 ms unless told. What was
-    /// acknowledged is durable whatever is set here.
-    pub fn background_flush(mut self, every: Duration) -> Self {
-        self.background_flush = every;
-        self
-    }
-
-    fn background_flush_ms(&self) -> Option<u64> {
-        let milliseconds = self.background_flush.as_millis().max(1);
-        Some(u64::try_from(milliseconds).unwrap_or(u64::MAX))
-    }
-}
 
 /// A [`Store`](super::Store) in a directory of this machine.
 ///
@@ -118,20 +83,21 @@ impl SledStore {
         // The process may change its directory; sled and the sync thread open files by name.
         let path = &std::path::absolute(path).map_err(io)?;
         let db = open::open(path, &options)?;
-        let migrated = panic::catch_unwind(AssertUnwindSafe(|| schema::migrate(&db, path)));
-        migrated.unwrap_or_else(|_| {
-            Err(open::corrupt(
-                path.clone(),
-                "sled panicked while reading it",
-            ))
-        })?;
-        let mut syncer = Syncer::new(db.clone(), path).map_err(io)?;
-        syncer.sync().map_err(io)?;
+        let mut mark = Mark::open(path).map_err(io)?;
+        let acknowledged = mark.read().map_err(io)?;
+        let prepared = panic::catch_unwind(AssertUnwindSafe(|| {
+            open::check_complete(&db, path, acknowledged)?;
+            schema::migrate(&db, path)?;
+            open::sequence(&db, path)
+        }));
+        let number = prepared.unwrap_or_else(|panic| Err(open::panicked(path, &*panic)))?;
+        let mut syncer = Syncer::new(db.clone(), mark, path).map_err(io)?;
+        syncer.sync(number).map_err(io)?;
         Ok(Self {
             db,
             path: path.clone(),
             turn: Mutex::new(()),
-            commits: Commits::start(syncer).map_err(io)?,
+            commits: Commits::start(syncer, number).map_err(io)?,
         })
     }
 
@@ -185,7 +151,7 @@ impl SledStore {
     }
 
     /// One transaction of the caller's turn, and whether it changed anything.
-    fn commit<T>(
+    fn transact<T>(
         &self,
         step: impl Fn(&mut SledTx<'_>) -> Result<T, TxError>,
     ) -> Result<(T, bool), StoreError> {
@@ -197,12 +163,31 @@ impl SledStore {
         })
     }
 
+    /// One transaction of the caller's turn, numbered among those that are waited for.
+    fn commit<T>(
+        &self,
+        step: impl Fn(&mut SledTx<'_>) -> Result<T, TxError>,
+    ) -> Result<T, StoreError> {
+        let number = self.commits.next();
+        let (value, changed) = self.transact(|tx| {
+            let value = step(tx)?;
+            if tx.wrote {
+                tx.set(keys::SEQUENCE, &number.to_be_bytes())?;
+            }
+            Ok(value)
+        })?;
+        if changed {
+            self.commits.committed(number);
+        }
+        Ok(value)
+    }
+
     /// A change that may be forgotten in a crash.
     fn change<T>(
         &self,
         step: impl Fn(&mut SledTx<'_>) -> Result<T, TxError>,
     ) -> Result<T, StoreError> {
-        self.in_turn(|| self.commit(step).map(|(value, _)| value))
+        self.in_turn(|| self.transact(step).map(|(value, _)| value))
     }
 
     /// A change that is durable when this returns, with everything it saw.
@@ -210,16 +195,8 @@ impl SledStore {
         &self,
         step: impl Fn(&mut SledTx<'_>) -> Result<T, TxError>,
     ) -> Result<T, StoreError> {
-        let value = self.in_turn(|| self.note(self.commit(step)?))?;
+        let value = self.in_turn(|| self.commit(step))?;
         self.commits.durable().await?;
-        Ok(value)
-    }
-
-    /// Counts a commit among those that are waited for.
-    fn note<T>(&self, (value, changed): (T, bool)) -> Result<T, StoreError> {
-        if changed {
-            self.commits.committed();
-        }
         Ok(value)
     }
 
@@ -234,7 +211,7 @@ impl SledStore {
         self.in_turn(|| {
             let grants = progress.grants.next(self)?;
             let consents = progress.consents.next(self)?;
-            self.note(self.commit(|tx| revoke::many(tx, many, &grants, &consents, now))?)
+            self.commit(|tx| revoke::many(tx, many, &grants, &consents, now))
         })
     }
 
@@ -263,7 +240,7 @@ impl SledStore {
             let more = more || finished < due.len();
             due.truncate(finished);
             let removed = self.commit(|tx| ops::sweep(tx, &due, &consents, now))?;
-            Ok((self.note(removed)?, more))
+            Ok((removed, more))
         })
     }
 }
@@ -324,69 +301,5 @@ impl Progress {
 
     fn done(&self) -> bool {
         self.grants.done && self.consents.done
-    }
-}
-
-/// A transaction that did not happen.
-struct Failed {
-    error: StoreError,
-    /// Or that may have happened in part: what sled holds in memory can no longer be trusted.
-    halfway: bool,
-}
-
-/// Why a transaction was called off.
-enum Off<T> {
-    /// There is nothing to commit. sled would write a record even so.
-    Unchanged(T),
-    Damaged(Damaged),
-}
-
-/// Runs `step` as one sled transaction and says whether it changed anything.
-fn transact<T>(
-    db: &Db,
-    path: &Path,
-    step: impl Fn(&mut SledTx<'_>) -> Result<T, TxError>,
-) -> Result<(T, bool), Failed> {
-    let committing = Cell::new(false);
-    let outcome = db.transaction(|tree| {
-        // sled runs this anew after a conflict.
-        committing.set(false);
-        let mut tx = SledTx::new(tree);
-        match step(&mut tx) {
-            Ok(value) if tx.wrote => {
-                committing.set(true);
-                Ok(value)
-            }
-            Ok(value) => Err(ConflictableTransactionError::Abort(Off::Unchanged(value))),
-            Err(TxError::Engine(UnabortableTransactionError::Conflict)) => {
-                Err(ConflictableTransactionError::Conflict)
-            }
-            Err(TxError::Engine(UnabortableTransactionError::Storage(error))) => {
-                Err(ConflictableTransactionError::Storage(error))
-            }
-            Err(TxError::Damaged(damaged)) => {
-                Err(ConflictableTransactionError::Abort(Off::Damaged(damaged)))
-            }
-        }
-    });
-    let failed = |error| Failed {
-        error,
-        halfway: committing.get(),
-    };
-    match outcome {
-        Ok(value) => Ok((value, true)),
-        Err(TransactionError::Abort(Off::Unchanged(value))) => Ok((value, false)),
-        Err(TransactionError::Abort(Off::Damaged(damaged))) => {
-            Err(failed(open::corrupt(path.to_owned(), damaged)))
-        }
-        Err(TransactionError::Storage(error)) => Err(failed(engine_error(path, error))),
-    }
-}
-
-/// What an error of sled's means to whoever uses an open store.
-fn engine_error(path: &Path, error: ::sled::Error) -> StoreError {
-    match error {
-        ::sled::Error::Corruption { .. } => open::corrupt(path.to_owned(), error),
-        other => StoreError::unavailable(other),
     }
 }

@@ -1,6 +1,7 @@
 //! Opening the database: the directory, sled's errors and panics, and what came before us.
 
 use std::{
+    any::Any,
     fs, io,
     panic::{self, AssertUnwindSafe},
     path::{Path, PathBuf},
@@ -11,7 +12,7 @@ use std::{
 use ::sled::{Config, Db};
 
 use super::{SledOptions, commit::sync_directory};
-use crate::store::StoreError;
+use crate::store::{StoreError, kv::keys};
 
 /// How often, and after what pause, a locked database is tried again: one that was just closed
 /// may have a thread of sled's that still holds it.
@@ -76,12 +77,40 @@ fn open_once(path: &Path, options: &SledOptions) -> Result<Db, StoreError> {
     // On files that were torn or cut short sled panics as often as it says so.
     match panic::catch_unwind(AssertUnwindSafe(|| config.open())) {
         Ok(opened) => opened.map_err(|error| classify(path, error)),
-        Err(_) => Err(StoreError::Corrupt {
-            path: path.to_owned(),
-            advice: ADVICE,
-            source: "sled panicked while reading it".into(),
-        }),
+        Err(panic) => Err(panicked(path, &*panic)),
     }
+}
+
+/// The number of the last change in the database.
+pub(super) fn sequence(db: &Db, path: &Path) -> Result<u64, StoreError> {
+    let value = db.get(keys::SEQUENCE);
+    let Some(value) = value.map_err(|error| classify(path, error))? else {
+        return Ok(0);
+    };
+    let bytes = value.as_ref().try_into();
+    let bytes = bytes.map_err(|_| corrupt(path.to_owned(), "no number of a change"))?;
+    Ok(u64::from_be_bytes(bytes))
+}
+
+/// Fails when the database is behind what was acknowledged.
+pub(super) fn check_complete(db: &Db, path: &Path, acknowledged: u64) -> Result<(), StoreError> {
+    let found = sequence(db, path)?;
+    if found < acknowledged {
+        let lost = format!(
+            "its log breaks off at change {found} of {acknowledged}: \
+             what was revoked or used up since would come back"
+        );
+        return Err(corrupt(path.to_owned(), lost));
+    }
+    Ok(())
+}
+
+/// What a panic of sled's while opening means.
+pub(super) fn panicked(path: &Path, panic: &(dyn Any + Send)) -> StoreError {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref().copied());
+    let text = text.unwrap_or("without a word");
+    corrupt(path.to_owned(), format!("sled panicked: {text}"))
 }
 
 /// What an error of sled's means to whoever opens or uses the store.

@@ -11,7 +11,7 @@ use ::sled::{Db, IVec};
 
 use super::{
     open::{classify, corrupt},
-    tx::{SledTx, TxError, decode},
+    tx::{SledTx, TxError, decode, transact},
 };
 use crate::store::{
     StoreError,
@@ -96,11 +96,211 @@ fn each(
         if chunk.is_empty() {
             return Ok(());
         }
-        super::transact(db, path, |tx| {
+        transact(db, path, |tx| {
             chunk
                 .iter()
                 .try_for_each(|(key, value)| step(tx, key, value))
         })
         .map_err(|failed| failed.error)?;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::{
+        ClientId, Digest, GrantId, ResourceUri, Scopes, Subject, Timestamp,
+        store::{
+            CreateClient, RevokeTarget, RotateRefresh, RotateRefreshOutcome, SledStore, Store,
+            record::{AccessTokenRecord, ClientRecord},
+        },
+    };
+
+    const NOW: Timestamp = Timestamp::from_secs(1000);
+    const DAY: u64 = 86_400;
+
+    /// Lays down the first layout, byte for byte as it was: without the code of today.
+    struct V1(Db);
+
+    impl V1 {
+        fn row(&self, key: &[u8], value: &Value) {
+            let mut bytes = vec![1];
+            bytes.extend_from_slice(value.to_string().as_bytes());
+            self.0.insert(key, bytes).unwrap();
+        }
+
+        fn expiring(&self, key: &[u8], value: &Value) {
+            self.row(key, value);
+            let expires_at = value["expires_at"].as_u64().unwrap();
+            self.0
+                .insert([b"X", &expires_at.to_be_bytes()[..], key].concat(), b"")
+                .unwrap();
+        }
+
+        /// A grant of `ann` to `app` with refresh tokens up to a generation.
+        fn grant(&self, id: u8, newest: u32) {
+            let id = GrantId::from_bytes([id; 16]);
+            let key = [b"g", &id.as_bytes()[..]].concat();
+            let grant = json!({
+                "id": id, "client_id": "app", "subject": "ann", "scopes": "a b",
+                "resource": "https://a.example/mcp", "created_at": 900,
+                "expires_at": NOW.as_secs() + DAY, "revoked_at": null,
+            });
+            self.expiring(&key, &grant);
+            let index = [b"G\0\x03ann\0\x03app", &key[..]].concat();
+            self.0.insert(index, b"").unwrap();
+            for generation in 0..=newest {
+                let used = json!({"at": 999, "key": 0, "access_tokens": 1});
+                let token = json!({
+                    "grant": id, "generation": generation, "expires_at": NOW.as_secs() + DAY,
+                    "used": if generation == newest { Value::Null } else { used },
+                });
+                let digest = refresh(id, generation);
+                self.expiring(&[b"r", &digest.as_bytes()[..]].concat(), &token);
+            }
+            let access = json!({
+                "grant": id, "client_id": "app", "subject": "ann", "scopes": "a",
+                "resource": "https://a.example/mcp", "issued_at": 999,
+                "expires_at": NOW.as_secs() + 100, "revoked_at": null,
+            });
+            let digest = Digest::of(&format!("{id} access"));
+            self.expiring(&[b"a", &digest.as_bytes()[..]].concat(), &access);
+        }
+    }
+
+    fn refresh(grant: GrantId, generation: u32) -> Digest {
+        Digest::of(&format!("{grant} {generation}"))
+    }
+
+    fn client() -> Value {
+        json!({
+            "id": "app", "secret": null, "secret_expires_at": null, "issued_at": 900,
+            "expires_at": NOW.as_secs() + DAY,
+            "metadata": {
+                "redirect_uris": [], "token_endpoint_auth_method": "none", "grant_types": [],
+                "response_types": ["code"], "application_type": "native",
+            },
+        })
+    }
+
+    fn lay_down(path: &Path) {
+        let v1 = V1(::sled::open(path).unwrap());
+        v1.expiring(b"capp", &client());
+        v1.0.insert(b"Mclients", &1u64.to_be_bytes()).unwrap();
+        let consent = json!({
+            "subject": "ann", "client_id": "app", "resource": "https://a.example/mcp",
+            "scopes": "a b", "granted_at": 900,
+        });
+        v1.row(b"u\0\x03ann\0\x03apphttps://a.example/mcp", &consent);
+        // More than one transaction of a migration takes.
+        for id in 0..=255 {
+            v1.grant(id, u32::from(id % 4));
+        }
+        v1.grant(3, 3);
+        v1.0.insert(b"Mschema", &1u32.to_be_bytes()).unwrap();
+        v1.0.flush().unwrap();
+    }
+
+    async fn rotate(store: &SledStore, id: u8, generation: u32) -> RotateRefreshOutcome {
+        let grant = GrantId::from_bytes([id; 16]);
+        let access = AccessTokenRecord {
+            grant,
+            client_id: ClientId::new("app").unwrap(),
+            subject: Subject::new("ann").unwrap(),
+            scopes: Scopes::parse("a").unwrap(),
+            resource: ResourceUri::parse("https://a.example/mcp").unwrap(),
+            issued_at: NOW,
+            expires_at: Timestamp::from_secs(NOW.as_secs() + 100),
+            revoked_at: None,
+        };
+        let rotate = RotateRefresh {
+            presented: refresh(grant, generation),
+            successor: refresh(grant, generation + 1),
+            successor_expires_at: Timestamp::from_secs(NOW.as_secs() + DAY),
+            key: 0,
+            access: (
+                Digest::of(&format!("{grant} access {}", generation + 1)),
+                access,
+            ),
+            grace: 30,
+            max_access_tokens: 3,
+            renew_client: None,
+        };
+        store.rotate_refresh(rotate, NOW).await.unwrap()
+    }
+
+    async fn check_migrated(store: &SledStore) {
+        let first_used_at = Timestamp::from_secs(999);
+        let repeated = RotateRefreshOutcome::Repeated { first_used_at };
+        assert_eq!(rotate(store, 4, 0).await, RotateRefreshOutcome::Rotated);
+        assert_eq!(rotate(store, 3, 2).await, repeated, "the newest is known");
+        let replayed = RotateRefreshOutcome::Replayed(GrantId::from_bytes([7; 16]));
+        assert_eq!(rotate(store, 7, 1).await, replayed, "the newest is known");
+
+        let app = ClientId::new("app").unwrap();
+        let record: ClientRecord = serde_json::from_value(client()).unwrap();
+        let exists = store.create_client(record.clone(), 1, NOW).await.unwrap();
+        assert_eq!(exists, CreateClient::Exists(record));
+        let reached = store.revoke(RevokeTarget::Client(app), NOW).await.unwrap();
+        assert_eq!(reached.grants.len(), 256, "grants are indexed by client");
+        let ann = Subject::new("ann").unwrap();
+        let consents = store.consents(ann.clone()).await.unwrap();
+        assert_eq!(consents, [], "consents are indexed by client");
+        let reached = store.revoke(RevokeTarget::Subject(ann), NOW).await.unwrap();
+        assert_eq!(reached.grants.len(), 256, "the older index still holds");
+        let late = Timestamp::from_secs(u64::MAX);
+        while store.sweep(late, 1000).await.unwrap() > 0 {}
+        assert_eq!(store.export(None, 10).await.unwrap().records, []);
+        let left: Vec<_> = store.db.iter().keys().map(Result::unwrap).collect();
+        assert!(
+            left.iter().all(|key| key.starts_with(b"M")),
+            "no index row is left behind: {left:?}"
+        );
+    }
+
+    #[tokio::test]
+    async fn the_first_layout_becomes_the_current_one() {
+        let directory = tempfile::tempdir().unwrap();
+        lay_down(directory.path());
+        drop(SledStore::open(directory.path()).unwrap());
+        let store = SledStore::open(directory.path()).unwrap();
+        let version = store.db.get(SCHEMA).unwrap().unwrap();
+        assert_eq!(*version, CURRENT.to_be_bytes());
+        check_migrated(&store).await;
+    }
+
+    #[tokio::test]
+    async fn a_migration_that_was_cut_off_runs_again() {
+        let directory = tempfile::tempdir().unwrap();
+        lay_down(directory.path());
+        drop(SledStore::open(directory.path()).unwrap());
+        let db = ::sled::open(directory.path()).unwrap();
+        db.insert(SCHEMA, &1u32.to_be_bytes()).unwrap();
+        drop(db);
+        check_migrated(&SledStore::open(directory.path()).unwrap()).await;
+    }
+
+    #[test]
+    fn what_is_not_ours_to_read_is_left_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let db = ::sled::open(directory.path()).unwrap();
+        db.insert(SCHEMA, &(CURRENT + 1).to_be_bytes()).unwrap();
+        drop(db);
+        let failed = SledStore::open(directory.path()).unwrap_err();
+        let StoreError::NewerSchema { found, supported } = failed else {
+            panic!("{failed:?}");
+        };
+        assert_eq!((found, supported), (CURRENT + 1, CURRENT));
+
+        let directory = tempfile::tempdir().unwrap();
+        let db = ::sled::open(directory.path()).unwrap();
+        db.insert(b"somebody", b"else").unwrap();
+        drop(db);
+        let failed = SledStore::open(directory.path()).unwrap_err();
+        assert!(matches!(failed, StoreError::Corrupt { .. }), "{failed:?}");
+        let db = ::sled::open(directory.path()).unwrap();
+        assert_eq!(db.len(), 1, "nothing was added");
     }
 }

@@ -178,7 +178,7 @@ impl Store for SledStore {
             let found = self.list(&keys::keys(purpose))?;
             if found.is_empty() {
                 let first = self.commit(|tx| ops::first_key(tx, purpose, &candidate))?;
-                return Ok(vec![self.note(first)?]);
+                return Ok(vec![first]);
             }
             Ok(found)
         })?;
@@ -217,9 +217,7 @@ impl Store for SledStore {
 
     async fn import(&self, records: Vec<Record>) -> Result<(), StoreError> {
         for chunk in records.chunks(CHUNK) {
-            self.in_turn(|| {
-                self.note(self.commit(|tx| chunk.iter().try_for_each(|r| ops::import(tx, r)))?)
-            })?;
+            self.in_turn(|| self.commit(|tx| chunk.iter().try_for_each(|r| ops::import(tx, r))))?;
             yield_now().await;
         }
         self.commits.durable().await

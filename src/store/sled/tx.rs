@@ -1,13 +1,22 @@
 //! Rows in sled: how values are written, and [`Tx`] over one sled transaction.
 
+use std::{cell::Cell, path::Path};
+
 use ::sled::{
-    IVec, Tree,
-    transaction::{TransactionalTree, UnabortableTransactionError},
+    Db, IVec, Tree,
+    transaction::{
+        ConflictableTransactionError, TransactionError, TransactionalTree,
+        UnabortableTransactionError,
+    },
 };
 
-use crate::store::kv::{
-    Read, Tx,
-    table::{ReadRow, Table},
+use super::open::corrupt;
+use crate::store::{
+    StoreError,
+    kv::{
+        Read, Tx,
+        table::{ReadRow, Table},
+    },
 };
 
 /// The first byte of every value: how the rest is written.
@@ -157,5 +166,69 @@ impl ReadRow for Value {
 
     fn read<T: Table>(&mut self) -> Result<Option<T>, ReadError> {
         Ok(Some(decode(&self.0)?))
+    }
+}
+
+/// A transaction that did not happen.
+pub(super) struct Failed {
+    pub(super) error: StoreError,
+    /// Or that may have happened in part: what sled holds in memory can no longer be trusted.
+    pub(super) halfway: bool,
+}
+
+/// Why a transaction was called off.
+enum Off<T> {
+    /// There is nothing to commit. sled would write a record even so.
+    Unchanged(T),
+    Damaged(Damaged),
+}
+
+/// Runs `step` as one sled transaction and says whether it changed anything.
+pub(super) fn transact<T>(
+    db: &Db,
+    path: &Path,
+    step: impl Fn(&mut SledTx<'_>) -> Result<T, TxError>,
+) -> Result<(T, bool), Failed> {
+    let committing = Cell::new(false);
+    let outcome = db.transaction(|tree| {
+        // sled runs this anew after a conflict.
+        committing.set(false);
+        let mut tx = SledTx::new(tree);
+        match step(&mut tx) {
+            Ok(value) if tx.wrote => {
+                committing.set(true);
+                Ok(value)
+            }
+            Ok(value) => Err(ConflictableTransactionError::Abort(Off::Unchanged(value))),
+            Err(TxError::Engine(UnabortableTransactionError::Conflict)) => {
+                Err(ConflictableTransactionError::Conflict)
+            }
+            Err(TxError::Engine(UnabortableTransactionError::Storage(error))) => {
+                Err(ConflictableTransactionError::Storage(error))
+            }
+            Err(TxError::Damaged(damaged)) => {
+                Err(ConflictableTransactionError::Abort(Off::Damaged(damaged)))
+            }
+        }
+    });
+    let failed = |error| Failed {
+        error,
+        halfway: committing.get(),
+    };
+    match outcome {
+        Ok(value) => Ok((value, true)),
+        Err(TransactionError::Abort(Off::Unchanged(value))) => Ok((value, false)),
+        Err(TransactionError::Abort(Off::Damaged(damaged))) => {
+            Err(failed(corrupt(path.to_owned(), damaged)))
+        }
+        Err(TransactionError::Storage(error)) => Err(failed(engine_error(path, error))),
+    }
+}
+
+/// What an error of sled's means to whoever uses an open store.
+pub(super) fn engine_error(path: &Path, error: ::sled::Error) -> StoreError {
+    match error {
+        ::sled::Error::Corruption { .. } => corrupt(path.to_owned(), error),
+        other => StoreError::unavailable(other),
     }
 }

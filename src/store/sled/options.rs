@@ -1,0 +1,40 @@
+//! Settings.
+
+use std::time::Duration;
+
+/// How a [`SledStore`](super::SledStore) runs.
+#[derive(Clone, Copy, Debug)]
+#[must_use]
+pub struct SledOptions {
+    pub(super) cache_capacity: u64,
+    background_flush: Duration,
+}
+
+impl Default for SledOptions {
+    fn default() -> Self {
+        Self {
+            cache_capacity: 64 << 20,
+            background_flush: Duration::from_millis(250),
+        }
+    }
+}
+
+impl SledOptions {
+    /// How many bytes of the database are held in memory; 64 MiB unless told.
+    pub fn cache_capacity(mut self, bytes: u64) -> Self {
+        self.cache_capacity = bytes;
+        self
+    }
+
+    /// How often sled writes and tidies up in the background; every 250 ms unless told. What was
+    /// acknowledged is durable whatever is set here.
+    pub fn background_flush(mut self, every: Duration) -> Self {
+        self.background_flush = every;
+        self
+    }
+
+    pub(super) fn background_flush_ms(&self) -> Option<u64> {
+        let milliseconds = self.background_flush.as_millis().max(1);
+        Some(u64::try_from(milliseconds).unwrap_or(u64::MAX))
+    }
+}

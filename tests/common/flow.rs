@@ -1,0 +1,186 @@
+//! Approvals and tokens to fill a store with, named after a label.
+#![allow(dead_code, reason = "each test program uses a part of it")]
+
+use tower_mcp_auth::{
+    ClientId, CodeChallenge, Digest, GrantId, ResourceUri, Scopes, Subject, Timestamp,
+    store::{
+        IssueCode, IssueCodeOutcome, RedeemCode, RedeemCodeOutcome, RotateRefresh,
+        RotateRefreshOutcome, Store, StoreError,
+        record::{
+            AccessTokenRecord, ClientRecord, CodeRecord, ConsentRecord, GrantRecord,
+            RefreshTokenRecord,
+        },
+    },
+};
+
+/// When it is.
+pub const NOW: Timestamp = Timestamp::from_secs(1_000_000);
+
+/// `seconds` after [`NOW`].
+pub fn after(seconds: u64) -> Timestamp {
+    Timestamp::from_secs(NOW.as_secs() + seconds)
+}
+
+/// One approval and what comes of it.
+#[derive(Clone, Debug)]
+pub struct Flow {
+    label: String,
+}
+
+impl Flow {
+    pub fn new(label: &str) -> Self {
+        Self {
+            label: label.to_owned(),
+        }
+    }
+
+    fn digest(&self, what: &str) -> Digest {
+        Digest::of(&format!("{what} {}", self.label))
+    }
+
+    pub fn grant(&self) -> GrantId {
+        let digest = self.digest("grant");
+        let (id, _) = digest.as_bytes().split_first_chunk().unwrap();
+        GrantId::from_bytes(*id)
+    }
+
+    pub fn access(&self, generation: u32) -> Digest {
+        self.digest(&format!("access {generation}"))
+    }
+
+    pub fn refresh(&self, generation: u32) -> Digest {
+        self.digest(&format!("refresh {generation}"))
+    }
+
+    pub fn subject(&self) -> Subject {
+        let short: String = self.label.chars().take(200).collect();
+        Subject::new(format!("user of {short}")).unwrap()
+    }
+
+    pub fn client(&self) -> ClientId {
+        ClientId::new(format!("client-{}", self.label.replace(' ', "-"))).unwrap()
+    }
+
+    pub fn resource(&self) -> ResourceUri {
+        ResourceUri::parse("https://api.example.com/mcp").unwrap()
+    }
+
+    pub fn issue_request(&self) -> IssueCode {
+        let scopes = Scopes::parse("notes:read notes:write").unwrap();
+        IssueCode {
+            pending: None,
+            digest: self.digest("code"),
+            code: CodeRecord {
+                grant: self.grant(),
+                redirect_uri: "http://127.0.0.1/callback".to_owned(),
+                redirect_uri_sent: true,
+                code_challenge: CodeChallenge::parse(&"c".repeat(43)).unwrap(),
+                nonce: None,
+                auth_time: None,
+                expires_at: after(600),
+                redeemed_at: None,
+            },
+            grant: GrantRecord {
+                id: self.grant(),
+                client_id: self.client(),
+                subject: self.subject(),
+                scopes: scopes.clone(),
+                resource: self.resource(),
+                created_at: NOW,
+                expires_at: after(600),
+                revoked_at: None,
+                refresh_generation: 0,
+            },
+            consent: Some(ConsentRecord {
+                subject: self.subject(),
+                client_id: self.client(),
+                resource: self.resource(),
+                scopes,
+                granted_at: NOW,
+            }),
+            renew_client: None,
+        }
+    }
+
+    fn access_record(&self) -> AccessTokenRecord {
+        let grant = self.issue_request().grant;
+        AccessTokenRecord {
+            grant: grant.id,
+            client_id: grant.client_id,
+            subject: grant.subject,
+            scopes: grant.scopes,
+            resource: grant.resource,
+            issued_at: NOW,
+            expires_at: after(3600),
+            revoked_at: None,
+        }
+    }
+
+    pub async fn issue(&self, store: &impl Store) {
+        let outcome = store.issue_code(self.issue_request(), NOW).await.unwrap();
+        assert_eq!(outcome, IssueCodeOutcome::Issued);
+    }
+
+    pub async fn redeem_code(&self, store: &impl Store) -> RedeemCodeOutcome {
+        let refresh = RefreshTokenRecord {
+            grant: self.grant(),
+            generation: 0,
+            expires_at: after(604_800),
+            used: None,
+        };
+        let redeem = RedeemCode {
+            code: self.digest("code"),
+            access: (self.access(0), self.access_record()),
+            refresh: Some((self.refresh(0), refresh)),
+            renew_client: None,
+        };
+        store.redeem_code(redeem, NOW).await.unwrap()
+    }
+
+    /// Issues the code and redeems it.
+    pub async fn redeem(&self, store: &impl Store) {
+        self.issue(store).await;
+        let outcome = self.redeem_code(store).await;
+        assert_eq!(outcome, RedeemCodeOutcome::Redeemed);
+    }
+
+    pub async fn rotate(&self, store: &impl Store, generation: u32) -> RotateRefreshOutcome {
+        let rotate = RotateRefresh {
+            presented: self.refresh(generation),
+            successor: self.refresh(generation + 1),
+            successor_expires_at: after(604_800),
+            key: 0,
+            access: (self.access(generation + 1), self.access_record()),
+            grace: 30,
+            max_access_tokens: 3,
+            renew_client: None,
+        };
+        store.rotate_refresh(rotate, NOW).await.unwrap()
+    }
+
+    /// Whether the first access token is alive.
+    pub async fn is_live(&self, store: &impl Store) -> Result<bool, StoreError> {
+        let token = store.access_token(self.access(0)).await?;
+        Ok(token.is_some_and(|token| !token.revoked))
+    }
+}
+
+/// A client that is larger than what sled keeps in its own file.
+pub fn giant_client(name: &str) -> ClientRecord {
+    let metadata = serde_json::json!({
+        "redirect_uris": [],
+        "token_endpoint_auth_method": "none",
+        "grant_types": [],
+        "response_types": [],
+        "application_type": "native",
+        "client_name": name.repeat(400_000),
+    });
+    ClientRecord {
+        id: ClientId::new(name).unwrap(),
+        secret: None,
+        secret_expires_at: None,
+        metadata: serde_json::from_value(metadata).unwrap(),
+        issued_at: NOW,
+        expires_at: after(1000),
+    }
+}
