@@ -6,8 +6,9 @@ use serde::Serialize;
 
 use super::{
     AuthorizationServer, Endpoint,
-    authorize::{MALFORMED, NOT_A_FORM, form_text},
     client_auth::ClientAuthError,
+    refuse::{MALFORMED, NOT_A_FORM},
+    request::form_text,
     response::{self, EndpointResponse},
 };
 use crate::{

@@ -73,7 +73,6 @@ impl Flow {
             code: CodeRecord {
                 grant: self.grant(),
                 redirect_uri: "http://127.0.0.1/callback".to_owned(),
-                redirect_uri_sent: true,
                 code_challenge: CodeChallenge::parse(&"c".repeat(43)).unwrap(),
                 nonce: None,
                 auth_time: None,
