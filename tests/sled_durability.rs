@@ -9,7 +9,7 @@ mod child;
 mod flow;
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     fs,
     io::{BufRead, BufReader},
     process::Command,
@@ -21,7 +21,7 @@ use child::{itself, role, say, start};
 use flow::{Flow, NOW, after, giant_client};
 use tower_mcp_auth::store::{
     CreateClient, RedeemCodeOutcome, RevokeTarget, RotateRefreshOutcome, SledOptions, SledStore,
-    Store,
+    Store, record::Record,
 };
 
 /// No test by itself: what the tests below run as a process of its own.
@@ -92,6 +92,49 @@ async fn work(directory: &str) {
     }
 }
 
+/// Each operation happened or did not, acknowledged or not: no record is without those that come
+/// with it.
+async fn assert_whole(store: &SledStore) {
+    let (mut records, mut cursor) = (Vec::new(), None);
+    loop {
+        let page = store.export(cursor, 1000).await.unwrap();
+        records.extend(page.records);
+        cursor = page.next;
+        if cursor.is_none() {
+            break;
+        }
+    }
+    let (mut grants, mut access, mut refresh) = (HashMap::new(), HashMap::new(), HashMap::new());
+    for record in &records {
+        match record {
+            Record::Grant(grant) => {
+                grants.insert(grant.id, grant);
+            }
+            Record::AccessToken { record, .. } => *access.entry(record.grant).or_insert(0) += 1,
+            Record::RefreshToken { record, .. } => {
+                refresh.insert((record.grant, record.generation), record.used.is_some());
+            }
+            _ => {}
+        }
+    }
+    for record in &records {
+        if let Record::Code { record: code, .. } = record {
+            let grant = grants[&code.grant];
+            let generations = match code.redeemed_at {
+                Some(_) => grant.refresh_generation + 1,
+                None => 0,
+            };
+            for generation in 0..generations {
+                let used = refresh.remove(&(grant.id, generation));
+                assert_eq!(used, Some(generation + 1 < generations), "{grant:?}");
+            }
+            let tokens = access.remove(&grant.id).unwrap_or(0);
+            assert_eq!(tokens, generations, "{grant:?}");
+        }
+    }
+    assert!(refresh.is_empty() && access.is_empty(), "tokens of no code");
+}
+
 #[tokio::test]
 async fn nothing_acknowledged_is_lost_to_kill_9() {
     let directory = tempfile::tempdir().unwrap();
@@ -142,6 +185,7 @@ async fn nothing_acknowledged_is_lost_to_kill_9() {
             checked += 1;
         }
         assert!(checked >= 100, "too little was acknowledged: {checked}");
+        assert_whole(&store).await;
     }
 }
 

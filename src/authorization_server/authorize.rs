@@ -1,11 +1,12 @@
 //! The authorization endpoint (RFC 6749 §3.1), up to where a person has to act.
 
 use bytes::Bytes;
-use http::{Method, StatusCode, header, request::Parts};
+use http::{Method, header, request::Parts};
 
 use super::{
     AuthorizationServer, Endpoint,
-    pages::ErrorPage,
+    refuse::{MALFORMED, NOT_A_FORM, TRY_LATER},
+    request::form_text,
     response::{self, EndpointResponse},
 };
 use crate::{
@@ -24,36 +25,33 @@ use crate::{
     },
 };
 
-/// Whether a refusal or answer is for a person: browsers ask for HTML, programs do not.
-fn wants_html(parts: &Parts) -> bool {
-    parts
-        .headers
-        .get_all(header::ACCEPT)
-        .iter()
-        .filter_map(|accept| accept.to_str().ok())
-        .any(|accept| accept.contains("text/html"))
-}
-
 impl AuthorizationServer {
     pub(super) async fn authorize(&self, parts: &Parts, body: &Bytes) -> EndpointResponse {
         let (client, redirect_uri, text);
         if parts.method == Method::POST {
             let Some(form) = form_text(parts, body) else {
-                return self.refuse_here(parts, None, &NOT_A_FORM);
+                return self.refuse_here(parts, Endpoint::Authorize, None, &NOT_A_FORM);
             };
             text = form;
         } else {
             text = parts.uri.query().unwrap_or_default();
         }
         let Ok(params) = Params::parse(text) else {
-            return self.refuse_here(parts, None, &MALFORMED);
+            return self.refuse_here(parts, Endpoint::Authorize, None, &MALFORMED);
         };
         if let Some(limited) = self.limited(Endpoint::Authorize, params.get("client_id"), parts) {
-            return limited;
+            return self.limited_here(parts, limited);
         }
         match self.who_and_where(&params).await {
             Ok(Ok(found)) => (client, redirect_uri) = found,
-            Ok(Err(refusal)) => return self.refuse_here(parts, params.get("client_id"), &refusal),
+            Ok(Err(refusal)) => {
+                return self.refuse_here(
+                    parts,
+                    Endpoint::Authorize,
+                    params.get("client_id"),
+                    &refusal,
+                );
+            }
             Err(error) => return self.unavailable_here(parts, &error),
         }
         let state = params.get("state").filter(|_| !params.is_repeated("state"));
@@ -75,7 +73,7 @@ impl AuthorizationServer {
             match self.is_remembered(&client, &accepted.request, user).await {
                 Ok(true) => {
                     return self
-                        .issue_code(None, &client, &accepted.request, user)
+                        .issue_code(parts, None, &client, &accepted.request, user)
                         .await;
                 }
                 Ok(false) => {}
@@ -213,6 +211,7 @@ impl AuthorizationServer {
     /// Issues a code for what `user` approved, now or earlier, and takes it to the client.
     pub(super) async fn issue_code(
         &self,
+        parts: &Parts,
         pending: Option<Digest>,
         client: &Client,
         request: &AuthorizationRequest,
@@ -238,11 +237,8 @@ impl AuthorizationServer {
             .await;
         match issued {
             Ok(IssueCodeOutcome::Issued) => {}
-            Ok(IssueCodeOutcome::Gone) => return self.gone(),
-            Err(error) => {
-                self.store_failed(&error);
-                return self.error_page(StatusCode::SERVICE_UNAVAILABLE, &TRY_LATER);
-            }
+            Ok(IssueCodeOutcome::Gone) => return self.gone(parts),
+            Err(error) => return self.unavailable_here(parts, &error),
         }
         self.emit(&Event::CodeIssued {
             client_id: &client.id,
@@ -256,104 +252,8 @@ impl AuthorizationServer {
         answer.push(("iss", self.issuer.as_str()));
         response::see_other(&response::with_query(&request.redirect_uri, &answer))
     }
-
-    /// Refuses at the client's redirect URI, which is known to be its own.
-    pub(super) fn refuse_there(
-        &self,
-        client: &Client,
-        redirect_uri: &str,
-        state: Option<&str>,
-        refusal: &Refusal,
-    ) -> EndpointResponse {
-        self.refused(Endpoint::Authorize, Some(client.id.as_str()), refusal);
-        let mut answer = vec![
-            ("error", refusal.code.as_str()),
-            ("error_description", refusal.description),
-        ];
-        answer.extend(state.map(|state| ("state", state)));
-        answer.push(("iss", self.issuer.as_str()));
-        response::see_other(&response::with_query(redirect_uri, &answer))
-    }
-
-    /// Refuses here, because nobody is known to redirect to.
-    pub(super) fn refuse_here(
-        &self,
-        parts: &Parts,
-        client_id: Option<&str>,
-        refusal: &Refusal,
-    ) -> EndpointResponse {
-        self.refused(Endpoint::Authorize, client_id, refusal);
-        if wants_html(parts) {
-            self.error_page(StatusCode::BAD_REQUEST, refusal)
-        } else {
-            response::refusal(StatusCode::BAD_REQUEST, refusal)
-        }
-    }
-
-    pub(super) fn unavailable_here(&self, parts: &Parts, error: &StoreError) -> EndpointResponse {
-        self.store_failed(error);
-        if wants_html(parts) {
-            self.error_page(StatusCode::SERVICE_UNAVAILABLE, &TRY_LATER)
-        } else {
-            response::unavailable()
-        }
-    }
-
-    /// The authorization was answered before, has expired, or never was.
-    pub(super) fn gone(&self) -> EndpointResponse {
-        self.refused(Endpoint::Consent, None, &GONE);
-        self.error_page(StatusCode::BAD_REQUEST, &GONE)
-    }
-
-    pub(super) fn error_page(&self, status: StatusCode, refusal: &Refusal) -> EndpointResponse {
-        let html = self.pages.error(&ErrorPage {
-            message: refusal.description,
-            code: refusal.code.as_str(),
-        });
-        let mut response = response::page(status, html, &self.pages.style_source());
-        if status == StatusCode::SERVICE_UNAVAILABLE {
-            response::retry_later(&mut response);
-        }
-        response
-    }
-
-    pub(super) fn refused(&self, endpoint: Endpoint, client_id: Option<&str>, refusal: &Refusal) {
-        self.emit(&Event::EndpointRefused {
-            endpoint,
-            client_id,
-            error: refusal.code.as_str(),
-            reason: refusal.reason,
-        });
-    }
 }
 
-/// The text of a form body, `None` when it is no form.
-pub(super) fn form_text<'a>(parts: &Parts, body: &'a [u8]) -> Option<&'a str> {
-    let content_type = parts.headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
-    let essence = content_type.split(';').next()?.trim();
-    essence
-        .eq_ignore_ascii_case("application/x-www-form-urlencoded")
-        .then(|| std::str::from_utf8(body).ok())
-        .flatten()
-}
-
-pub(super) const MALFORMED: Refusal = Refusal::invalid_request(
-    "malformed_parameters",
-    "the parameters are malformed or too many",
-);
-pub(super) const NOT_A_FORM: Refusal = Refusal::invalid_request(
-    "content_type",
-    "the body must be UTF-8 of type application/x-www-form-urlencoded",
-);
-const GONE: Refusal = Refusal::invalid_request(
-    "authorization_gone",
-    "This sign-in was answered already, has expired, or was begun in another browser.",
-);
-pub(super) const TRY_LATER: Refusal = Refusal::new(
-    ErrorCode::TemporarilyUnavailable,
-    "unavailable",
-    "the server cannot answer now; try again in a moment",
-);
 const LOGIN_REQUIRED: Refusal = Refusal::new(
     ErrorCode::LoginRequired,
     "login_required",

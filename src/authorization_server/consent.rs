@@ -8,9 +8,10 @@ use http::{StatusCode, header, request::Parts};
 
 use super::{
     AuthorizationServer, Endpoint,
-    authorize::{MALFORMED, NOT_A_FORM, TRY_LATER, form_text},
     browser::Browser,
     pages::ConsentPage,
+    refuse::{MALFORMED, NOT_A_FORM},
+    request::form_text,
     response::{self, EndpointResponse},
 };
 use crate::{
@@ -42,7 +43,7 @@ impl AuthorizationServer {
     /// The browser comes back: from signing in, or to look at the consent page once more.
     pub(super) async fn resume(&self, parts: &Parts) -> EndpointResponse {
         let Ok(params) = Params::parse(parts.uri.query().unwrap_or_default()) else {
-            return self.refuse_here(parts, None, &MALFORMED);
+            return self.refuse_here(parts, Endpoint::Consent, None, &MALFORMED);
         };
         let transaction = params.get("transaction").unwrap_or_default();
         let resumed = match self.find(parts, transaction).await {
@@ -55,7 +56,7 @@ impl AuthorizationServer {
         let request = &resumed.pending.request;
         match self.is_remembered(&resumed.client, request, user).await {
             Ok(true) => {
-                self.issue_code(Some(resumed.id), &resumed.client, request, user)
+                self.issue_code(parts, Some(resumed.id), &resumed.client, request, user)
                     .await
             }
             Ok(false) => self.consent_page(transaction, &resumed, user),
@@ -66,14 +67,14 @@ impl AuthorizationServer {
     /// The user pressed a button.
     pub(super) async fn decide_consent(&self, parts: &Parts, body: &Bytes) -> EndpointResponse {
         if !self.is_same_origin(parts) {
-            return self.refuse_here(parts, None, &OTHER_ORIGIN);
+            return self.refuse_here(parts, Endpoint::Consent, None, &OTHER_ORIGIN);
         }
         let Some(text) = form_text(parts, body) else {
-            return self.refuse_here(parts, None, &NOT_A_FORM);
+            return self.refuse_here(parts, Endpoint::Consent, None, &NOT_A_FORM);
         };
         let params = match Params::parse(text) {
             Ok(params) if !params.any_repeated() => params,
-            _ => return self.refuse_here(parts, None, &MALFORMED),
+            _ => return self.refuse_here(parts, Endpoint::Consent, None, &MALFORMED),
         };
         let transaction = params.get("transaction").unwrap_or_default();
         let resumed = match self.find(parts, transaction).await {
@@ -89,23 +90,23 @@ impl AuthorizationServer {
         let sent = params.get("token").unwrap_or_default();
         // Compared as digests, and so in constant time.
         if Digest::of(sent) != Digest::of(&expected) {
-            return self.refuse_here(parts, None, &WRONG_TOKEN);
+            return self.refuse_here(parts, Endpoint::Consent, None, &WRONG_TOKEN);
         }
         let request = &resumed.pending.request;
         match params.get("decision") {
             Some("approve") => {
-                self.issue_code(Some(resumed.id), &resumed.client, request, user)
+                self.issue_code(parts, Some(resumed.id), &resumed.client, request, user)
                     .await
             }
             Some("deny") => self.deny(parts, &resumed, user).await,
-            _ => self.refuse_here(parts, None, &NO_DECISION),
+            _ => self.refuse_here(parts, Endpoint::Consent, None, &NO_DECISION),
         }
     }
 
     async fn deny(&self, parts: &Parts, resumed: &Resumed, user: &SignedIn) -> EndpointResponse {
         match self.store.end_authorization(resumed.id, self.now()).await {
             Ok(Some(_)) => {}
-            Ok(None) => return self.gone(),
+            Ok(None) => return self.gone(parts),
             Err(error) => return self.unavailable_here(parts, &error),
         }
         self.emit(&Event::ConsentDenied {
@@ -123,7 +124,7 @@ impl AuthorizationServer {
     /// Finds the authorization and checks that this browser began it.
     async fn find(&self, parts: &Parts, transaction: &str) -> Result<Resumed, EndpointResponse> {
         if !is_handle(transaction) {
-            return Err(self.gone());
+            return Err(self.gone(parts));
         }
         let id = Digest::of(transaction);
         let pending = self
@@ -131,19 +132,19 @@ impl AuthorizationServer {
             .pending_authorization(id, self.now())
             .await
             .map_err(|error| self.unavailable_here(parts, &error))?
-            .ok_or_else(|| self.gone())?;
+            .ok_or_else(|| self.gone(parts))?;
         let browser = self
             .cookie
             .find(&parts.headers, &id, pending.browser)
-            .ok_or_else(|| self.gone())?;
+            .ok_or_else(|| self.gone(parts))?;
         let client = self
             .client(pending.request.client_id.as_str())
             .await
             .map_err(|error| self.unavailable_here(parts, &error))?
-            .ok_or_else(|| self.gone())?;
+            .ok_or_else(|| self.gone(parts))?;
         let user = self.authenticator.signed_in(parts).await.map_err(|error| {
             self.emit(&Event::AuthenticatorFailed { error: &error });
-            self.error_page(StatusCode::SERVICE_UNAVAILABLE, &TRY_LATER)
+            self.later_here(parts)
         })?;
         let is_fresh = |user: &SignedIn| {
             !pending.request.prompt_login

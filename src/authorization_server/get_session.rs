@@ -5,7 +5,7 @@ use http::{StatusCode, request::Parts};
 
 use super::{
     AuthorizationServer, Endpoint,
-    authorize::MALFORMED,
+    refuse::MALFORMED,
     response::{self, EndpointResponse},
 };
 use crate::{

@@ -10,7 +10,9 @@ mod get_session;
 mod pages;
 #[cfg(feature = "rate-limit")]
 mod rate_limit;
+mod refuse;
 mod register;
+mod request;
 mod response;
 mod service;
 mod token;

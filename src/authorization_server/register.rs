@@ -1,11 +1,11 @@
 //! The registration endpoint (RFC 7591 §3).
 
 use bytes::Bytes;
-use http::{StatusCode, header, request::Parts};
+use http::{StatusCode, request::Parts};
 use serde::Serialize;
 
 use super::{
-    AuthorizationServer, Endpoint,
+    AuthorizationServer, Endpoint, request,
     response::{self, EndpointResponse},
 };
 use crate::{
@@ -37,7 +37,7 @@ impl AuthorizationServer {
         if let Some(response) = self.limited(Endpoint::Register, None, parts) {
             return response;
         }
-        if !is_json(parts) {
+        if !request::is_json(parts) {
             return self.refuse_registration(&RegistrationError {
                 code: "invalid_client_metadata",
                 description: "the body must be of type application/json".to_owned(),
@@ -113,13 +113,4 @@ impl AuthorizationServer {
         });
         response::error(StatusCode::BAD_REQUEST, error.code, &error.description)
     }
-}
-
-fn is_json(parts: &Parts) -> bool {
-    parts
-        .headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|value| value.split(';').next())
-        .is_some_and(|essence| essence.trim().eq_ignore_ascii_case("application/json"))
 }

@@ -7,26 +7,20 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
-    time::Duration,
 };
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, request::Parts};
 use http_body::Body;
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use http_body_util::Full;
 use tower_layer::Layer;
 use tower_service::Service;
 
 use super::{
-    AuthorizationServer, Endpoint,
+    AuthorizationServer, Endpoint, request,
     response::{self, EndpointResponse},
 };
 use crate::{intercept::InterceptFuture, resource_server::ResponseBody, store::BoxFuture};
-
-/// How large a request body may be, in bytes.
-const MAX_BODY: usize = 64 * 1024;
-/// How long a request body may take to arrive.
-const BODY_DEADLINE: Duration = Duration::from_secs(30);
 
 /// The future of an endpoint's answer.
 pub struct EndpointFuture(BoxFuture<'static, EndpointResponse>);
@@ -210,7 +204,7 @@ where
         } else if parts.method == Method::OPTIONS {
             response::preflight(endpoint.allow())
         } else {
-            match collect(&parts, body).await {
+            match request::collect(&parts, body).await {
                 Ok(body) => run(server, endpoint, parts, body).await,
                 Err(refused) => refused,
             }
@@ -231,29 +225,6 @@ async fn run(
     let task = tokio::spawn(async move { server.handle(endpoint, parts, body).await });
     // The task is never aborted: an error means that it panicked or the runtime is going away.
     task.await.unwrap_or_else(|_| response::unavailable())
-}
-
-async fn collect<B>(parts: &Parts, body: B) -> Result<Bytes, EndpointResponse>
-where
-    B: Body + Send + 'static,
-    B::Data: Send,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
-    if parts.method != Method::POST {
-        return Ok(Bytes::new());
-    }
-    let refuse = |status, description| Err(response::error(status, "invalid_request", description));
-    match tokio::time::timeout(BODY_DEADLINE, Limited::new(body, MAX_BODY).collect()).await {
-        Ok(Ok(collected)) => {
-            let mut buffer = collected.aggregate();
-            Ok(buffer.copy_to_bytes(buffer.remaining()))
-        }
-        Ok(Err(error)) if error.is::<LengthLimitError>() => {
-            refuse(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large")
-        }
-        Ok(Err(_)) => refuse(StatusCode::BAD_REQUEST, "the body could not be read"),
-        Err(_) => refuse(StatusCode::REQUEST_TIMEOUT, "the body took too long"),
-    }
 }
 
 impl AuthorizationServer {

@@ -6,8 +6,9 @@ use serde::Serialize;
 
 use super::{
     AuthorizationServer, Endpoint,
-    authorize::{MALFORMED, NOT_A_FORM, form_text},
     client_auth::ClientAuthError,
+    refuse::{MALFORMED, NOT_A_FORM},
+    request::form_text,
     response::{self, EndpointResponse},
 };
 use crate::{
@@ -206,6 +207,9 @@ impl AuthorizationServer {
             let (key_number, key) = self.refresh_key(key_id).await?;
             let successor = refresh::successor(&key, &grant, &record, presented, &scopes);
             let now = self.now();
+            // The access token of a repeat lives no longer than that of the first use: otherwise
+            // one that was revoked and forgotten meanwhile could come back.
+            let issued_at = record.used.as_ref().map_or(now, |used| used.at);
             let rotate = RotateRefresh {
                 presented: digest,
                 successor: successor.refresh.digest(),
@@ -213,7 +217,7 @@ impl AuthorizationServer {
                 key: key_number,
                 access: (
                     successor.access.digest(),
-                    issue::access_token(&grant, scopes.clone(), &self.lifetimes, now),
+                    issue::access_token(&grant, scopes.clone(), &self.lifetimes, issued_at),
                 ),
                 grace: self.lifetimes.refresh_grace.as_secs(),
                 max_access_tokens: MAX_ACCESS_TOKENS,

@@ -155,7 +155,8 @@ mod tests {
         event::Events,
         id::{ClientId, Subject},
         resource_server::{
-            Guard, PresentedToken, TokenCache, TokenVerifier, Verdict,
+            PresentedToken, TokenCache, TokenVerifier, Verdict,
+            guard::Guard,
             guard::{Decision, Protection},
         },
         scope::Scopes,

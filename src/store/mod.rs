@@ -234,7 +234,10 @@ pub struct ExportPage {
 ///
 /// # What every implementation owes
 ///
-/// * Each operation is atomic, also against the same operation on another machine.
+/// * Each operation is atomic, also against the same operation on another machine. What may reach
+///   any number of records ([`revoke`](Self::revoke) for a user or client,
+///   [`delete_client`](Self::delete_client), [`sweep`](Self::sweep), [`import`](Self::import)) may
+///   go on in several atomic steps, and returns after the last.
 /// * An operation that changed something, or whose answer rests on another operation's change
 ///   (a repeat, a replay, an already revoked), returns only when that change is durable.
 ///   [`begin_authorization`](Self::begin_authorization) and

@@ -10,14 +10,14 @@ use std::{
 const CHILD: &str = "TOWER_MCP_AUTH_TEST_CHILD";
 
 /// What this process is to be, and where, if it was started by [`start`].
-pub fn role() -> Option<(String, String)> {
+pub(crate) fn role() -> Option<(String, String)> {
     let role = std::env::var(CHILD).ok()?;
     let (role, directory) = role.split_once(':').unwrap();
     Some((role.to_owned(), directory.to_owned()))
 }
 
 /// Says something to the parent.
-pub fn say(what: &str) {
+pub(crate) fn say(what: &str) {
     // One write each, so that a line stands in the trace, and in the pipe, whole or not at all.
     let line = format!("{what}\n");
     std::io::stdout().write_all(line.as_bytes()).unwrap();
@@ -25,14 +25,14 @@ pub fn say(what: &str) {
 }
 
 /// Runs this program's test `child`.
-pub fn itself() -> Command {
+pub(crate) fn itself() -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["child", "--exact", "--nocapture"]);
     command
 }
 
 /// Starts `command`, which ends up as the test `child`, in a role.
-pub fn start(mut command: Command, role: &str, directory: &Path) -> Child {
+pub(crate) fn start(mut command: Command, role: &str, directory: &Path) -> Child {
     command
         .env(CHILD, format!("{role}:{}", directory.display()))
         .stdin(Stdio::piped())

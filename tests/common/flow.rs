@@ -14,21 +14,21 @@ use tower_mcp_auth::{
 };
 
 /// When it is.
-pub const NOW: Timestamp = Timestamp::from_secs(1_000_000);
+pub(crate) const NOW: Timestamp = Timestamp::from_secs(1_000_000);
 
 /// `seconds` after [`NOW`].
-pub fn after(seconds: u64) -> Timestamp {
+pub(crate) fn after(seconds: u64) -> Timestamp {
     Timestamp::from_secs(NOW.as_secs() + seconds)
 }
 
 /// One approval and what comes of it.
 #[derive(Clone, Debug)]
-pub struct Flow {
+pub(crate) struct Flow {
     label: String,
 }
 
 impl Flow {
-    pub fn new(label: &str) -> Self {
+    pub(crate) fn new(label: &str) -> Self {
         Self {
             label: label.to_owned(),
         }
@@ -38,34 +38,34 @@ impl Flow {
         Digest::of(&format!("{what} {}", self.label))
     }
 
-    pub fn grant(&self) -> GrantId {
+    pub(crate) fn grant(&self) -> GrantId {
         let digest = self.digest("grant");
         let (id, _) = digest.as_bytes().split_first_chunk().unwrap();
         GrantId::from_bytes(*id)
     }
 
-    pub fn access(&self, generation: u32) -> Digest {
+    pub(crate) fn access(&self, generation: u32) -> Digest {
         self.digest(&format!("access {generation}"))
     }
 
-    pub fn refresh(&self, generation: u32) -> Digest {
+    pub(crate) fn refresh(&self, generation: u32) -> Digest {
         self.digest(&format!("refresh {generation}"))
     }
 
-    pub fn subject(&self) -> Subject {
+    pub(crate) fn subject(&self) -> Subject {
         let short: String = self.label.chars().take(200).collect();
         Subject::new(format!("user of {short}")).unwrap()
     }
 
-    pub fn client(&self) -> ClientId {
+    pub(crate) fn client(&self) -> ClientId {
         ClientId::new(format!("client-{}", self.label.replace(' ', "-"))).unwrap()
     }
 
-    pub fn resource(&self) -> ResourceUri {
+    pub(crate) fn resource(&self) -> ResourceUri {
         ResourceUri::parse("https://api.example.com/mcp").unwrap()
     }
 
-    pub fn issue_request(&self) -> IssueCode {
+    pub(crate) fn issue_request(&self) -> IssueCode {
         let scopes = Scopes::parse("notes:read notes:write").unwrap();
         IssueCode {
             pending: None,
@@ -73,7 +73,6 @@ impl Flow {
             code: CodeRecord {
                 grant: self.grant(),
                 redirect_uri: "http://127.0.0.1/callback".to_owned(),
-                redirect_uri_sent: true,
                 code_challenge: CodeChallenge::parse(&"c".repeat(43)).unwrap(),
                 nonce: None,
                 auth_time: None,
@@ -116,12 +115,12 @@ impl Flow {
         }
     }
 
-    pub async fn issue(&self, store: &impl Store) {
+    pub(crate) async fn issue(&self, store: &impl Store) {
         let outcome = store.issue_code(self.issue_request(), NOW).await.unwrap();
         assert_eq!(outcome, IssueCodeOutcome::Issued);
     }
 
-    pub async fn redeem_code(&self, store: &impl Store) -> RedeemCodeOutcome {
+    pub(crate) async fn redeem_code(&self, store: &impl Store) -> RedeemCodeOutcome {
         let refresh = RefreshTokenRecord {
             grant: self.grant(),
             generation: 0,
@@ -138,13 +137,13 @@ impl Flow {
     }
 
     /// Issues the code and redeems it.
-    pub async fn redeem(&self, store: &impl Store) {
+    pub(crate) async fn redeem(&self, store: &impl Store) {
         self.issue(store).await;
         let outcome = self.redeem_code(store).await;
         assert_eq!(outcome, RedeemCodeOutcome::Redeemed);
     }
 
-    pub async fn rotate(&self, store: &impl Store, generation: u32) -> RotateRefreshOutcome {
+    pub(crate) async fn rotate(&self, store: &impl Store, generation: u32) -> RotateRefreshOutcome {
         let rotate = RotateRefresh {
             presented: self.refresh(generation),
             successor: self.refresh(generation + 1),
@@ -159,14 +158,14 @@ impl Flow {
     }
 
     /// Whether the first access token is alive.
-    pub async fn is_live(&self, store: &impl Store) -> Result<bool, StoreError> {
+    pub(crate) async fn is_live(&self, store: &impl Store) -> Result<bool, StoreError> {
         let token = store.access_token(self.access(0)).await?;
         Ok(token.is_some_and(|token| !token.revoked))
     }
 }
 
 /// A client that is larger than what sled keeps in its own file.
-pub fn giant_client(name: &str) -> ClientRecord {
+pub(crate) fn giant_client(name: &str) -> ClientRecord {
     let metadata = serde_json::json!({
         "redirect_uris": [],
         "token_endpoint_auth_method": "none",

@@ -62,7 +62,8 @@ impl SledStore {
     /// # Errors
     ///
     /// [`InUse`](StoreError::InUse) while another process has it open,
-    /// [`Corrupt`](StoreError::Corrupt) when its files are damaged (nothing is ever deleted),
+    /// [`Corrupt`](StoreError::Corrupt) when its files are damaged or lack what was acknowledged
+    /// (nothing is ever deleted),
     /// [`NewerSchema`](StoreError::NewerSchema) when a newer version wrote it,
     /// [`Io`](StoreError::Io) when the operating system refuses.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {

@@ -1,0 +1,135 @@
+//! Saying no: to the client at its redirect URI, to a person with a page, to a program with JSON.
+
+use http::{StatusCode, header, request::Parts};
+
+use super::{
+    AuthorizationServer, Endpoint,
+    pages::ErrorPage,
+    response::{self, EndpointResponse},
+};
+use crate::{
+    client::Client,
+    event::Event,
+    grant::{ErrorCode, Refusal},
+    store::StoreError,
+};
+
+/// Whether a refusal or answer is for a person: browsers ask for HTML, programs do not.
+fn wants_html(parts: &Parts) -> bool {
+    parts
+        .headers
+        .get_all(header::ACCEPT)
+        .iter()
+        .filter_map(|accept| accept.to_str().ok())
+        .any(|accept| accept.contains("text/html"))
+}
+
+impl AuthorizationServer {
+    /// Refuses at the client's redirect URI, which is known to be its own.
+    pub(super) fn refuse_there(
+        &self,
+        client: &Client,
+        redirect_uri: &str,
+        state: Option<&str>,
+        refusal: &Refusal,
+    ) -> EndpointResponse {
+        self.refused(Endpoint::Authorize, Some(client.id.as_str()), refusal);
+        let mut answer = vec![
+            ("error", refusal.code.as_str()),
+            ("error_description", refusal.description),
+        ];
+        answer.extend(state.map(|state| ("state", state)));
+        answer.push(("iss", self.issuer.as_str()));
+        response::see_other(&response::with_query(redirect_uri, &answer))
+    }
+
+    /// Refuses here, because nobody is known to redirect to.
+    pub(super) fn refuse_here(
+        &self,
+        parts: &Parts,
+        endpoint: Endpoint,
+        client_id: Option<&str>,
+        refusal: &Refusal,
+    ) -> EndpointResponse {
+        self.refused(endpoint, client_id, refusal);
+        if wants_html(parts) {
+            self.error_page(StatusCode::BAD_REQUEST, refusal)
+        } else {
+            response::refusal(StatusCode::BAD_REQUEST, refusal)
+        }
+    }
+
+    pub(super) fn unavailable_here(&self, parts: &Parts, error: &StoreError) -> EndpointResponse {
+        self.store_failed(error);
+        self.later_here(parts)
+    }
+
+    /// Asks for patience, in the form the caller reads.
+    pub(super) fn later_here(&self, parts: &Parts) -> EndpointResponse {
+        if wants_html(parts) {
+            self.error_page(StatusCode::SERVICE_UNAVAILABLE, &TRY_LATER)
+        } else {
+            response::unavailable()
+        }
+    }
+
+    /// The authorization was answered before, has expired, or never was.
+    pub(super) fn gone(&self, parts: &Parts) -> EndpointResponse {
+        self.refuse_here(parts, Endpoint::Consent, None, &GONE)
+    }
+
+    /// The caller asks too often: as JSON in `limited`, or as a page.
+    pub(super) fn limited_here(
+        &self,
+        parts: &Parts,
+        limited: EndpointResponse,
+    ) -> EndpointResponse {
+        if !wants_html(parts) {
+            return limited;
+        }
+        let mut page = self.error_page(limited.status(), &TRY_LATER);
+        if let Some(wait) = limited.headers().get(header::RETRY_AFTER) {
+            page.headers_mut().insert(header::RETRY_AFTER, wait.clone());
+        }
+        page
+    }
+
+    fn error_page(&self, status: StatusCode, refusal: &Refusal) -> EndpointResponse {
+        let html = self.pages.error(&ErrorPage {
+            message: refusal.description,
+            code: refusal.code.as_str(),
+        });
+        let mut response = response::page(status, html, &self.pages.style_source());
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            response::retry_later(&mut response);
+        }
+        response
+    }
+
+    pub(super) fn refused(&self, endpoint: Endpoint, client_id: Option<&str>, refusal: &Refusal) {
+        self.emit(&Event::EndpointRefused {
+            endpoint,
+            client_id,
+            error: refusal.code.as_str(),
+            reason: refusal.reason,
+        });
+    }
+}
+
+pub(super) const MALFORMED: Refusal = Refusal::invalid_request(
+    "malformed_parameters",
+    "the parameters are malformed or too many",
+);
+pub(super) const NOT_A_FORM: Refusal = Refusal::invalid_request(
+    "content_type",
+    "the body must be UTF-8 of type application/x-www-form-urlencoded",
+);
+const GONE: Refusal = Refusal::invalid_request(
+    "authorization_gone",
+    "This sign-in was answered already, has expired, or was begun in another browser.",
+);
+pub(super) const TRY_LATER: Refusal = Refusal::new(
+    ErrorCode::TemporarilyUnavailable,
+    "unavailable",
+    "the server cannot answer now; try again in a moment",
+);

@@ -1,0 +1,60 @@
+//! Taking a request in: bounded in size and time, and of the type it says.
+
+use std::time::Duration;
+
+use bytes::{Buf, Bytes};
+use http::{Method, StatusCode, header, request::Parts};
+use http_body::Body;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+
+use super::response::{self, EndpointResponse};
+
+/// How large a request body may be, in bytes.
+const MAX_BODY: usize = 64 * 1024;
+/// How long a request body may take to arrive.
+const BODY_DEADLINE: Duration = Duration::from_secs(30);
+
+/// Reads a body to its end.
+pub(super) async fn collect<B>(parts: &Parts, body: B) -> Result<Bytes, EndpointResponse>
+where
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    if parts.method != Method::POST {
+        return Ok(Bytes::new());
+    }
+    let refuse = |status, description| Err(response::error(status, "invalid_request", description));
+    match tokio::time::timeout(BODY_DEADLINE, Limited::new(body, MAX_BODY).collect()).await {
+        Ok(Ok(collected)) => {
+            let mut buffer = collected.aggregate();
+            Ok(buffer.copy_to_bytes(buffer.remaining()))
+        }
+        Ok(Err(error)) if error.is::<LengthLimitError>() => {
+            refuse(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large")
+        }
+        Ok(Err(_)) => refuse(StatusCode::BAD_REQUEST, "the body could not be read"),
+        Err(_) => refuse(StatusCode::REQUEST_TIMEOUT, "the body took too long"),
+    }
+}
+
+/// The text of a form body, `None` when it is no form.
+pub(super) fn form_text<'a>(parts: &Parts, body: &'a [u8]) -> Option<&'a str> {
+    has_type(parts, "application/x-www-form-urlencoded")
+        .then(|| std::str::from_utf8(body).ok())
+        .flatten()
+}
+
+/// Whether the body says that it is JSON.
+pub(super) fn is_json(parts: &Parts) -> bool {
+    has_type(parts, "application/json")
+}
+
+fn has_type(parts: &Parts, expected: &str) -> bool {
+    parts
+        .headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.split(';').next())
+        .is_some_and(|essence| essence.trim().eq_ignore_ascii_case(expected))
+}
