@@ -114,9 +114,12 @@ where
                             future: held.ready.call(held.request),
                             admitted,
                         },
-                        Err(refused) => State::Answered {
-                            response: Some(held.protection.refuse(&refused)),
-                        },
+                        Err(refused) => {
+                            let headers = held.request.headers();
+                            State::Answered {
+                                response: Some(held.protection.refuse_to(headers, &refused)),
+                            }
+                        }
                     }
                 }
                 StateProj::Inner { future, admitted } => {

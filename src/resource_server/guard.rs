@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{
     HeaderMap, Request, Response, StatusCode,
-    header::{ORIGIN, WWW_AUTHENTICATE},
+    header::{CONTENT_TYPE, ORIGIN, WWW_AUTHENTICATE},
 };
 
 use super::{
@@ -199,6 +199,17 @@ impl Protection {
     pub(crate) fn refuse(&self, refused: &Refused) -> Response<Bytes> {
         self.guard.report(refused);
         self.challenges.response(refused.refusal)
+    }
+
+    /// The same where the request's headers are at hand. A gRPC client takes any body for messages
+    /// and goes by the status where there is none.
+    pub(crate) fn refuse_to(&self, headers: &HeaderMap, refused: &Refused) -> Response<Bytes> {
+        let mut response = self.refuse(refused);
+        let content_type = headers.get(CONTENT_TYPE);
+        if content_type.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc")) {
+            response.body_mut().clear();
+        }
+        response
     }
 
     /// The last step of letting a request in.

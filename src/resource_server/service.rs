@@ -6,14 +6,14 @@ use std::{
     task::{Context, Poll},
 };
 
-use http::{Request, Response};
+use http::{HeaderMap, Request, Response};
 use tower_service::Service;
 
 use super::{
     body::ResponseBody,
     cors,
     future::ResponseFuture,
-    guard::{Decision, Protection},
+    guard::{Decision, Protection, Refused},
 };
 
 /// Lets only requests with a good token through to `S`. Made by
@@ -73,12 +73,15 @@ where
         if cors::is_preflight(&request) {
             return ResponseFuture::answered(cors::preflight());
         }
+        let refuse = |headers: &HeaderMap, refused: &Refused| {
+            ResponseFuture::answered(self.protection.refuse_to(headers, refused))
+        };
         match self.protection.decide(request.headers()) {
             Decision::Admit(session) => match self.protection.admit(session, &mut request) {
                 Ok(admitted) => ResponseFuture::inner(self.inner.call(request), admitted),
-                Err(refused) => ResponseFuture::answered(self.protection.refuse(&refused)),
+                Err(refused) => refuse(request.headers(), &refused),
             },
-            Decision::Refuse(refused) => ResponseFuture::answered(self.protection.refuse(&refused)),
+            Decision::Refuse(refused) => refuse(request.headers(), &refused),
             Decision::Ask(token) => {
                 // The clone may not be ready: the service that was polled goes with the request.
                 // https://docs.rs/tower-service/0.3/tower_service/trait.Service.html#be-careful-when-cloning-inner-services
