@@ -284,6 +284,8 @@ const cases = {
     const callback = await listen();
     const { url, state } = await client(callback.redirectUri);
     await page.goto(url);
+    // A browser moves the cursor when it first draws the page, which may be after it has loaded.
+    await page.locator('input:focus').waitFor();
     await page.keyboard.type('demo');
     await page.keyboard.press('Tab');
     await page.keyboard.type('demo');
