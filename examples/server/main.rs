@@ -11,7 +11,9 @@ mod flags;
 mod notes;
 mod sign_in;
 
-use std::{io::IsTerminal, net::SocketAddr, process::ExitCode, time::Duration};
+use std::{
+    collections::BTreeMap, io::IsTerminal, net::SocketAddr, process::ExitCode, time::Duration,
+};
 
 use axum::{Router, extract::ConnectInfo};
 use clap::Parser;
@@ -31,7 +33,7 @@ use tower_mcp_auth::{
 use tracing_subscriber::EnvFilter;
 
 use self::{
-    flags::{Flags, StoreUrl, Switch},
+    flags::{Flags, PublicClient, StoreUrl, Switch},
     notes::{Notes, NotesServer},
     sign_in::Login,
 };
@@ -104,6 +106,12 @@ fn authorization(flags: &Flags, public: &str, login: Login) -> Result<McpAuth, E
                 .challenge(["notes:read"])
                 .name("Notes"),
         )
+        .describe_scope("notes:read", "Read your notes")
+        .describe_scope("notes:write", "Write and delete your notes")
+        .describe_scope("openid", "Know who you are")
+        .describe_scope("profile", "See your profile")
+        .describe_scope("email", "See your email address")
+        .describe_scope("offline_access", "Keep access while you are away")
         .code_ttl(flags.code_ttl)
         .access_token_ttl(flags.access_token_ttl)
         .refresh_token_ttl(flags.refresh_token_ttl)
@@ -116,8 +124,13 @@ fn authorization(flags: &Flags, public: &str, login: Login) -> Result<McpAuth, E
     if flags.rate_limit == Switch::Off {
         builder = builder.danger_no_rate_limits();
     }
-    for client in &flags.public_clients {
-        builder = builder.client(StaticClient::public(&client.id, [&client.redirect_uri]));
+    // One client may be named several times, with one redirect URI each.
+    let mut clients = BTreeMap::<_, Vec<_>>::new();
+    for PublicClient { id, redirect_uri } in &flags.public_clients {
+        clients.entry(id).or_default().push(redirect_uri);
+    }
+    for (id, redirect_uris) in clients {
+        builder = builder.client(StaticClient::public(id, redirect_uris));
     }
     builder = match &flags.store {
         StoreUrl::Memory => builder.store(MemoryStore::new()),
