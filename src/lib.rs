@@ -68,6 +68,7 @@ pub mod discovery;
 mod error;
 mod event;
 mod grant;
+mod hierarchy;
 mod id;
 mod intercept;
 mod mcp_auth;

@@ -80,10 +80,7 @@ async fn run(flags: Flags) -> Result<(), Error> {
     let login = Login::new(&public);
     let auth = authorization(&flags, &public, login.clone())?;
     let (mcp, end_sessions) = mcp_server(&public);
-    let protected = auth
-        .protect("/mcp")?
-        .require(["notes:read"])
-        .require_for(Operation::tool("delete_note"), ["notes:write"]);
+    let protected = auth.protect_operations("/mcp")?.require(["notes:read"]);
 
     let app = Router::new()
         .nest_service("/mcp", protected.layer(mcp))
@@ -104,10 +101,11 @@ fn authorization(flags: &Flags, public: &str, login: Login) -> Result<McpAuth, E
             Resource::new(format!("{public}/mcp"))
                 .scopes(["notes:read", "notes:write"])
                 .challenge(["notes:read"])
+                .operation(Operation::tool("delete_note"), ["notes:write"])
+                .describe("notes:read", "Read your notes")
+                .describe("notes:write", "Write and delete your notes")
                 .name("Notes"),
         )
-        .describe_scope("notes:read", "Read your notes")
-        .describe_scope("notes:write", "Write and delete your notes")
         .describe_scope("openid", "Know who you are")
         .describe_scope("profile", "See your profile")
         .describe_scope("email", "See your email address")

@@ -171,7 +171,9 @@ fn scopes(
     if granted.is_empty() {
         return Err(NOTHING_LEFT);
     }
-    Ok(granted)
+    // What a scope contains is said on the consent page, in the token response and to the layer,
+    // rather than left for each of them to work out.
+    Ok(resource.hierarchy.close(&granted))
 }
 
 #[derive(Default)]

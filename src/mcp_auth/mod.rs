@@ -19,7 +19,9 @@ use crate::{
     error::ConfigError,
     id::{ClientId, Subject},
     resource::KnownResource,
-    resource_server::{McpAuthLayer, McpSession, ProtectedResource, VerifierUnavailable},
+    resource_server::{
+        McpAuthLayer, McpOperationLayer, McpSession, ProtectedResource, VerifierUnavailable,
+    },
     secret::GrantId,
     store::{Revocation, RevokeTarget, StoreError, record::ConsentRecord},
     uri::Issuer,
@@ -133,6 +135,20 @@ impl McpAuth {
             .find(|resource| resource.uri() == uri)
             .map(ProtectedResource::layer)
             .ok_or_else(|| ConfigError::UnknownResource(path_or_url.to_owned()))
+    }
+
+    /// The layer for one resource, which also asks for what the resource's
+    /// [operations](crate::Resource::operation) take.
+    ///
+    /// # Errors
+    ///
+    /// When no such resource was registered.
+    pub fn protect_operations(&self, path_or_url: &str) -> Result<McpOperationLayer, ConfigError> {
+        let operations = &self.find(path_or_url)?.operations;
+        let layer = self.protect(path_or_url)?.by_operation();
+        Ok(operations.iter().fold(layer, |layer, (operation, scopes)| {
+            layer.require_for(operation.clone(), scopes)
+        }))
     }
 
     /// Where to send the browser once its user has signed in, by whatever method: `transaction` is

@@ -153,6 +153,7 @@ mod tests {
     use crate::{
         clock::{SystemClock, Timestamp},
         event::Events,
+        hierarchy::ScopeHierarchy,
         id::{ClientId, Subject},
         resource_server::{
             PresentedToken, TokenCache, TokenVerifier, Verdict,
@@ -190,6 +191,7 @@ mod tests {
             resource: url.clone(),
             metadata_url: url,
             challenge_scopes: Scopes::none(),
+            hierarchy: ScopeHierarchy::default(),
             verifier: Arc::clone(&verifier) as _,
             cache: TokenCache::new(),
             clock: Arc::new(SystemClock),
