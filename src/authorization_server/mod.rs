@@ -7,6 +7,7 @@ mod client_auth;
 mod consent;
 mod endpoint;
 mod get_session;
+mod introspect;
 mod pages;
 #[cfg(feature = "rate-limit")]
 mod rate_limit;
@@ -14,8 +15,10 @@ mod refuse;
 mod register;
 mod request;
 mod response;
+mod revoke;
 mod service;
 mod token;
+mod token_call;
 mod userinfo;
 
 use std::{fmt, sync::Arc};

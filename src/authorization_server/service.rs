@@ -236,6 +236,8 @@ impl AuthorizationServer {
             }
             Endpoint::Consent => self.resume(&parts).await,
             Endpoint::Token => self.token(&parts, &body).await,
+            Endpoint::Revoke => self.revoke_token(&parts, &body).await,
+            Endpoint::Introspect => self.introspect(&parts, &body).await,
             Endpoint::Register => self.register(&parts, &body).await,
             Endpoint::Userinfo => self.userinfo(&parts).await,
             Endpoint::GetSession => self.get_session(&parts).await,

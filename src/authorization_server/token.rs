@@ -1,14 +1,11 @@
 //! The token endpoint (RFC 6749 §3.2).
 
 use bytes::Bytes;
-use http::{HeaderValue, StatusCode, header, request::Parts};
+use http::{StatusCode, request::Parts};
 use serde::Serialize;
 
 use super::{
     AuthorizationServer, Endpoint,
-    client_auth::ClientAuthError,
-    refuse::{MALFORMED, NOT_A_FORM},
-    request::form_text,
     response::{self, EndpointResponse},
 };
 use crate::{
@@ -64,44 +61,19 @@ impl From<StoreError> for TokenError {
 
 impl AuthorizationServer {
     pub(super) async fn token(&self, parts: &Parts, body: &Bytes) -> EndpointResponse {
-        let Some(text) = form_text(parts, body) else {
-            return self.refuse_token(None, &NOT_A_FORM);
+        let call = match self.token_call(Endpoint::Token, parts, body).await {
+            Ok(call) => call,
+            Err(response) => return response,
         };
-        let Ok(params) = Params::parse(text) else {
-            return self.refuse_token(None, &MALFORMED);
-        };
-        if params.any_repeated() {
-            return self.refuse_token(None, &REPEATED);
-        }
-        let client = match self.authenticate_client(parts, &params).await {
-            Ok(client) => client,
-            Err(ClientAuthError::Refused { refusal, by_header }) => {
-                let mut response = self.refuse_token(params.get("client_id"), &refusal);
-                if by_header && response.status() == StatusCode::UNAUTHORIZED {
-                    response.headers_mut().insert(
-                        header::WWW_AUTHENTICATE,
-                        HeaderValue::from_static("Basic realm=\"token\""),
-                    );
-                }
-                return response;
-            }
-            Err(ClientAuthError::Limited(response)) => return response,
-            Err(ClientAuthError::Store(error)) => {
-                self.store_failed(&error);
-                return response::unavailable();
-            }
-        };
-        let answer = match params.get("grant_type") {
-            Some("authorization_code") => self.redeem(&client, &params).await,
-            Some("refresh_token") => self.refresh(&client, &params).await,
+        let answer = match call.params.get("grant_type") {
+            Some("authorization_code") => self.redeem(&call.client, &call.params).await,
+            Some("refresh_token") => self.refresh(&call.client, &call.params).await,
             Some(_) => Err(UNSUPPORTED_GRANT.into()),
             None => Err(GRANT_TYPE_MISSING.into()),
         };
         match answer {
             Ok(response) => response,
-            Err(TokenError::Refused(refusal)) => {
-                self.refuse_token(Some(client.id.as_str()), &refusal)
-            }
+            Err(TokenError::Refused(refusal)) => self.refuse_call(Endpoint::Token, &call, &refusal),
             Err(TokenError::Store(error)) => {
                 self.store_failed(&error);
                 response::unavailable()
@@ -278,15 +250,6 @@ impl AuthorizationServer {
             access_tokens: Vec::new(),
         });
     }
-
-    fn refuse_token(&self, client_id: Option<&str>, refusal: &Refusal) -> EndpointResponse {
-        self.refused(Endpoint::Token, client_id, refusal);
-        let status = match refusal.code {
-            ErrorCode::InvalidClient => StatusCode::UNAUTHORIZED,
-            _ => StatusCode::BAD_REQUEST,
-        };
-        response::refusal(status, refusal)
-    }
 }
 
 fn answer(
@@ -307,8 +270,6 @@ fn answer(
     )
 }
 
-const REPEATED: Refusal =
-    Refusal::invalid_request("repeated_parameter", "a parameter was sent more than once");
 const GRANT_TYPE_MISSING: Refusal =
     Refusal::invalid_request("grant_type_missing", "grant_type is missing");
 const UNSUPPORTED_GRANT: Refusal = Refusal::new(

@@ -391,6 +391,17 @@ fn documents(issuer: &Issuer, endpoints_path: &str, catalog: &Catalog) -> Docume
         url(Endpoint::Token),
     );
     metadata.registration_endpoint = Some(url(Endpoint::Register));
+    metadata.revocation_endpoint = Some(url(Endpoint::Revoke));
+    metadata
+        .revocation_endpoint_auth_methods_supported
+        .clone_from(&metadata.token_endpoint_auth_methods_supported);
+    metadata.introspection_endpoint = Some(url(Endpoint::Introspect));
+    metadata.introspection_endpoint_auth_methods_supported = metadata
+        .token_endpoint_auth_methods_supported
+        .iter()
+        .copied()
+        .filter(|method| *method != "none")
+        .collect();
     metadata.scopes_supported = catalog.advertised().iter().map(str::to_owned).collect();
     metadata.protected_resources = catalog
         .resources()
