@@ -90,17 +90,20 @@ pub use self::clock::TestClock;
 #[cfg(feature = "sled")]
 pub use self::store::SledStore;
 pub use self::{
-    authenticator::{Authenticator, AuthenticatorError, SignedIn},
+    authenticator::{Authenticator, SignedIn},
     authorization_server::{ConsentPage, Endpoint, ErrorPage, Pages},
     client::{
         StaticClient,
         metadata::{ApplicationType, ClientAuthMethod, ClientMetadata},
+        policy::{Registration, RegistrationPolicy},
     },
     clock::{Clock, SystemClock, Timestamp},
     discovery::{
         AuthorizationServerMetadata, MetadataResponder, ProtectedResourceMetadata, WellKnownLayer,
     },
-    error::{ConfigError, InvalidIdentifier, InvalidScope, InvalidUri},
+    error::{
+        AuthenticatorError, ConfigError, InvalidIdentifier, InvalidScope, InvalidUri, PolicyError,
+    },
     event::{Event, Observer},
     id::{ClientId, Subject},
     mcp_auth::{McpAuth, McpAuthBuilder, McpOptions, OidcConfig},

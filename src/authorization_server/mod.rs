@@ -8,6 +8,7 @@ mod consent;
 mod endpoint;
 mod get_session;
 mod introspect;
+mod layer;
 mod pages;
 #[cfg(feature = "rate-limit")]
 mod rate_limit;
@@ -21,7 +22,7 @@ mod token;
 mod token_call;
 mod userinfo;
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use http::request::Parts;
 use tokio::sync::OnceCell;
@@ -32,8 +33,9 @@ pub use self::pages::BuiltInPages;
 pub use self::rate_limit::RateLimits;
 pub use self::{
     endpoint::Endpoint,
+    layer::{EndpointsLayer, EndpointsLayerService, FallbackLayer, FallbackService},
     pages::{ConsentPage, ErrorPage, Pages},
-    service::{EndpointFuture, EndpointService, Endpoints, EndpointsLayer, EndpointsLayerService},
+    service::{EndpointFuture, EndpointService, Endpoints},
 };
 
 pub(crate) use self::browser::BrowserCookie;
@@ -44,7 +46,7 @@ use self::response::EndpointResponse;
 use crate::grant::{ErrorCode, Refusal};
 use crate::{
     authenticator::ErasedAuthenticator,
-    client::{Client, StaticClients},
+    client::{Client, StaticClients, policy::ErasedPolicy},
     clock::{Clock, Timestamp},
     discovery::Documents,
     event::{Event, Events},
@@ -52,7 +54,7 @@ use crate::{
     id::ClientId,
     resource::Catalog,
     resource_server::{ProtectedResource, TokenGate},
-    secret::SecretKey,
+    secret::{Digest, SecretKey},
     store::{
         ErasedStore, Revocation, RevokeTarget, StoreError, Sweeper,
         record::{KeyPurpose, KeyRecord},
@@ -69,6 +71,16 @@ pub(crate) struct Limits {
     pub(crate) pending: u64,
 }
 
+/// Who may register, and on which terms.
+#[derive(Default)]
+pub(crate) struct RegistrationRules {
+    pub(crate) policy: Option<Arc<dyn ErasedPolicy>>,
+    /// Digests of the initial access tokens; without any, everyone may register.
+    pub(crate) initial_tokens: Vec<Digest>,
+    /// How long a client's secret is accepted; `None` for ever.
+    pub(crate) secret_ttl: Option<Duration>,
+}
+
 /// Everything the endpoints share.
 pub(crate) struct AuthorizationServer {
     pub(crate) issuer: Issuer,
@@ -81,6 +93,7 @@ pub(crate) struct AuthorizationServer {
     pub(crate) lifetimes: Lifetimes,
     pub(crate) limits: Limits,
     pub(crate) clients: StaticClients,
+    pub(crate) registration: RegistrationRules,
     pub(crate) store: Arc<dyn ErasedStore>,
     pub(crate) authenticator: Arc<dyn ErasedAuthenticator>,
     pub(crate) pages: Arc<dyn Pages>,

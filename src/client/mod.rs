@@ -1,6 +1,7 @@
 //! Programs that ask for tokens.
 
 pub(crate) mod metadata;
+pub(crate) mod policy;
 pub(crate) mod redirect;
 pub(crate) mod registration;
 

@@ -13,7 +13,7 @@ pub use self::{
 };
 use crate::{
     authorization_server::{
-        AuthorizationServer, Endpoint, EndpointService, Endpoints, EndpointsLayer,
+        AuthorizationServer, Endpoint, EndpointService, Endpoints, EndpointsLayer, FallbackLayer,
     },
     discovery::{MetadataResponder, ProtectedResourceMetadata, WellKnownLayer, protected_resource},
     error::ConfigError,
@@ -89,6 +89,12 @@ impl McpAuth {
     /// All endpoints as a layer, for stacks without a router.
     pub fn endpoints_layer(&self) -> EndpointsLayer {
         EndpointsLayer::new(self.endpoints())
+    }
+
+    /// `/authorize`, `/token` and `/register` at the origin, for clients of MCP 2025-03-26 that
+    /// know no discovery. Put it outside of the router, as [`well_known`](Self::well_known).
+    pub fn fallback_endpoints(&self) -> FallbackLayer {
+        FallbackLayer::new(Arc::clone(&self.server))
     }
 
     /// One endpoint by itself. It does not look at the path.
