@@ -150,8 +150,10 @@ impl AuthorizationServer {
                 let candidate = KeyRecord {
                     purpose: KeyPurpose::RefreshSuccessor,
                     id: 0,
-                    key: SecretKey::random(),
+                    key: SecretKey::random().into(),
                     created_at: self.now(),
+                    retires_at: None,
+                    expires_at: None,
                 };
                 self.store.keys(KeyPurpose::RefreshSuccessor, candidate)
             })
@@ -160,7 +162,7 @@ impl AuthorizationServer {
             Some(id) => keys.iter().find(|key| key.id == id),
             None => keys.last(),
         };
-        key.map(|key| (key.id, key.key.clone()))
+        key.and_then(|key| Some((key.id, key.key.secret_key()?)))
             .ok_or_else(|| StoreError::unavailable("the store has no key for refresh tokens"))
     }
 

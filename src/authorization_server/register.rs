@@ -79,6 +79,7 @@ impl AuthorizationServer {
             metadata,
             issued_at: now,
             expires_at: now.plus(self.lifetimes.unused_client),
+            management: None,
         };
         let created = self
             .store

@@ -73,6 +73,9 @@ pub(crate) fn decide(
             nonce: params.get("nonce").map(str::to_owned),
             prompt_consent: prompt.consent,
             prompt_login: prompt.login,
+            max_age: None,
+            dpop_jkt: None,
+            login_hint: None,
         },
         prompt_none: prompt.none,
     })
