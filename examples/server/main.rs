@@ -33,7 +33,7 @@ use tower_mcp_auth::{
 use tracing_subscriber::EnvFilter;
 
 use self::{
-    flags::{Flags, PublicClient, StoreUrl, Switch},
+    flags::{ConfidentialClient, Flags, PublicClient, StoreUrl, Switch},
     notes::{Notes, NotesServer},
     sign_in::Login,
 };
@@ -121,6 +121,9 @@ fn authorization(flags: &Flags, public: &str, login: Login) -> Result<McpAuth, E
         });
     if flags.rate_limit == Switch::Off {
         builder = builder.danger_no_rate_limits();
+    }
+    for ConfidentialClient { id, secret } in &flags.clients {
+        builder = builder.client(StaticClient::confidential(id, secret, Vec::<String>::new()));
     }
     // One client may be named several times, with one redirect URI each.
     let mut clients = BTreeMap::<_, Vec<_>>::new();

@@ -69,6 +69,8 @@ pub(crate) struct Limits {
     pub(crate) clients: u64,
     /// Authorizations that wait for their user.
     pub(crate) pending: u64,
+    /// Assertions and proofs that are remembered as used.
+    pub(crate) used: u64,
 }
 
 /// Who may register, and on which terms.

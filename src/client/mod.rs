@@ -166,7 +166,11 @@ impl StaticClient {
                 } else {
                     ClientAuthMethod::None
                 },
-                grant_types: vec!["authorization_code".to_owned(), "refresh_token".to_owned()],
+                grant_types: ["authorization_code", "refresh_token", "client_credentials"]
+                    .into_iter()
+                    .filter(|grant| self.secret.is_some() || *grant != "client_credentials")
+                    .map(str::to_owned)
+                    .collect(),
                 response_types: vec!["code".to_owned()],
                 scope: None,
                 client_name: self.name,

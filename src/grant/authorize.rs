@@ -121,7 +121,10 @@ fn challenge(params: &Params<'_>) -> Result<CodeChallenge, Refusal> {
 }
 
 /// The one resource the tokens will be for (RFC 8707 §2).
-fn resource<'a>(params: &Params<'_>, catalog: &'a Catalog) -> Result<&'a KnownResource, Refusal> {
+pub(crate) fn resource<'a>(
+    params: &Params<'_>,
+    catalog: &'a Catalog,
+) -> Result<&'a KnownResource, Refusal> {
     let mut found: Option<&KnownResource> = None;
     for asked in params.all("resource") {
         let known = ResourceUri::parse(asked)

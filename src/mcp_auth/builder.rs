@@ -38,6 +38,8 @@ const USED_CLIENT_TTL: Duration = Duration::from_secs(90 * 24 * 3600);
 const MAX_CLIENTS: u64 = 100_000;
 /// How many authorizations may wait for their users at once.
 const MAX_PENDING: u64 = 100_000;
+/// How many assertions and proofs may be remembered as used at once.
+const MAX_USED: u64 = 1_000_000;
 /// How often what has expired is removed.
 const SWEEP_EVERY: Duration = Duration::from_secs(30);
 /// A code lives minutes (RFC 6749 §4.1.2 recommends at most ten).
@@ -96,6 +98,7 @@ impl McpAuthBuilder {
             limits: Limits {
                 clients: MAX_CLIENTS,
                 pending: MAX_PENDING,
+                used: MAX_USED,
             },
             cache: TokenCache::new(),
             store: None,
