@@ -248,6 +248,12 @@ pub(crate) enum Code {}
 /// Marks client secrets.
 pub(crate) enum Client {}
 
+/// Marks registration access tokens.
+pub(crate) enum Management {}
+
+impl Kind for Management {
+    const PREFIX: &'static str = "mcp_mt_";
+}
 impl Kind for Access {
     const PREFIX: &'static str = "mcp_at_";
 }

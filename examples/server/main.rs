@@ -110,6 +110,7 @@ fn authorization(flags: &Flags, public: &str, login: Login) -> Result<McpAuth, E
         .describe_scope("profile", "See your profile")
         .describe_scope("email", "See your email address")
         .describe_scope("offline_access", "Keep access while you are away")
+        .registration_management(true)
         .code_ttl(flags.code_ttl)
         .access_token_ttl(flags.access_token_ttl)
         .refresh_token_ttl(flags.refresh_token_ttl)

@@ -9,6 +9,7 @@ mod endpoint;
 mod get_session;
 mod introspect;
 mod layer;
+mod manage;
 mod pages;
 #[cfg(feature = "rate-limit")]
 mod rate_limit;
@@ -79,6 +80,8 @@ pub(crate) struct RegistrationRules {
     pub(crate) policy: Option<Arc<dyn ErasedPolicy>>,
     /// Digests of the initial access tokens; without any, everyone may register.
     pub(crate) initial_tokens: Vec<Digest>,
+    /// Whether clients with a secret may manage their registration (RFC 7592).
+    pub(crate) management: bool,
     /// How long a client's secret is accepted; `None` for ever.
     pub(crate) secret_ttl: Option<Duration>,
 }

@@ -194,6 +194,14 @@ impl McpAuthBuilder {
         self
     }
 
+    /// Whether clients with a secret may read, change and delete their registration (RFC 7592):
+    /// not by default. Public clients get no such credentials: whoever sends the same metadata is
+    /// the same client.
+    pub fn registration_management(mut self, on: bool) -> Self {
+        self.registration.management = on;
+        self
+    }
+
     /// How long the secret of a registered client is accepted: for ever by default.
     pub fn client_secret_ttl(mut self, ttl: Duration) -> Self {
         self.registration.secret_ttl = Some(ttl);
