@@ -80,6 +80,7 @@ pub(super) fn pending(client: &str) -> PendingAuthorization {
             nonce: None,
             prompt_consent: false,
             prompt_login: false,
+            prompt_none: false,
             max_age: None,
             dpop_jkt: None,
             login_hint: None,
