@@ -67,9 +67,13 @@ mod clock;
 pub mod discovery;
 mod error;
 mod event;
+#[cfg(feature = "fetch")]
+mod fetch;
 mod grant;
 mod id;
 mod intercept;
+#[cfg(feature = "jwt")]
+mod jwt;
 mod mcp_auth;
 mod params;
 mod pkce;
@@ -86,6 +90,8 @@ pub use self::authorization_server::BuiltInPages;
 pub use self::authorization_server::RateLimits;
 #[cfg(feature = "test-util")]
 pub use self::clock::TestClock;
+#[cfg(feature = "fetch")]
+pub use self::fetch::{Fetcher, FetcherBuilder};
 #[cfg(feature = "sled")]
 pub use self::store::SledStore;
 pub use self::{
