@@ -68,23 +68,17 @@ pub mod discovery;
 mod error;
 mod event;
 #[cfg(feature = "fetch")]
-#[cfg_attr(
-    not(test),
-    allow(dead_code, unused_imports, reason = "each feature uses its part")
-)]
+#[allow(dead_code, unused_imports, reason = "each feature uses its part")]
 mod fetch;
 mod grant;
 mod id;
 mod intercept;
 #[cfg(feature = "jwt")]
-#[cfg_attr(
-    not(test),
-    allow(
+#[allow(
         dead_code,
         unused_imports,
         reason = "parts wait for the endpoints that use them"
-    )
-)]
+    )]
 mod jwt;
 mod mcp_auth;
 mod params;
