@@ -197,6 +197,32 @@ impl Flow {
         }
     }
 
+    /// The same tokens, without a code.
+    pub(super) fn tokens(&self) -> IssueTokens {
+        let RedeemCode {
+            access, refresh, ..
+        } = self.redeem();
+        IssueTokens {
+            grant: self.issue.grant.clone(),
+            access,
+            refresh,
+            used: None,
+            renew_client: None,
+        }
+    }
+
+    /// The same tokens, for a device.
+    pub(super) fn device_tokens(&self) -> DeviceTokens {
+        let RedeemCode {
+            access, refresh, ..
+        } = self.redeem();
+        DeviceTokens {
+            access,
+            refresh,
+            renew_client: None,
+        }
+    }
+
     /// Presents the refresh token of `generation` at `now`.
     pub(super) fn rotate(&self, generation: u32, now: Timestamp) -> RotateRefresh {
         RotateRefresh {
