@@ -4,7 +4,9 @@ use bytes::Bytes;
 use http::{Method, header, request::Parts};
 
 use super::{
-    AuthorizationServer, Endpoint, par,
+    AuthorizationServer, Endpoint,
+    clients::NoClient,
+    par,
     refuse::{MALFORMED, NOT_A_FORM, TRY_LATER},
     request::form_text,
     response::{self, EndpointResponse},
@@ -84,9 +86,10 @@ impl AuthorizationServer {
             .client(params.get("client_id").unwrap_or_default())
             .await
         {
-            Ok(Some(client)) if !params.is_repeated("client_id") => client,
-            Ok(_) => return refuse(&CLIENT_UNKNOWN),
-            Err(error) => return self.unavailable_here(parts, &error),
+            Ok(client) if !params.is_repeated("client_id") => client,
+            Ok(_) | Err(NoClient::Unknown) => return refuse(&CLIENT_UNKNOWN),
+            Err(NoClient::Refused(refusal)) => return refuse(&refusal),
+            Err(NoClient::Store(error)) => return self.unavailable_here(parts, &error),
         };
         match self.pushed(handle, &client).await {
             Ok(Ok(request)) => self.carry_on(parts, client, request).await,
@@ -153,8 +156,11 @@ impl AuthorizationServer {
                 "client_id is missing",
             )));
         };
-        let Some(client) = self.client(id).await? else {
-            return Ok(Err(CLIENT_UNKNOWN));
+        let client = match self.client(id).await {
+            Ok(client) => client,
+            Err(NoClient::Unknown) => return Ok(Err(CLIENT_UNKNOWN)),
+            Err(NoClient::Refused(refusal)) => return Ok(Err(refusal)),
+            Err(NoClient::Store(error)) => return Err(error),
         };
         let Some(redirect_uri) = client.redirect_uri(params.get("redirect_uri")) else {
             return Ok(Err(Refusal::invalid_request(
@@ -226,7 +232,7 @@ impl AuthorizationServer {
         let pending = PendingAuthorization {
             request,
             browser: Some(browser.digest()),
-            client: None,
+            client: client.snapshot(),
             created_at: now,
             expires_at: now.plus(self.lifetimes.pending),
         };

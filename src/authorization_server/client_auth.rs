@@ -7,9 +7,9 @@ use base64::{
 use http::{HeaderMap, header, request::Parts};
 use zeroize::Zeroizing;
 
-use super::{AuthorizationServer, Endpoint, response::EndpointResponse};
+use super::{AuthorizationServer, Endpoint, clients::NoClient, response::EndpointResponse};
 use crate::{
-    client::Client,
+    client::{Client, metadata::ClientAuthMethod},
     grant::Refusal,
     params::{self, Params},
     secret::Digest,
@@ -28,6 +28,29 @@ const MALFORMED: Refusal = Refusal::invalid_client(
 );
 const WRONG_SECRET: Refusal =
     Refusal::invalid_client("secret_wrong", "the client secret is wrong or has expired");
+
+const TWO_CREDENTIALS: Refusal =
+    Refusal::invalid_request("two_credentials", "the client authenticated more than once");
+const UNKNOWN: Refusal =
+    Refusal::invalid_client("client_unknown", "there is no such client; register again");
+const NO_KEY: Refusal = Refusal::invalid_client(
+    "assertion_unexpected",
+    "the client is not registered with a key",
+);
+const ASSERTION_MISSING: Refusal = Refusal::invalid_client(
+    "assertion_missing",
+    "the client must authenticate with its key",
+);
+const SECRET_UNEXPECTED: Refusal = Refusal::invalid_client(
+    "secret_unexpected",
+    "the client is registered without a secret",
+);
+const SECRET_MISSING: Refusal = Refusal::invalid_client(
+    "secret_missing",
+    "the client must authenticate with its secret",
+);
+/// RFC 7523 §2.2.
+const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
 /// Why a client is not let in.
 #[derive(Debug)]
@@ -53,6 +76,8 @@ struct Credentials {
     /// The secret as sent; for Basic both as it is and form-decoded, since clients disagree on
     /// whether RFC 6749 §2.3.1 asks for encoding it.
     secrets: Vec<Zeroizing<String>>,
+    /// A signed statement of the client (RFC 7523 §2.2).
+    assertion: Option<String>,
 }
 
 impl AuthorizationServer {
@@ -73,22 +98,40 @@ impl AuthorizationServer {
         if let Some(limited) = self.limited(endpoint, Some(&credentials.id), parts) {
             return Err(ClientAuthError::Limited(limited));
         }
-        let client = self.client(&credentials.id).await?.ok_or_else(|| {
-            refuse(Refusal::invalid_client(
-                "client_unknown",
-                "there is no such client; register again",
-            ))
-        })?;
-        match (client.secret, credentials.secrets.is_empty()) {
-            (None, true) => Ok(client),
-            (None, false) => Err(refuse(Refusal::invalid_client(
-                "secret_unexpected",
-                "the client is registered without a secret",
-            ))),
-            (Some(_), true) => Err(refuse(Refusal::invalid_client(
-                "secret_missing",
-                "the client must authenticate with its secret",
-            ))),
+        let client = match self.client(&credentials.id).await {
+            Ok(client) => client,
+            Err(NoClient::Unknown) => return Err(refuse(UNKNOWN)),
+            Err(NoClient::Refused(refusal)) => return Err(refuse(refusal)),
+            Err(NoClient::Store(error)) => return Err(error.into()),
+        };
+        match self.check(&client, &credentials).await? {
+            Ok(()) => Ok(client),
+            Err(refusal) => Err(refuse(refusal)),
+        }
+    }
+
+    async fn check(
+        &self,
+        client: &Client,
+        credentials: &Credentials,
+    ) -> Result<Result<(), Refusal>, ClientAuthError> {
+        if let Some(assertion) = &credentials.assertion {
+            if client.metadata.token_endpoint_auth_method != ClientAuthMethod::PrivateKeyJwt {
+                return Ok(Err(NO_KEY));
+            }
+            #[cfg(feature = "jwt")]
+            return self.check_assertion(client, assertion).await;
+            #[cfg(not(feature = "jwt"))]
+            {
+                let _ = assertion;
+                return Ok(Err(NO_KEY));
+            }
+        }
+        Ok(match (client.secret, credentials.secrets.is_empty()) {
+            (None, true) if client.is_public() => Ok(()),
+            (None, true) => Err(ASSERTION_MISSING),
+            (None, false) => Err(SECRET_UNEXPECTED),
+            (Some(_), true) => Err(SECRET_MISSING),
             (Some(expected), false) => {
                 let expired = client.secret_expires_at.is_some_and(|at| at <= self.now());
                 // Digests compare in constant time.
@@ -97,12 +140,12 @@ impl AuthorizationServer {
                     .iter()
                     .any(|secret| Digest::of(secret) == expected);
                 if matches && !expired {
-                    Ok(client)
+                    Ok(())
                 } else {
-                    Err(refuse(WRONG_SECRET))
+                    Err(WRONG_SECRET)
                 }
             }
-        }
+        })
     }
 }
 
@@ -110,6 +153,12 @@ fn read(headers: &HeaderMap, params: &Params<'_>) -> Result<Credentials, Refusal
     let id = params.get("client_id");
     let secret = params.get("client_secret");
     let mut lines = headers.get_all(header::AUTHORIZATION).iter();
+    if let Some(assertion) = params.get("client_assertion") {
+        if secret.is_some() || lines.next().is_some() {
+            return Err(TWO_CREDENTIALS);
+        }
+        return by_assertion(assertion, id, params);
+    }
     let Some(line) = lines.next() else {
         let Some(id) = id else {
             return Err(Refusal::invalid_client(
@@ -123,13 +172,11 @@ fn read(headers: &HeaderMap, params: &Params<'_>) -> Result<Credentials, Refusal
                 .map(|s| Zeroizing::new(s.to_owned()))
                 .into_iter()
                 .collect(),
+            assertion: None,
         });
     };
     if lines.next().is_some() || secret.is_some() {
-        return Err(Refusal::invalid_request(
-            "two_credentials",
-            "the client authenticated more than once",
-        ));
+        return Err(TWO_CREDENTIALS);
     }
     let credentials = basic(line.as_bytes())?;
     if id.is_some_and(|id| id != credentials.id) {
@@ -139,6 +186,39 @@ fn read(headers: &HeaderMap, params: &Params<'_>) -> Result<Credentials, Refusal
         ));
     }
     Ok(credentials)
+}
+
+/// RFC 7521 §4.2: the assertion names the client; `client_id` may be left out.
+fn by_assertion(
+    assertion: &str,
+    id: Option<&str>,
+    params: &Params<'_>,
+) -> Result<Credentials, Refusal> {
+    if params.get("client_assertion_type") != Some(JWT_BEARER) {
+        return Err(Refusal::invalid_client(
+            "assertion_type",
+            "client_assertion_type must be that of a JWT",
+        ));
+    }
+    #[cfg(feature = "jwt")]
+    let named = super::client_assertion::named_client(assertion);
+    #[cfg(not(feature = "jwt"))]
+    let named: Option<String> = None;
+    let named = named.ok_or(Refusal::invalid_client(
+        "assertion_malformed",
+        "client_assertion is not a signed token that names a client",
+    ))?;
+    if id.is_some_and(|id| id != named) {
+        return Err(Refusal::invalid_request(
+            "client_id_differs",
+            "client_id differs from the subject of the client assertion",
+        ));
+    }
+    Ok(Credentials {
+        id: named,
+        secrets: Vec::new(),
+        assertion: Some(assertion.to_owned()),
+    })
 }
 
 /// RFC 7617 §2, with the id form-decoded (RFC 6749 §2.3.1).
@@ -164,6 +244,7 @@ fn basic(line: &[u8]) -> Result<Credentials, Refusal> {
     Ok(Credentials {
         id: params::decode(id).map_err(|_| MALFORMED)?.into_owned(),
         secrets,
+        assertion: None,
     })
 }
 

@@ -10,6 +10,7 @@ use super::{
     AuthorizationServer, Endpoint,
     authorize::is_recent,
     browser::Browser,
+    clients::NoClient,
     pages::ConsentPage,
     refuse::{MALFORMED, NOT_A_FORM},
     request::form_text,
@@ -156,11 +157,16 @@ impl AuthorizationServer {
             .browser
             .and_then(|browser| self.cookie.find(&parts.headers, &id, browser))
             .ok_or_else(|| self.gone(parts))?;
-        let client = self
-            .client(pending.request.client_id.as_str())
-            .await
-            .map_err(|error| self.unavailable_here(parts, &error))?
-            .ok_or_else(|| self.gone(parts))?;
+        let client = match Client::from_snapshot(&pending) {
+            Some(client) => client,
+            None => self
+                .client(pending.request.client_id.as_str())
+                .await
+                .map_err(|no_client| match no_client {
+                    NoClient::Unknown | NoClient::Refused(_) => self.gone(parts),
+                    NoClient::Store(error) => self.unavailable_here(parts, &error),
+                })?,
+        };
         let user = self.authenticator.signed_in(parts).await.map_err(|error| {
             self.emit(&Event::AuthenticatorFailed { error: &error });
             self.later_here(parts)
@@ -188,6 +194,10 @@ impl AuthorizationServer {
         let token = resumed.form_token(user, request);
         let html = self.pages.consent(&ConsentPage {
             client_name: resumed.client.display_name(),
+            client_host: resumed
+                .client
+                .is_documented()
+                .then(|| uri::Parts::parse(resumed.client.id.as_str()).map_or("", |id| id.host)),
             client_uri: resumed.client.metadata.client_uri.as_deref(),
             destination: &destination(&request.redirect_uri),
             is_local: kind != Ok(RedirectKind::Https),

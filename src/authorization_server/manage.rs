@@ -14,10 +14,7 @@ use super::{
     response::{self, EndpointResponse},
 };
 use crate::{
-    client::{
-        metadata::ClientAuthMethod,
-        registration::{self, RegistrationError},
-    },
+    client::registration::{self, RegistrationError},
     event::Event,
     id::ClientId,
     params::Params,
@@ -102,7 +99,7 @@ impl AuthorizationServer {
             Ok(metadata) => metadata,
             Err(error) => return self.refuse_registration(&error),
         };
-        if metadata.token_endpoint_auth_method == ClientAuthMethod::None {
+        if !metadata.token_endpoint_auth_method.takes_secret() {
             return self.refuse_registration(&invalid(
                 "a client with a secret cannot become one without; register anew",
             ));

@@ -3,7 +3,12 @@
 
 mod authorize;
 mod browser;
+#[cfg(feature = "jwt")]
+mod client_assertion;
 mod client_auth;
+#[cfg(feature = "cimd")]
+mod client_documents;
+mod clients;
 mod consent;
 mod endpoint;
 mod get_session;
@@ -41,6 +46,10 @@ pub use self::{
 };
 
 pub(crate) use self::browser::BrowserCookie;
+#[cfg(feature = "jwt")]
+pub(crate) use self::client_assertion::KeySets;
+#[cfg(feature = "cimd")]
+pub(crate) use self::client_documents::{ClientDocuments, HostPolicy};
 #[cfg(feature = "rate-limit")]
 pub(crate) use self::rate_limit::{ClientKey, RateLimiter};
 use self::response::EndpointResponse;
@@ -48,12 +57,11 @@ use self::response::EndpointResponse;
 use crate::grant::{ErrorCode, Refusal};
 use crate::{
     authenticator::ErasedAuthenticator,
-    client::{Client, StaticClients, policy::ErasedPolicy},
+    client::{StaticClients, policy::ErasedPolicy},
     clock::{Clock, Timestamp},
     discovery::Documents,
     event::{Event, Events},
     grant::issue::Lifetimes,
-    id::ClientId,
     resource::Catalog,
     resource_server::{ProtectedResource, TokenGate},
     secret::{Digest, SecretKey},
@@ -102,6 +110,13 @@ pub(crate) struct AuthorizationServer {
     pub(crate) requires_push: bool,
     pub(crate) clients: StaticClients,
     pub(crate) registration: RegistrationRules,
+    #[cfg(feature = "cimd")]
+    pub(crate) client_documents: ClientDocuments,
+    #[cfg(feature = "jwt")]
+    pub(crate) key_sets: KeySets,
+    /// Whether a client assertion may be for the token endpoint rather than for the issuer.
+    #[cfg(feature = "jwt")]
+    pub(crate) accepts_endpoint_audience: bool,
     pub(crate) store: Arc<dyn ErasedStore>,
     pub(crate) authenticator: Arc<dyn ErasedAuthenticator>,
     pub(crate) pages: Arc<dyn Pages>,
@@ -132,18 +147,6 @@ impl AuthorizationServer {
             self.endpoints_path,
             endpoint.segment()
         )
-    }
-
-    /// The client of that id, wherever it is known from.
-    pub(crate) async fn client(&self, id: &str) -> Result<Option<Client>, StoreError> {
-        let Ok(id) = ClientId::new(id) else {
-            return Ok(None);
-        };
-        if let Some(client) = self.clients.get(&id) {
-            return Ok(Some(client.clone()));
-        }
-        let record = self.store.client(id, self.now()).await?;
-        Ok(record.map(Client::from))
     }
 
     /// The key that new refresh successors are derived with, and the one numbered `id` if that is

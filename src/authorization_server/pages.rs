@@ -10,6 +10,9 @@ use std::borrow::Cow;
 pub struct ConsentPage<'a> {
     /// What the client calls itself. Anyone can call themselves anything.
     pub client_name: &'a str,
+    /// The host that describes it, where its id is the address of a document: proof of who it is,
+    /// as far as that host is to be trusted.
+    pub client_host: Option<&'a str>,
     /// Its home page, if it named one.
     pub client_uri: Option<&'a str>,
     /// Where the answer goes: the host, or for a private scheme the scheme. Show it clearly: it
@@ -97,7 +100,7 @@ button:focus-visible{outline:.2rem solid #f59e0b;outline-offset:.15rem}";
 <main>
 <h1>Allow “{{ page.client_name }}” to use {{ page.resource }}?</h1>
 <p>You are signed in as <strong>{{ page.user }}</strong>.</p>
-<p>The answer goes to <span class="to">{{ page.destination }}</span>.{% if let Some(uri) = page.client_uri %} The program says its home page is <code>{{ uri }}</code>.{% endif %}</p>
+<p>The answer goes to <span class="to">{{ page.destination }}</span>.{% if let Some(host) = page.client_host %} The program is described by <span class="to">{{ host }}</span>.{% endif %}{% if let Some(uri) = page.client_uri %} The program says its home page is <code>{{ uri }}</code>.{% endif %}</p>
 {% if page.is_local %}<p class="warn" role="note">This is a program on your own computer. Approve only if you have just started it yourself: any program running there could be asking.</p>
 {% endif %}<p>It will be able to:</p>
 <ul>
@@ -170,6 +173,7 @@ mod tests {
         let hostile = "\"><script>alert(1)</script>'";
         let html = BuiltInPages.consent(&ConsentPage {
             client_name: hostile,
+            client_host: Some(hostile),
             client_uri: Some(hostile),
             destination: hostile,
             is_local: true,

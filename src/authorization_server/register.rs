@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     client::{
-        metadata::{ClientAuthMethod, ClientMetadata},
+        metadata::ClientMetadata,
         policy::Registration,
         registration::{self, RegistrationError},
     },
@@ -87,7 +87,9 @@ impl AuthorizationServer {
             return response;
         }
         // A client with a secret is one of its kind; one without is whoever sends this metadata.
-        let secret = (metadata.token_endpoint_auth_method != ClientAuthMethod::None)
+        let secret = metadata
+            .token_endpoint_auth_method
+            .takes_secret()
             .then(Token::<secret::Client>::random);
         let management = (self.registration.management && secret.is_some())
             .then(Token::<secret::Management>::random);

@@ -85,6 +85,10 @@ impl AuthorizationServer {
             ErrorCode::InvalidClient => StatusCode::UNAUTHORIZED,
             _ => StatusCode::BAD_REQUEST,
         };
-        response::refusal(status, refusal)
+        let mut response = response::refusal(status, refusal);
+        if refusal.code == ErrorCode::TemporarilyUnavailable {
+            response::retry_later(&mut response);
+        }
+        response
     }
 }

@@ -17,6 +17,13 @@ pub enum ClientAuthMethod {
     PrivateKeyJwt,
 }
 
+impl ClientAuthMethod {
+    /// Whether it needs a secret.
+    pub(crate) const fn takes_secret(self) -> bool {
+        matches!(self, Self::ClientSecretPost | Self::ClientSecretBasic)
+    }
+}
+
 /// Which rules a client's redirect URIs follow (OpenID Connect Registration §2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

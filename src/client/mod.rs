@@ -1,5 +1,7 @@
 //! Programs that ask for tokens.
 
+#[cfg(feature = "cimd")]
+pub(crate) mod document;
 pub(crate) mod metadata;
 pub(crate) mod policy;
 pub(crate) mod redirect;
@@ -13,7 +15,7 @@ use crate::{
     error::{ConfigError, InvalidIdentifier},
     id::ClientId,
     secret::Digest,
-    store::record::ClientRecord,
+    store::record::{ClientRecord, PendingAuthorization},
 };
 
 /// A client that is known from the start, without registration, and never expires.
@@ -77,13 +79,15 @@ pub(crate) struct Client {
     pub(crate) secret: Option<Digest>,
     pub(crate) secret_expires_at: Option<Timestamp>,
     pub(crate) metadata: ClientMetadata,
+    /// Whether it may also come without authenticating, whatever its method says.
+    pub(crate) allows_none: bool,
     /// When it will be forgotten if nobody uses it; `None` for one that never is.
     pub(crate) expires_at: Option<Timestamp>,
 }
 
 impl Client {
     pub(crate) fn is_public(&self) -> bool {
-        self.secret.is_none()
+        self.allows_none || self.metadata.token_endpoint_auth_method == ClientAuthMethod::None
     }
 
     /// The name for people: what it calls itself, or its id.
@@ -106,6 +110,31 @@ impl Client {
         }
     }
 
+    /// What an authorization has to remember of it: a document may say something else by the time
+    /// its user decides.
+    pub(crate) fn snapshot(&self) -> Option<Box<ClientMetadata>> {
+        self.is_documented()
+            .then(|| Box::new(self.metadata.clone()))
+    }
+
+    /// The client that an authorization remembers.
+    pub(crate) fn from_snapshot(pending: &PendingAuthorization) -> Option<Self> {
+        let metadata = pending.client.as_deref()?.clone();
+        Some(Self {
+            id: pending.request.client_id.clone(),
+            secret: None,
+            secret_expires_at: None,
+            metadata,
+            allows_none: false,
+            expires_at: None,
+        })
+    }
+
+    /// Whether its id is the address of its description.
+    pub(crate) fn is_documented(&self) -> bool {
+        self.id.as_str().contains("://")
+    }
+
     pub(crate) fn may_refresh(&self) -> bool {
         self.metadata
             .grant_types
@@ -121,6 +150,7 @@ impl From<ClientRecord> for Client {
             secret: record.secret,
             secret_expires_at: record.secret_expires_at,
             metadata: record.metadata,
+            allows_none: false,
             expires_at: Some(record.expires_at),
         }
     }
@@ -187,6 +217,7 @@ impl StaticClient {
                 post_logout_redirect_uris: Vec::new(),
                 token_endpoint_auth_signing_alg: None,
             },
+            allows_none: false,
             expires_at: None,
         })
     }

@@ -66,11 +66,11 @@ pub(crate) fn parse(body: &[u8], supported: &Scopes) -> Result<ClientMetadata, R
         contacts: strings(&fields, "contacts", MAX_LIST)?.unwrap_or_default(),
         software_id: text(&fields, "software_id")?,
         software_version: text(&fields, "software_version")?,
-        jwks: None,
-        jwks_uri: None,
+        jwks: jwks(&fields)?,
+        jwks_uri: url(&fields, "jwks_uri")?,
         dpop_bound_access_tokens: false,
         post_logout_redirect_uris: Vec::new(),
-        token_endpoint_auth_signing_alg: None,
+        token_endpoint_auth_signing_alg: signing_alg(&fields)?,
     })
 }
 
@@ -205,10 +205,47 @@ fn auth_method(fields: &Map<String, Value>) -> Result<ClientAuthMethod, Registra
         None | Some(Some("client_secret_basic")) => Ok(ClientAuthMethod::ClientSecretBasic),
         Some(Some("client_secret_post")) => Ok(ClientAuthMethod::ClientSecretPost),
         Some(Some("none")) => Ok(ClientAuthMethod::None),
-        Some(_) => Err(invalid(
-            "token_endpoint_auth_method must be none, client_secret_basic or client_secret_post",
-        )),
+        Some(Some("private_key_jwt")) if cfg!(feature = "jwt") => {
+            if member(fields, "jwks").is_none() && member(fields, "jwks_uri").is_none() {
+                return Err(invalid("private_key_jwt takes jwks or jwks_uri"));
+            }
+            Ok(ClientAuthMethod::PrivateKeyJwt)
+        }
+        Some(_) => Err(invalid("this token_endpoint_auth_method is not supported")),
     }
+}
+
+/// Public keys, checked now so that a client learns of a mistake before its first sign-in.
+fn jwks(fields: &Map<String, Value>) -> Result<Option<Value>, RegistrationError> {
+    let Some(keys) = member(fields, "jwks") else {
+        return Ok(None);
+    };
+    #[cfg(feature = "jwt")]
+    match crate::jwt::JwkSet::from_value(keys) {
+        Ok(set) if !set.is_empty() => Ok(Some(keys.clone())),
+        Ok(_) => Err(invalid("jwks has no key that can be used")),
+        Err(error) => Err(invalid(format!("jwks cannot be used: {}", error.message()))),
+    }
+    #[cfg(not(feature = "jwt"))]
+    {
+        let _ = keys;
+        Ok(None)
+    }
+}
+
+fn signing_alg(fields: &Map<String, Value>) -> Result<Option<String>, RegistrationError> {
+    const NAME: &str = "token_endpoint_auth_signing_alg";
+    let alg = text(fields, NAME)?;
+    #[cfg(feature = "jwt")]
+    if alg
+        .as_deref()
+        .is_some_and(|alg| crate::jwt::Algorithm::from_name(alg).is_none())
+    {
+        return Err(invalid(format!(
+            "{NAME} is not one of the supported algorithms"
+        )));
+    }
+    Ok(alg)
 }
 
 fn grant_types(fields: &Map<String, Value>) -> Result<Vec<String>, RegistrationError> {

@@ -49,6 +49,12 @@ pub struct AuthorizationServerMetadata {
     pub code_challenge_methods_supported: Vec<&'static str>,
     /// RFC 9207: every answer carries `iss`.
     pub authorization_response_iss_parameter_supported: bool,
+    /// Whether a `client_id` may be the address of a metadata document.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub client_id_metadata_document_supported: bool,
+    /// With what clients may sign assertions.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub token_endpoint_auth_signing_alg_values_supported: Vec<&'static str>,
     /// The resources that tokens can be asked for (RFC 9728 §4).
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub protected_resources: Vec<String>,
@@ -90,6 +96,8 @@ impl AuthorizationServerMetadata {
             require_pushed_authorization_requests: false,
             code_challenge_methods_supported: vec!["S256"],
             authorization_response_iss_parameter_supported: true,
+            client_id_metadata_document_supported: false,
+            token_endpoint_auth_signing_alg_values_supported: Vec::new(),
             protected_resources: Vec::new(),
             service_documentation: None,
         }

@@ -7,8 +7,14 @@ use tokio::sync::OnceCell;
 use super::{McpAuth, McpOptions};
 #[cfg(feature = "pages")]
 use crate::authorization_server::BuiltInPages;
+#[cfg(feature = "jwt")]
+use crate::authorization_server::KeySets;
+#[cfg(feature = "cimd")]
+use crate::authorization_server::{ClientDocuments, HostPolicy};
 #[cfg(feature = "rate-limit")]
 use crate::authorization_server::{ClientKey, RateLimiter, RateLimits};
+#[cfg(any(feature = "cimd", feature = "jwt"))]
+use crate::fetch::Fetcher;
 use crate::{
     authenticator::{Authenticator, ErasedAuthenticator},
     authorization_server::{
@@ -59,6 +65,12 @@ pub struct McpAuthBuilder {
     scope_descriptions: Vec<(String, String)>,
     clients: Vec<StaticClient>,
     registration: RegistrationRules,
+    #[cfg(any(feature = "cimd", feature = "jwt"))]
+    fetcher: Option<Fetcher>,
+    #[cfg(feature = "cimd")]
+    trusts_client_host: Option<HostPolicy>,
+    #[cfg(feature = "jwt")]
+    accepts_endpoint_audience: bool,
     lifetimes: Lifetimes,
     limits: Limits,
     requires_push: bool,
@@ -85,6 +97,12 @@ impl McpAuthBuilder {
             scope_descriptions: Vec::new(),
             clients: Vec::new(),
             registration: RegistrationRules::default(),
+            #[cfg(any(feature = "cimd", feature = "jwt"))]
+            fetcher: None,
+            #[cfg(feature = "cimd")]
+            trusts_client_host: None,
+            #[cfg(feature = "jwt")]
+            accepts_endpoint_audience: false,
             lifetimes: Lifetimes {
                 code: defaults.code_ttl(),
                 access_token: defaults.access_token_ttl(),
@@ -201,6 +219,33 @@ impl McpAuthBuilder {
     /// the same client.
     pub fn registration_management(mut self, on: bool) -> Self {
         self.registration.management = on;
+        self
+    }
+
+    /// What fetches the metadata documents and keys of clients.
+    #[cfg(any(feature = "cimd", feature = "jwt"))]
+    pub fn fetcher(mut self, fetcher: Fetcher) -> Self {
+        self.fetcher = Some(fetcher);
+        self
+    }
+
+    /// Which hosts may describe clients by a metadata document: all of them by default. Who may
+    /// ask is still the user's decision, on a page that names the host.
+    #[cfg(feature = "cimd")]
+    pub fn trust_client_hosts<F>(mut self, trusts: F) -> Self
+    where
+        F: Fn(&str) -> bool + Send + Sync + 'static,
+    {
+        self.trusts_client_host = Some(Arc::new(trusts));
+        self
+    }
+
+    /// Also takes client assertions that are addressed to the token endpoint, as older software
+    /// signs them. An assertion for one server can then be used at another that shares the
+    /// endpoint's address, which is why new specifications forbid it.
+    #[cfg(feature = "jwt")]
+    pub fn danger_accept_endpoint_audience(mut self) -> Self {
+        self.accepts_endpoint_audience = true;
         self
     }
 
@@ -350,6 +395,11 @@ impl McpAuthBuilder {
             .map(|resource| gate.protect(resource))
             .collect::<Result<_, _>>()?;
         let sweeper = Sweeper::new(Arc::clone(&store), Arc::clone(&self.clock), SWEEP_EVERY);
+        #[cfg(any(feature = "cimd", feature = "jwt"))]
+        let fetcher = match self.fetcher {
+            Some(fetcher) => fetcher,
+            None => Fetcher::builder().build()?,
+        };
         let server = AuthorizationServer {
             cookie: BrowserCookie::new(&issuer),
             issuer,
@@ -362,6 +412,16 @@ impl McpAuthBuilder {
             requires_push: self.requires_push,
             clients: StaticClients::new(self.clients)?,
             registration: self.registration,
+            #[cfg(feature = "cimd")]
+            client_documents: ClientDocuments::new(
+                fetcher.clone(),
+                self.trusts_client_host,
+                Arc::clone(&self.clock),
+            ),
+            #[cfg(feature = "jwt")]
+            key_sets: KeySets::new(fetcher, Arc::clone(&self.clock)),
+            #[cfg(feature = "jwt")]
+            accepts_endpoint_audience: self.accepts_endpoint_audience,
             store,
             authenticator: self
                 .authenticator
@@ -447,6 +507,15 @@ fn documents(
         url(Endpoint::Token),
     );
     metadata.registration_endpoint = Some(url(Endpoint::Register));
+    metadata.client_id_metadata_document_supported = cfg!(feature = "cimd");
+    #[cfg(feature = "jwt")]
+    {
+        let methods = &mut metadata.token_endpoint_auth_methods_supported;
+        methods.push("private_key_jwt");
+        metadata.token_endpoint_auth_signing_alg_values_supported = crate::jwt::Algorithm::ALL
+            .map(crate::jwt::Algorithm::name)
+            .to_vec();
+    }
     metadata.pushed_authorization_request_endpoint = Some(url(Endpoint::PushedAuthorization));
     metadata.require_pushed_authorization_requests = requires_push;
     metadata.revocation_endpoint = Some(url(Endpoint::Revoke));

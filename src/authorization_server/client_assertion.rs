@@ -1,0 +1,174 @@
+//! Clients that prove themselves with a key (RFC 7523 §2.2, RFC 7521 §4.2).
+
+use std::{sync::Arc, time::Duration};
+
+use super::{AuthorizationServer, Endpoint, client_auth::ClientAuthError};
+use crate::{
+    client::Client,
+    clock::Clock,
+    fetch::{CacheSettings, Fetch, FetchCache, FetchError, Fetcher, Lifetimes, Limits},
+    grant::{ErrorCode, Refusal},
+    jwt::{Algorithm, Claims, Expect, JwkSet, Jws, JwtError, Typ, verify},
+    secret::Digest,
+    store::UseOnce,
+};
+
+/// What a set of keys may cost.
+const LIMITS: Limits = Limits {
+    max_bytes: 64 * 1024,
+    deadline: Duration::from_secs(5),
+};
+const CACHE: CacheSettings = CacheSettings {
+    capacity: 1000,
+    lifetimes: Lifetimes {
+        min: Duration::from_secs(60),
+        default: Duration::from_secs(600),
+        max: Duration::from_secs(24 * 3600),
+    },
+    failure: Duration::from_secs(10),
+    refetch: Duration::from_secs(30),
+    stale: Duration::from_secs(3600),
+};
+/// How far in the future an assertion may expire: what is used up is remembered as long.
+const MAX_LIFETIME: Duration = Duration::from_secs(3600);
+/// How far clocks may be apart.
+const LEEWAY: Duration = Duration::from_secs(60);
+
+/// The key sets of others, by address.
+pub(crate) struct KeySets {
+    fetcher: Arc<dyn Fetch>,
+    cache: FetchCache<JwkSet>,
+}
+
+impl KeySets {
+    pub(crate) fn new(fetcher: Fetcher, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            fetcher: Arc::new(fetcher),
+            cache: FetchCache::new(CACHE, clock),
+        }
+    }
+
+    fn load(
+        &self,
+        url: &str,
+    ) -> impl Future<Output = Result<(JwkSet, crate::fetch::CachePolicy), FetchError>> + Send + 'static
+    {
+        let fetched = self.fetcher.get(url, LIMITS);
+        async move {
+            let fetched = fetched.await?;
+            let keys = JwkSet::parse(&fetched.body)
+                .map_err(|error| FetchError::Content(error.message()))?;
+            Ok((keys, fetched.cache))
+        }
+    }
+
+    /// Judges a token with the keys at `url`, fetched anew once if they lack the one it is signed
+    /// with.
+    pub(super) async fn verify(
+        &self,
+        url: &str,
+        token: &str,
+        expect: &Expect<'_>,
+    ) -> Result<Result<Claims, JwtError>, FetchError> {
+        let keys = self.cache.get(url, self.load(url)).await?;
+        match verify(token, &keys, expect) {
+            Err(JwtError::UnknownKey) => {
+                let newer = self.cache.refresh(url, &keys, self.load(url)).await?;
+                Ok(verify(token, &newer, expect))
+            }
+            judged => Ok(judged),
+        }
+    }
+}
+
+/// The client that an assertion says it is of, before anything of it is believed.
+pub(super) fn named_client(assertion: &str) -> Option<String> {
+    let token = Jws::parse(assertion).ok()?;
+    token.unverified("sub").map(str::to_owned)
+}
+
+impl AuthorizationServer {
+    /// Checks that `assertion` is the client's own, for us, and new.
+    pub(super) async fn check_assertion(
+        &self,
+        client: &Client,
+        assertion: &str,
+    ) -> Result<Result<(), Refusal>, ClientAuthError> {
+        let token_endpoint = self.url(Endpoint::Token);
+        let audience: &[&str] = if self.accepts_endpoint_audience {
+            &[self.issuer.as_str(), &token_endpoint]
+        } else {
+            &[self.issuer.as_str()]
+        };
+        let expect = Expect {
+            // Tokens of other kinds that the client may hold are no proof of who it is.
+            typ: Typ::NoneOf(&["at+jwt", "dpop+jwt", "oauth-id-jag+jwt", "logout+jwt"]),
+            algorithms: &Algorithm::ALL,
+            issuer: client.id.as_str(),
+            subject: Some(client.id.as_str()),
+            audience,
+            sole_audience: true,
+            now: self.now(),
+            max_lifetime: Some(MAX_LIFETIME),
+            leeway: LEEWAY,
+        };
+        let judged = match (&client.metadata.jwks, &client.metadata.jwks_uri) {
+            (Some(keys), _) => JwkSet::from_value(keys)
+                .map_err(|_| JwtError::UnknownKey)
+                .and_then(|keys| verify(assertion, &keys, &expect)),
+            (None, Some(url)) => match self.key_sets.verify(url, assertion, &expect).await {
+                Ok(judged) => judged,
+                Err(_) => return Ok(Err(KEYS_UNREACHABLE)),
+            },
+            (None, None) => Err(JwtError::UnknownKey),
+        };
+        let claims = match judged {
+            Ok(claims) => claims,
+            Err(error) => return Ok(Err(refusal(error))),
+        };
+        let asked = client.metadata.token_endpoint_auth_signing_alg.as_deref();
+        if asked.is_some_and(|alg| !is_signed_with(assertion, alg)) {
+            return Ok(Err(refusal(JwtError::Algorithm)));
+        }
+        let Some(jti) = claims.jti.as_deref() else {
+            return Ok(Err(refusal(JwtError::Claim("jti"))));
+        };
+        let digest = Digest::of(&format!("assertion\n{}\n{jti}", client.id));
+        let until = claims.expires_at.plus(LEEWAY);
+        let max = self.limits.used;
+        match self.store.use_once(digest, until, max, self.now()).await? {
+            UseOnce::First => Ok(Ok(())),
+            UseOnce::Again => Ok(Err(REPLAYED)),
+            UseOnce::Full => Ok(Err(TOO_MANY)),
+        }
+    }
+}
+
+fn is_signed_with(assertion: &str, alg: &str) -> bool {
+    Jws::parse(assertion).is_ok_and(|token| Some(token.algorithm()) == Algorithm::from_name(alg))
+}
+
+fn refusal(error: JwtError) -> Refusal {
+    let description = match error {
+        JwtError::Audience => "the client assertion must be for the issuer alone",
+        JwtError::Expired | JwtError::NotYetValid | JwtError::Lifetime => {
+            "the client assertion must be fresh and expire within the hour"
+        }
+        JwtError::Claim("jti") => "the client assertion needs a jti",
+        _ => "the client assertion is not signed by the client with a known key",
+    };
+    Refusal::invalid_client(error.reason(), description)
+}
+
+const REPLAYED: Refusal =
+    Refusal::invalid_client("assertion_replayed", "the client assertion was used before");
+const TOO_MANY: Refusal = Refusal::new(
+    ErrorCode::TemporarilyUnavailable,
+    "too_many_assertions",
+    "too many assertions were used; try again later",
+);
+const KEYS_UNREACHABLE: Refusal = Refusal::new(
+    ErrorCode::TemporarilyUnavailable,
+    "client_keys_unreachable",
+    "the jwks_uri of the client does not answer with its keys now",
+);

@@ -1,0 +1,117 @@
+//! Fetching what clients publish about themselves.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::sync::Semaphore;
+
+use super::{AuthorizationServer, clients::NoClient};
+use crate::{
+    client::{
+        Client,
+        document::{self, ClientDocument},
+    },
+    clock::Clock,
+    fetch::{CacheSettings, Fetch, FetchCache, FetchError, Fetcher, Lifetimes, Limits},
+    grant::{ErrorCode, Refusal},
+    id::ClientId,
+    uri,
+};
+
+/// What one document may cost.
+const LIMITS: Limits = Limits {
+    max_bytes: 5 * 1024,
+    deadline: Duration::from_secs(5),
+};
+const CACHE: CacheSettings = CacheSettings {
+    capacity: 1000,
+    lifetimes: Lifetimes {
+        min: Duration::from_secs(60),
+        default: Duration::from_secs(600),
+        max: Duration::from_secs(24 * 3600),
+    },
+    failure: Duration::from_secs(10),
+    refetch: Duration::from_secs(60),
+    // A client whose site is down for a moment keeps working.
+    stale: Duration::from_secs(3600),
+};
+/// How many documents are fetched at once: nobody can make us knock at many doors.
+const MAX_FETCHES: usize = 32;
+
+/// Whether a host may describe clients.
+pub(crate) type HostPolicy = Arc<dyn Fn(&str) -> bool + Send + Sync>;
+
+/// What fetches documents and remembers them.
+pub(crate) struct ClientDocuments {
+    fetcher: Arc<dyn Fetch>,
+    cache: FetchCache<ClientDocument>,
+    trusts: Option<HostPolicy>,
+    turns: Arc<Semaphore>,
+}
+
+impl ClientDocuments {
+    pub(crate) fn new(fetcher: Fetcher, trusts: Option<HostPolicy>, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            fetcher: Arc::new(fetcher),
+            cache: FetchCache::new(CACHE, clock),
+            trusts,
+            turns: Arc::new(Semaphore::new(MAX_FETCHES)),
+        }
+    }
+}
+
+impl AuthorizationServer {
+    /// The client that the document at `id` describes.
+    pub(super) async fn documented_client(&self, id: ClientId) -> Result<Client, NoClient> {
+        let documents = &self.client_documents;
+        let host = uri::Parts::parse(id.as_str()).map_or("", |parts| parts.host);
+        if documents
+            .trusts
+            .as_ref()
+            .is_some_and(|trusts| !trusts(host))
+        {
+            return Err(NoClient::Refused(UNTRUSTED));
+        }
+        let (url, supported) = (id.to_string(), self.catalog.supported());
+        let (fetcher, turns) = (Arc::clone(&documents.fetcher), Arc::clone(&documents.turns));
+        let load = async move {
+            let _turn = turns.acquire().await.map_err(|_| FetchError::Deadline)?;
+            let fetched = fetcher.get(&url, LIMITS).await?;
+            let document =
+                document::parse(&url, &fetched.body, &supported).map_err(FetchError::Content)?;
+            Ok((document, fetched.cache))
+        };
+        match documents.cache.get(id.as_str(), load).await {
+            Ok(document) => Ok(Client {
+                id,
+                secret: None,
+                secret_expires_at: None,
+                metadata: document.metadata.clone(),
+                allows_none: document.allows_none,
+                expires_at: None,
+            }),
+            Err(error) => Err(NoClient::Refused(refusal(error))),
+        }
+    }
+}
+
+/// A document that is wrong is no client; one that cannot be had now may be one later.
+fn refusal(error: FetchError) -> Refusal {
+    const UNREACHABLE: Refusal = Refusal::new(
+        ErrorCode::TemporarilyUnavailable,
+        "client_document_unreachable",
+        "the client_id is an address that does not answer now",
+    );
+    match error {
+        FetchError::Connection | FetchError::Deadline => UNREACHABLE,
+        FetchError::Status(status) if status >= 500 => UNREACHABLE,
+        _ => Refusal::invalid_client(
+            "client_document_unusable",
+            "the client_id is an address without a usable client metadata document",
+        ),
+    }
+}
+
+const UNTRUSTED: Refusal = Refusal::invalid_client(
+    "client_document_untrusted",
+    "clients of that host are not accepted here",
+);

@@ -1,0 +1,195 @@
+//! Client ID metadata documents: a client whose id is the address of its own description
+//! (draft-ietf-oauth-client-id-metadata-document).
+
+use serde_json::{Map, Value};
+
+use super::{
+    metadata::{ClientAuthMethod, ClientMetadata},
+    registration,
+};
+use crate::{scope::Scopes, uri};
+
+/// What an address described.
+#[derive(Clone, Debug)]
+pub(crate) struct ClientDocument {
+    pub(crate) metadata: ClientMetadata,
+    /// Whether the client also comes without authenticating: some name both ways.
+    pub(crate) allows_none: bool,
+}
+
+/// Whether `id` is an address that a document may be at: `https`, or `http` on this machine for
+/// development (which only a fetcher that was told to allows), with a path and nothing that two
+/// programs might read in two ways.
+pub(crate) fn is_document_url(id: &str) -> bool {
+    let Some(parts) = uri::Parts::parse(id) else {
+        return false;
+    };
+    let is_web = parts.is_https() || (parts.is_http() && parts.is_loopback_host());
+    let is_plain = parts.userinfo.is_none() && !parts.fragment && !parts.host.is_empty();
+    let has_dots = parts
+        .path
+        .split('/')
+        .any(|segment| matches!(segment, "." | ".."));
+    is_web && is_plain && parts.path.len() > 1 && !has_dots
+}
+
+/// Reads the document at `url`.
+///
+/// # Errors
+///
+/// Why it describes no client, in words for its author.
+pub(crate) fn parse(
+    url: &str,
+    body: &[u8],
+    supported: &Scopes,
+) -> Result<ClientDocument, &'static str> {
+    let Ok(Value::Object(mut fields)) = serde_json::from_slice(body) else {
+        return Err("it is no JSON object");
+    };
+    if fields.get("client_id").and_then(Value::as_str) != Some(url) {
+        return Err("its client_id is not its own address");
+    }
+    if fields.keys().any(|name| name.starts_with("client_secret")) {
+        return Err("it has a secret, which everyone can read");
+    }
+    if fields.get("client_name").and_then(Value::as_str).is_none() {
+        return Err("it has no client_name");
+    }
+    let allows_none = choose_method(&mut fields)?;
+    // From here on it is what a client would register.
+    let body = serde_json::to_vec(&fields).unwrap_or_default();
+    let metadata = registration::parse(&body, supported)
+        .map_err(|_| "its metadata is not that of a usable client")?;
+    Ok(ClientDocument {
+        allows_none: allows_none || metadata.token_endpoint_auth_method == ClientAuthMethod::None,
+        metadata,
+    })
+}
+
+/// Settles how the client authenticates, and says whether it need not. Some documents name several
+/// methods for the server to choose from; a key is better than none, where we can check it.
+fn choose_method(fields: &mut Map<String, Value>) -> Result<bool, &'static str> {
+    const KEY: &str = "private_key_jwt";
+    let listed = |method| {
+        fields
+            .get("token_endpoint_auth_methods_supported")
+            .and_then(Value::as_array)
+            .is_some_and(|methods| methods.iter().any(|known| known == method))
+    };
+    let has_keys = fields.contains_key("jwks") || fields.contains_key("jwks_uri");
+    let can_check = cfg!(feature = "jwt");
+    let (method, allows_none) = match fields.get("token_endpoint_auth_method").map(Value::as_str) {
+        None if listed(KEY) && has_keys && can_check => (KEY, listed("none")),
+        None | Some(Some("none")) => ("none", true),
+        Some(Some(KEY)) if can_check => (KEY, listed("none")),
+        Some(Some(KEY)) if listed("none") => ("none", true),
+        Some(_) => return Err("its token_endpoint_auth_method cannot be used by such a client"),
+    };
+    fields.insert("token_endpoint_auth_method".to_owned(), method.into());
+    Ok(allows_none)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    const URL: &str = "https://app.example/client.json";
+
+    fn read(document: Value) -> Result<ClientDocument, &'static str> {
+        parse(URL, document.to_string().as_bytes(), &Scopes::none())
+    }
+
+    /// As Claude Code publishes it, in the members that matter.
+    #[test]
+    fn claude_code_is_a_client() {
+        let url = "https://claude.ai/oauth/claude-code-client-metadata";
+        let body = json!({
+            "client_id": url, "client_name": "Claude Code", "client_uri": "https://claude.ai",
+            "redirect_uris": ["http://localhost/callback", "http://127.0.0.1/callback"],
+            "grant_types": ["authorization_code", "refresh_token", "urn:ietf:params:oauth:grant-type:jwt-bearer"],
+            "response_types": ["code"], "token_endpoint_auth_method": "none",
+        });
+        assert!(is_document_url(url));
+        let client = parse(url, body.to_string().as_bytes(), &Scopes::none()).unwrap();
+        assert_eq!(client.metadata.redirect_uris.len(), 2);
+        assert_eq!(
+            client.metadata.grant_types,
+            ["authorization_code", "refresh_token"]
+        );
+        assert!(client.allows_none);
+    }
+
+    /// As ChatGPT publishes it: a key, and the methods to choose from.
+    #[test]
+    fn chatgpt_is_a_client() {
+        let url = "https://chatgpt.com/oauth/abc/client.json";
+        let body = json!({
+            "client_id": url, "client_name": "ChatGPT",
+            "redirect_uris": ["https://chatgpt.com/connector/oauth/abc"],
+            "grant_types": ["authorization_code", "refresh_token"], "response_types": ["code"],
+            "token_endpoint_auth_method": "private_key_jwt",
+            "token_endpoint_auth_methods_supported": ["private_key_jwt", "none"],
+            "token_endpoint_auth_signing_alg": "RS256",
+            "jwks_uri": "https://chatgpt.com/oauth/jwks.json",
+        });
+        let client = parse(url, body.to_string().as_bytes(), &Scopes::none()).unwrap();
+        let method = client.metadata.token_endpoint_auth_method;
+        let expected = if cfg!(feature = "jwt") {
+            ClientAuthMethod::PrivateKeyJwt
+        } else {
+            ClientAuthMethod::None
+        };
+        assert_eq!(method, expected);
+        assert!(client.allows_none);
+    }
+
+    #[test]
+    fn only_plain_addresses_are_ids() {
+        for good in [
+            URL,
+            "https://app.example:8443/a/b?c=d",
+            "http://127.0.0.1:9/c.json",
+        ] {
+            assert!(is_document_url(good), "{good}");
+        }
+        for bad in [
+            "https://app.example",
+            "https://app.example/",
+            "http://app.example/c.json",
+            "https://app.example/a/../c.json",
+            "https://app.example/./c.json",
+            "https://user@app.example/c.json",
+            "https://app.example/c.json#x",
+            "mcp_abc",
+            "",
+        ] {
+            assert!(!is_document_url(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_document_that_lies_or_says_too_much_is_no_client() {
+        let good = json!({
+            "client_id": URL, "client_name": "App", "redirect_uris": ["https://app.example/cb"],
+        });
+        assert!(read(good.clone()).is_ok());
+        for (name, value) in [
+            ("client_id", json!("https://app.example/other.json")),
+            ("client_id", json!("https://APP.example/client.json")),
+            ("client_id", Value::Null),
+            ("client_name", Value::Null),
+            ("client_secret", json!("x")),
+            ("client_secret_expires_at", json!(0)),
+            ("token_endpoint_auth_method", json!("client_secret_basic")),
+            ("token_endpoint_auth_method", json!(7)),
+            ("redirect_uris", json!([])),
+            ("redirect_uris", json!(["javascript:alert(1)"])),
+        ] {
+            let mut document = good.clone();
+            document[name] = value;
+            assert!(read(document).is_err(), "{name}");
+        }
+        assert!(parse(URL, b"[]", &Scopes::none()).is_err());
+    }
+}

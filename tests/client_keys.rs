@@ -1,0 +1,358 @@
+//! Clients that prove themselves with a key, and clients that describe themselves.
+#![cfg(all(feature = "jwt", feature = "cimd"))]
+
+mod common;
+#[path = "common/jws.rs"]
+mod jws;
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex},
+};
+
+use axum::{Router, extract::Path, response::IntoResponse, routing::get};
+use common::*;
+use http::StatusCode;
+use jws::Key;
+use serde_json::{Value, json};
+use tower_mcp_auth::{Fetcher, MemoryStore};
+
+const NOW: u64 = 1_800_000_000;
+
+/// A web site whose documents can be changed, and which counts what is asked of it.
+#[derive(Clone, Default)]
+struct Site {
+    pages: Arc<Mutex<HashMap<String, (StatusCode, String)>>>,
+    asked: Arc<Mutex<usize>>,
+}
+
+impl Site {
+    /// Serves and returns its origin.
+    async fn serve(&self) -> String {
+        let site = self.clone();
+        let app: Router = Router::new().route(
+            "/{page}",
+            get(move |Path(page): Path<String>| async move {
+                *site.asked.lock().unwrap() += 1;
+                let (status, body) = site.pages.lock().unwrap()[&page].clone();
+                let location = if status.is_redirection() {
+                    body.clone()
+                } else {
+                    String::new()
+                };
+                (
+                    status,
+                    [
+                        ("content-type", "application/json"),
+                        ("location", &*location),
+                    ],
+                    body,
+                )
+                    .into_response()
+            }),
+        );
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let origin = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move { axum::serve(listener, app).await });
+        origin
+    }
+
+    fn put(&self, page: &str, status: u16, body: impl ToString) {
+        let status = StatusCode::from_u16(status).unwrap();
+        self.pages
+            .lock()
+            .unwrap()
+            .insert(page.to_owned(), (status, body.to_string()));
+    }
+
+    fn asked(&self) -> usize {
+        *self.asked.lock().unwrap()
+    }
+}
+
+fn app() -> App {
+    App::with(|builder| {
+        let fetcher = Fetcher::builder()
+            .danger_allow_loopback(true)
+            .build()
+            .unwrap();
+        builder.store(MemoryStore::new()).fetcher(fetcher)
+    })
+}
+
+fn assertion(key: &Key, client: &str, change: Value) -> String {
+    let mut claims = json!({"iss": client, "sub": client, "aud": ORIGIN, "iat": NOW, "exp": NOW + 60,
+        "jti": format!("{:p}{}", &change, rand_text())});
+    for (name, value) in change.as_object().unwrap() {
+        claims[name] = value.clone();
+    }
+    key.sign(json!({"typ": "JWT", "kid": "one"}), &claims)
+}
+
+fn rand_text() -> String {
+    use std::hash::{BuildHasher, RandomState};
+    RandomState::new().hash_one(0).to_string()
+}
+
+async fn ask(app: &App, assertion: &str, more: &[(&str, &str)]) -> Answer {
+    let mut params = vec![
+        ("grant_type", "refresh_token"),
+        (
+            "client_assertion_type",
+            "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
+        ),
+        ("client_assertion", assertion),
+    ];
+    params.extend_from_slice(more);
+    app.token(&params).await
+}
+
+async fn registered(app: &App, key: &Key) -> String {
+    let body = json!({"redirect_uris": [CALLBACK], "token_endpoint_auth_method": "private_key_jwt",
+        "jwks": key.jwks("one"), "grant_types": ["authorization_code", "refresh_token"]});
+    let answer = app.register(body).await;
+    assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");
+    assert_eq!(answer.json().get("client_secret"), None);
+    answer.json()["client_id"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn a_client_with_a_key_redeems_its_code() {
+    for key in [Key::ed25519(), Key::p256()] {
+        let app = app();
+        let client = registered(&app, &key).await;
+        let code = Browser::of(&app, "alice").approve(&client, &[]).await;
+        let assertion = assertion(&key, &client, json!({}));
+        let params = [
+            ("grant_type", "authorization_code"),
+            ("code", &*code),
+            ("code_verifier", VERIFIER),
+            (
+                "client_assertion_type",
+                "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
+            ),
+            ("client_assertion", &assertion),
+        ];
+        let tokens = Tokens::from(&app.token(&params).await);
+        assert_eq!(app.call("/mcp", &tokens.access).await.body, "alice");
+    }
+}
+
+#[tokio::test]
+async fn an_assertion_is_the_clients_own_for_us_alone_fresh_and_new() {
+    let app = app();
+    let key = Key::ed25519();
+    let client = registered(&app, &key).await;
+    // Past authentication the request itself is wrong: that is how far a good one gets.
+    let good = assertion(&key, &client, json!({}));
+    ask(&app, &good, &[])
+        .await
+        .assert_error(400, "invalid_request");
+    ask(&app, &good, &[])
+        .await
+        .assert_error(401, "invalid_client");
+    ask(
+        &app,
+        &assertion(&key, &client, json!({"aud": [ORIGIN]})),
+        &[],
+    )
+    .await
+    .assert_error(400, "invalid_request");
+    for change in [
+        json!({"aud": "https://api.example.com/oauth/token"}),
+        json!({"aud": [ORIGIN, "https://other.example"]}),
+        json!({"aud": null}),
+        json!({"iss": "other"}),
+        json!({"exp": NOW - 61}),
+        json!({"exp": NOW + 7200}),
+        json!({"exp": null}),
+        json!({"iat": NOW + 120}),
+        json!({"nbf": NOW + 120}),
+        json!({"jti": null}),
+    ] {
+        let answer = ask(&app, &assertion(&key, &client, change.clone()), &[]).await;
+        assert_eq!(answer.status.as_u16(), 401, "{change}: {answer:?}");
+    }
+    let claims = json!({"iss": client, "sub": client, "aud": ORIGIN, "exp": NOW + 60, "jti": "x"});
+    for (name, token) in [
+        (
+            "another key",
+            Key::ed25519().sign(json!({"typ": "JWT", "kid": "one"}), &claims),
+        ),
+        ("no algorithm", key.sign(json!({"alg": "none"}), &claims)),
+        (
+            "a shared secret",
+            key.sign(json!({"alg": "HS256"}), &claims),
+        ),
+        (
+            "another kind of token",
+            key.sign(json!({"typ": "at+jwt"}), &claims),
+        ),
+        ("nothing", "x.y.z".to_owned()),
+    ] {
+        let answer = ask(&app, &token, &[]).await;
+        answer.assert_error(401, "invalid_client");
+        assert_eq!(answer.status.as_u16(), 401, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_key_and_nothing_else_will_do() {
+    let app = app();
+    let key = Key::ed25519();
+    let client = registered(&app, &key).await;
+    let plain = [
+        ("grant_type", "refresh_token"),
+        ("client_id", client.as_str()),
+    ];
+    app.token(&plain).await.assert_error(401, "invalid_client");
+    let secret = [plain[0], plain[1], ("client_secret", "x")];
+    app.token(&secret).await.assert_error(401, "invalid_client");
+    let both = assertion(&key, &client, json!({}));
+    ask(&app, &both, &[("client_secret", "x")])
+        .await
+        .assert_error(400, "invalid_request");
+    ask(&app, &both, &[("client_id", "other")])
+        .await
+        .assert_error(400, "invalid_request");
+    let public = app.public_client().await;
+    ask(&app, &assertion(&key, &public, json!({})), &[])
+        .await
+        .assert_error(401, "invalid_client");
+    for body in [
+        json!({"token_endpoint_auth_method": "private_key_jwt"}),
+        json!({"token_endpoint_auth_method": "private_key_jwt", "jwks": {"keys": []}}),
+        json!({"token_endpoint_auth_method": "private_key_jwt", "jwks": {"keys": [{"kty": "oct", "k": "AAAA"}]}}),
+        json!({"token_endpoint_auth_method": "private_key_jwt", "jwks_uri": "http://keys.example"}),
+    ] {
+        let mut body = body;
+        body["redirect_uris"] = json!([CALLBACK]);
+        app.register(body)
+            .await
+            .assert_error(400, "invalid_client_metadata");
+    }
+}
+
+#[tokio::test]
+async fn keys_at_an_address_may_be_rotated_and_are_not_asked_for_all_the_time() {
+    let (app, site) = (app(), Site::default());
+    let origin = site.serve().await;
+    let (old, new) = (Key::ed25519(), Key::ed25519());
+    site.put("keys", 200, old.jwks("old"));
+    let document = json!({"client_id": format!("{origin}/client"), "client_name": "App", "redirect_uris": [CALLBACK],
+        "token_endpoint_auth_method": "private_key_jwt", "jwks_uri": format!("{origin}/keys")});
+    site.put("client", 200, document);
+    let client = format!("{origin}/client");
+    let sign = |key: &Key, kid: &str| {
+        let claims = json!({"iss": client, "sub": client, "aud": ORIGIN, "exp": NOW + 60, "jti": rand_text()});
+        key.sign(json!({"kid": kid}), &claims)
+    };
+    ask(&app, &sign(&old, "old"), &[])
+        .await
+        .assert_error(400, "invalid_request");
+    site.put("keys", 200, new.jwks("new"));
+    let asked = site.asked();
+    for _ in 0..5 {
+        ask(&app, &sign(&new, "new"), &[])
+            .await
+            .assert_error(401, "invalid_client");
+    }
+    assert_eq!(
+        site.asked(),
+        asked,
+        "a stranger's key names make us ask nobody"
+    );
+    app.advance(30);
+    ask(&app, &sign(&new, "new"), &[])
+        .await
+        .assert_error(400, "invalid_request");
+    ask(&app, &sign(&old, "old"), &[])
+        .await
+        .assert_error(401, "invalid_client");
+}
+
+#[tokio::test]
+async fn a_client_that_describes_itself_signs_in_without_registering() {
+    let (app, site) = (app(), Site::default());
+    let origin = site.serve().await;
+    let id = format!("{origin}/client");
+    let document = json!({"client_id": id, "client_name": "Described", "redirect_uris": [CALLBACK],
+        "grant_types": ["authorization_code", "refresh_token", "urn:ietf:params:oauth:grant-type:jwt-bearer"]});
+    site.put("client", 200, document);
+    let browser = Browser::of(&app, "alice");
+    let page = browser.consent_page(&id, &[]).await;
+    assert!(
+        page.body.contains("Described") && page.body.contains("described by"),
+        "{page:?}"
+    );
+    // What it says now no longer matters to this authorization.
+    site.put("client", 404, "{}");
+    let code = browser.decide(&page, "approve").await.redirect(CALLBACK)["code"].clone();
+    let tokens = Tokens::from(&app.redeem(&id, &code).await);
+    Tokens::from(&app.refresh(&id, &tokens.refresh).await);
+    assert_eq!(site.asked(), 1, "it is remembered");
+    let metadata = app
+        .get("/.well-known/oauth-authorization-server")
+        .await
+        .json();
+    assert_eq!(metadata["client_id_metadata_document_supported"], true);
+}
+
+#[tokio::test]
+async fn a_document_that_cannot_be_used_is_no_client_and_costs_little() {
+    let (app, site) = (app(), Site::default());
+    let origin = site.serve().await;
+    let good = |page: &str| json!({"client_id": format!("{origin}/{page}"), "client_name": "App", "redirect_uris": [CALLBACK]});
+    site.put("lies", 200, good("other"));
+    site.put("missing", 404, good("missing"));
+    site.put("moved", 302, format!("{origin}/there"));
+    site.put("there", 200, good("there"));
+    site.put("text", 200, "not json");
+    let mut huge = good("huge");
+    huge["client_uri"] = json!(format!("https://a.example/{}", "x".repeat(6000)));
+    site.put("huge", 200, huge);
+    for page in ["lies", "missing", "moved", "text", "huge"] {
+        let id = format!("{origin}/{page}");
+        let query = authorize_params(&id, &[]);
+        let answer = app.get(&format!("/oauth/authorize?{query}")).await;
+        answer.assert_error(400, "invalid_client");
+        let asked = site.asked();
+        app.refresh(&id, "x")
+            .await
+            .assert_error(401, "invalid_client");
+        assert_eq!(site.asked(), asked, "{page} is not asked for again at once");
+    }
+    for id in [
+        "http://192.168.0.1/client",
+        "https://10.0.0.1/client",
+        "https://[::ffff:127.0.0.1]/client",
+        "https://2130706433/client",
+        "http://metadata.example/client",
+        "https://localhost.example.invalid/x",
+    ] {
+        let query = authorize_params(id, &[]);
+        let answer = app.get(&format!("/oauth/authorize?{query}")).await;
+        assert_eq!(answer.status.as_u16(), 400, "{id}: {answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn hosts_may_be_trusted_or_not() {
+    let site = Site::default();
+    let origin = site.serve().await;
+    let app = App::with(|builder| {
+        let fetcher = Fetcher::builder()
+            .danger_allow_loopback(true)
+            .build()
+            .unwrap();
+        builder
+            .store(MemoryStore::new())
+            .fetcher(fetcher)
+            .trust_client_hosts(|host| host == "claude.ai")
+    });
+    let query = authorize_params(&format!("{origin}/client"), &[]);
+    app.get(&format!("/oauth/authorize?{query}"))
+        .await
+        .assert_error(400, "invalid_client");
+    assert_eq!(site.asked(), 0);
+}
