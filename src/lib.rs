@@ -91,7 +91,9 @@ pub use self::clock::TestClock;
 pub use self::store::SledStore;
 pub use self::{
     authenticator::{Authenticator, SignedIn},
-    authorization_server::{ConsentPage, Endpoint, ErrorPage, Pages},
+    authorization_server::{
+        ConsentPage, DeviceCodePage, DeviceConfirmPage, Endpoint, ErrorPage, MessagePage, Pages,
+    },
     client::{
         StaticClient,
         metadata::{ApplicationType, ClientAuthMethod, ClientMetadata},

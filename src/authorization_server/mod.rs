@@ -5,6 +5,7 @@ mod authorize;
 mod browser;
 mod client_auth;
 mod consent;
+mod device;
 mod endpoint;
 mod get_session;
 mod introspect;
@@ -32,16 +33,17 @@ pub use self::pages::BuiltInPages;
 #[cfg(feature = "rate-limit")]
 pub use self::rate_limit::RateLimits;
 pub use self::{
+    device::{DeviceCodePage, DeviceConfirmPage, MessagePage},
     endpoint::Endpoint,
     layer::{EndpointsLayer, EndpointsLayerService, FallbackLayer, FallbackService},
     pages::{ConsentPage, ErrorPage, Pages},
     service::{EndpointFuture, EndpointService, Endpoints},
 };
 
-pub(crate) use self::browser::BrowserCookie;
 #[cfg(feature = "rate-limit")]
 pub(crate) use self::rate_limit::{ClientKey, RateLimiter};
 use self::response::EndpointResponse;
+pub(crate) use self::{browser::BrowserCookie, device::Guesses};
 #[cfg(feature = "rate-limit")]
 use crate::grant::{ErrorCode, Refusal};
 use crate::{
@@ -69,6 +71,8 @@ pub(crate) struct Limits {
     pub(crate) clients: u64,
     /// Authorizations that wait for their user.
     pub(crate) pending: u64,
+    /// Devices that wait for their user.
+    pub(crate) devices: u64,
 }
 
 /// Who may register, and on which terms.
@@ -106,6 +110,7 @@ pub(crate) struct AuthorizationServer {
     /// The resources behind that gate; the first is the default.
     pub(crate) resources: Vec<ProtectedResource>,
     pub(crate) refresh_keys: OnceCell<Vec<KeyRecord>>,
+    pub(crate) user_code_guesses: Guesses,
     pub(crate) sweeper: Sweeper,
     #[cfg(feature = "rate-limit")]
     pub(crate) rate_limiter: Option<RateLimiter>,

@@ -11,7 +11,9 @@ use self::metadata::{ApplicationType, ClientAuthMethod, ClientMetadata};
 use crate::{
     clock::Timestamp,
     error::{ConfigError, InvalidIdentifier},
+    grant::device,
     id::ClientId,
+    scope::Scopes,
     secret::Digest,
     store::record::ClientRecord,
 };
@@ -106,11 +108,18 @@ impl Client {
         }
     }
 
-    pub(crate) fn may_refresh(&self) -> bool {
+    /// Whether it registered that grant.
+    pub(crate) fn may_use(&self, grant_type: &str) -> bool {
         self.metadata
             .grant_types
             .iter()
-            .any(|grant| grant == "refresh_token")
+            .any(|known| known == grant_type)
+    }
+
+    /// Whether its tokens for `scopes` come with a refresh token: it registered that grant, or
+    /// asked for access while nobody is there.
+    pub(crate) fn gets_refresh_token(&self, scopes: &Scopes) -> bool {
+        self.may_use("refresh_token") || scopes.contains("offline_access")
     }
 }
 
@@ -166,7 +175,9 @@ impl StaticClient {
                 } else {
                     ClientAuthMethod::None
                 },
-                grant_types: vec!["authorization_code".to_owned(), "refresh_token".to_owned()],
+                grant_types: ["authorization_code", "refresh_token", device::GRANT_TYPE]
+                    .map(str::to_owned)
+                    .to_vec(),
                 response_types: vec!["code".to_owned()],
                 scope: None,
                 client_name: self.name,

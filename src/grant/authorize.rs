@@ -121,7 +121,10 @@ fn challenge(params: &Params<'_>) -> Result<CodeChallenge, Refusal> {
 }
 
 /// The one resource the tokens will be for (RFC 8707 §2).
-fn resource<'a>(params: &Params<'_>, catalog: &'a Catalog) -> Result<&'a KnownResource, Refusal> {
+pub(super) fn resource<'a>(
+    params: &Params<'_>,
+    catalog: &'a Catalog,
+) -> Result<&'a KnownResource, Refusal> {
     let mut found: Option<&KnownResource> = None;
     for asked in params.all("resource") {
         let known = ResourceUri::parse(asked)
@@ -146,7 +149,7 @@ fn resource<'a>(params: &Params<'_>, catalog: &'a Catalog) -> Result<&'a KnownRe
 
 /// Scopes nobody knows are left out, and the token response says what was granted
 /// (RFC 6749 §3.3); it is an error only when nothing remains.
-fn scopes(
+pub(super) fn scopes(
     params: &Params<'_>,
     client: &Client,
     resource: &KnownResource,

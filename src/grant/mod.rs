@@ -2,8 +2,13 @@
 
 pub(crate) mod authorize;
 pub(crate) mod code;
+pub(crate) mod device;
 pub(crate) mod issue;
 pub(crate) mod refresh;
 mod refusal;
+mod user_code;
 
-pub(crate) use self::refusal::{ErrorCode, Refusal};
+pub(crate) use self::{
+    refusal::{ErrorCode, Refusal},
+    user_code::UserCode,
+};

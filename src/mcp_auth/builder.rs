@@ -1,5 +1,7 @@
 //! Putting a deployment together; every mistake is found here, before a request is served.
 
+mod device;
+
 use std::{fmt, sync::Arc, time::Duration};
 
 use tokio::sync::OnceCell;
@@ -12,14 +14,14 @@ use crate::authorization_server::{ClientKey, RateLimiter, RateLimits};
 use crate::{
     authenticator::{Authenticator, ErasedAuthenticator},
     authorization_server::{
-        AuthorizationServer, BrowserCookie, Endpoint, Limits, Pages, RegistrationRules,
+        AuthorizationServer, BrowserCookie, Endpoint, Guesses, Limits, Pages, RegistrationRules,
     },
     client::{StaticClient, StaticClients, policy::RegistrationPolicy},
     clock::{Clock, SystemClock},
     discovery::{AuthorizationServerMetadata, Documents},
     error::{ConfigError, InvalidUri},
     event::{Events, Observer},
-    grant::issue::Lifetimes,
+    grant::{device::GRANT_TYPE as DEVICE_GRANT, issue::Lifetimes},
     resource::{Catalog, Resource},
     resource_server::{TokenCache, TokenGate},
     scope::Scopes,
@@ -84,6 +86,7 @@ impl McpAuthBuilder {
             registration: RegistrationRules::default(),
             lifetimes: Lifetimes {
                 code: defaults.code_ttl(),
+                device_code: device::DEFAULT_TTL,
                 access_token: defaults.access_token_ttl(),
                 refresh_token: defaults.refresh_token_ttl(),
                 refresh_grace: Duration::from_secs(30),
@@ -96,6 +99,7 @@ impl McpAuthBuilder {
             limits: Limits {
                 clients: MAX_CLIENTS,
                 pending: MAX_PENDING,
+                devices: device::MAX_PENDING,
             },
             cache: TokenCache::new(),
             store: None,
@@ -347,6 +351,7 @@ impl McpAuthBuilder {
             gate,
             resources,
             refresh_keys: OnceCell::new(),
+            user_code_guesses: Guesses::default(),
             sweeper,
             #[cfg(feature = "rate-limit")]
             rate_limiter: self
@@ -392,6 +397,7 @@ fn check_lifetimes(lifetimes: &Lifetimes) -> Result<(), ConfigError> {
     if !(second..=MAX_CODE_TTL).contains(&lifetimes.code) {
         return out_of_range("code_ttl", "1 to 600 s (RFC 6749 §4.1.2)");
     }
+    device::check_ttl(lifetimes.device_code)?;
     if lifetimes.access_token < second {
         return out_of_range("access_token_ttl", "at least 1 s");
     }
@@ -416,6 +422,8 @@ fn documents(issuer: &Issuer, endpoints_path: &str, catalog: &Catalog) -> Docume
         url(Endpoint::Token),
     );
     metadata.registration_endpoint = Some(url(Endpoint::Register));
+    metadata.device_authorization_endpoint = Some(url(Endpoint::DeviceAuthorization));
+    metadata.grant_types_supported.push(DEVICE_GRANT);
     metadata.revocation_endpoint = Some(url(Endpoint::Revoke));
     metadata
         .revocation_endpoint_auth_methods_supported

@@ -1,6 +1,7 @@
 //! The token endpoint (RFC 6749 §3.2).
 
 mod code;
+mod device;
 mod mint;
 mod refresh;
 
@@ -13,7 +14,7 @@ use super::{
     response::{self, EndpointResponse},
 };
 use crate::{
-    grant::{ErrorCode, Refusal},
+    grant::{ErrorCode, Refusal, device::GRANT_TYPE as DEVICE_GRANT},
     scope::Scopes,
     secret::{GrantId, Refresh, Token},
     store::{Revocation, StoreError},
@@ -83,6 +84,7 @@ impl AuthorizationServer {
         let answer = match call.params.get("grant_type") {
             Some("authorization_code") => self.redeem(&call).await,
             Some("refresh_token") => self.refresh(&call).await,
+            Some(DEVICE_GRANT) => self.poll_device(&call).await,
             Some(_) => Err(UNSUPPORTED_GRANT.into()),
             None => Err(GRANT_TYPE_MISSING.into()),
         };
