@@ -8,6 +8,8 @@ pub enum Endpoint {
     Authorize,
     /// Where a browser goes on after signing in, and where the consent form is sent.
     Consent,
+    /// Where clients leave a request for the browser to bring the name of (RFC 9126 §2).
+    PushedAuthorization,
     /// Where codes and refresh tokens become tokens (RFC 6749 §3.2).
     Token,
     /// Where devices without a browser begin (RFC 8628 §3.1).
@@ -27,9 +29,10 @@ pub enum Endpoint {
 }
 
 impl Endpoint {
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::Authorize,
         Self::Consent,
+        Self::PushedAuthorization,
         Self::Token,
         Self::DeviceAuthorization,
         Self::Device,
@@ -45,6 +48,7 @@ impl Endpoint {
         match self {
             Self::Authorize => "authorize",
             Self::Consent => "consent",
+            Self::PushedAuthorization => "par",
             Self::Token => "token",
             Self::DeviceAuthorization => "device-authorization",
             Self::Device => "device",
@@ -60,11 +64,12 @@ impl Endpoint {
     pub(crate) const fn allow(self) -> &'static str {
         match self {
             Self::Authorize | Self::Consent | Self::Device => "GET, POST",
-            Self::Token
+            Self::PushedAuthorization
+            | Self::Token
             | Self::DeviceAuthorization
-            | Self::Register
             | Self::Revoke
             | Self::Introspect => "POST, OPTIONS",
+            Self::Register => "GET, POST, PUT, DELETE, OPTIONS",
             Self::Userinfo => "GET, POST, OPTIONS",
             Self::GetSession => "GET, OPTIONS",
         }

@@ -10,7 +10,9 @@ mod endpoint;
 mod get_session;
 mod introspect;
 mod layer;
+mod manage;
 mod pages;
+mod par;
 #[cfg(feature = "rate-limit")]
 mod rate_limit;
 mod refuse;
@@ -73,6 +75,8 @@ pub(crate) struct Limits {
     pub(crate) pending: u64,
     /// Devices that wait for their user.
     pub(crate) devices: u64,
+    /// Assertions and proofs that are remembered as used.
+    pub(crate) used: u64,
 }
 
 /// Who may register, and on which terms.
@@ -81,6 +85,8 @@ pub(crate) struct RegistrationRules {
     pub(crate) policy: Option<Arc<dyn ErasedPolicy>>,
     /// Digests of the initial access tokens; without any, everyone may register.
     pub(crate) initial_tokens: Vec<Digest>,
+    /// Whether clients with a secret may manage their registration (RFC 7592).
+    pub(crate) management: bool,
     /// How long a client's secret is accepted; `None` for ever.
     pub(crate) secret_ttl: Option<Duration>,
 }
@@ -96,6 +102,8 @@ pub(crate) struct AuthorizationServer {
     pub(crate) scope_descriptions: Vec<(String, String)>,
     pub(crate) lifetimes: Lifetimes,
     pub(crate) limits: Limits,
+    /// Whether authorization requests must be pushed (RFC 9126).
+    pub(crate) requires_push: bool,
     pub(crate) clients: StaticClients,
     pub(crate) registration: RegistrationRules,
     pub(crate) store: Arc<dyn ErasedStore>,

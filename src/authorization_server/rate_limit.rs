@@ -122,7 +122,9 @@ impl RateLimiter {
     ) -> Result<(), Duration> {
         let limiter = match endpoint {
             Endpoint::Register => &self.register,
-            Endpoint::Authorize | Endpoint::DeviceAuthorization => &self.authorize,
+            Endpoint::Authorize | Endpoint::PushedAuthorization | Endpoint::DeviceAuthorization => {
+                &self.authorize
+            }
             Endpoint::Token | Endpoint::Revoke | Endpoint::Introspect => &self.token,
             Endpoint::Consent | Endpoint::Device | Endpoint::Userinfo | Endpoint::GetSession => {
                 return Ok(());

@@ -178,6 +178,7 @@ impl AuthorizationServer {
                 self.decide_consent(&parts, &body).await
             }
             Endpoint::Consent => self.resume(&parts).await,
+            Endpoint::PushedAuthorization => self.push(&parts, &body).await,
             Endpoint::Token => self.token(&parts, &body).await,
             Endpoint::DeviceAuthorization => self.begin_device(&parts, &body).await,
             Endpoint::Device if parts.method == Method::POST => {
@@ -186,6 +187,7 @@ impl AuthorizationServer {
             Endpoint::Device => self.device_page(&parts).await,
             Endpoint::Revoke => self.revoke_token(&parts, &body).await,
             Endpoint::Introspect => self.introspect(&parts, &body).await,
+            Endpoint::Register if parts.method != Method::POST => self.manage(&parts, &body).await,
             Endpoint::Register => self.register(&parts, &body).await,
             Endpoint::Userinfo => self.userinfo(&parts).await,
             Endpoint::GetSession => self.get_session(&parts).await,

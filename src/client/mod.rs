@@ -175,9 +175,16 @@ impl StaticClient {
                 } else {
                     ClientAuthMethod::None
                 },
-                grant_types: ["authorization_code", "refresh_token", device::GRANT_TYPE]
-                    .map(str::to_owned)
-                    .to_vec(),
+                grant_types: [
+                    "authorization_code",
+                    "refresh_token",
+                    "client_credentials",
+                    device::GRANT_TYPE,
+                ]
+                .into_iter()
+                .filter(|grant| self.secret.is_some() || *grant != "client_credentials")
+                .map(str::to_owned)
+                .collect(),
                 response_types: vec!["code".to_owned()],
                 scope: None,
                 client_name: self.name,

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use crate::{
     clock::Timestamp,
-    id::Subject,
+    id::{ClientId, Subject},
+    resource::KnownResource,
     scope::Scopes,
     secret::GrantId,
     store::record::{
@@ -95,6 +96,32 @@ pub(crate) fn approve(
     }
 }
 
+/// The grant of a client in its own name: its subject is the client itself.
+pub(crate) fn client_grant(
+    client_id: &ClientId,
+    subject: Subject,
+    scopes: Scopes,
+    resource: &KnownResource,
+    now: Timestamp,
+) -> GrantRecord {
+    GrantRecord {
+        id: GrantId::random(),
+        client_id: client_id.clone(),
+        subject,
+        scopes,
+        resource: resource.uri.clone(),
+        created_at: now,
+        expires_at: now,
+        revoked_at: None,
+        refresh_generation: 0,
+        holder: GrantHolder::Client,
+        auth_time: None,
+        nonce: None,
+        dpop_jkt: None,
+        session: None,
+    }
+}
+
 /// The record of an access token of `grant`.
 pub(crate) fn access_token(
     grant: &GrantRecord,
@@ -112,7 +139,7 @@ pub(crate) fn access_token(
         expires_at: now.plus(lifetimes.access_token),
         revoked_at: None,
         holder: grant.holder,
-        dpop_jkt: None,
+        dpop_jkt: grant.dpop_jkt.clone(),
     }
 }
 

@@ -40,6 +40,8 @@ const USED_CLIENT_TTL: Duration = Duration::from_secs(90 * 24 * 3600);
 const MAX_CLIENTS: u64 = 100_000;
 /// How many authorizations may wait for their users at once.
 const MAX_PENDING: u64 = 100_000;
+/// How many assertions and proofs may be remembered as used at once.
+const MAX_USED: u64 = 1_000_000;
 /// How often what has expired is removed.
 const SWEEP_EVERY: Duration = Duration::from_secs(30);
 /// A code lives minutes (RFC 6749 §4.1.2 recommends at most ten).
@@ -61,6 +63,7 @@ pub struct McpAuthBuilder {
     registration: RegistrationRules,
     lifetimes: Lifetimes,
     limits: Limits,
+    requires_push: bool,
     cache: TokenCache,
     store: Option<Arc<dyn ErasedStore>>,
     authenticator: Option<Arc<dyn ErasedAuthenticator>>,
@@ -100,7 +103,9 @@ impl McpAuthBuilder {
                 clients: MAX_CLIENTS,
                 pending: MAX_PENDING,
                 devices: device::MAX_PENDING,
+                used: MAX_USED,
             },
+            requires_push: false,
             cache: TokenCache::new(),
             store: None,
             authenticator: None,
@@ -195,6 +200,14 @@ impl McpAuthBuilder {
         self
     }
 
+    /// Whether clients with a secret may read, change and delete their registration (RFC 7592):
+    /// not by default. Public clients get no such credentials: whoever sends the same metadata is
+    /// the same client.
+    pub fn registration_management(mut self, on: bool) -> Self {
+        self.registration.management = on;
+        self
+    }
+
     /// How long the secret of a registered client is accepted: for ever by default.
     pub fn client_secret_ttl(mut self, ttl: Duration) -> Self {
         self.registration.secret_ttl = Some(ttl);
@@ -229,6 +242,13 @@ impl McpAuthBuilder {
     /// successor: 30 s by default, at most 300 s. Zero makes every repeat a theft.
     pub fn refresh_grace(mut self, grace: Duration) -> Self {
         self.lifetimes.refresh_grace = grace;
+        self
+    }
+
+    /// Takes only authorization requests that were pushed (RFC 9126): not by default, since few
+    /// MCP clients push.
+    pub fn require_pushed_authorization_requests(mut self) -> Self {
+        self.requires_push = true;
         self
     }
 
@@ -316,7 +336,12 @@ impl McpAuthBuilder {
             Scopes::parse(&self.default_scope)?,
         )?;
         let store = self.store.ok_or(ConfigError::Missing("store"))?;
-        let documents = Arc::new(documents(&issuer, &endpoints_path, &catalog));
+        let documents = Arc::new(documents(
+            &issuer,
+            &endpoints_path,
+            &catalog,
+            self.requires_push,
+        ));
         let gate = TokenGate::new(
             &store,
             self.cache,
@@ -338,6 +363,7 @@ impl McpAuthBuilder {
             scope_descriptions: self.scope_descriptions,
             lifetimes: self.lifetimes,
             limits: self.limits,
+            requires_push: self.requires_push,
             clients: StaticClients::new(self.clients)?,
             registration: self.registration,
             store,
@@ -413,7 +439,12 @@ fn check_lifetimes(lifetimes: &Lifetimes) -> Result<(), ConfigError> {
     Ok(())
 }
 
-fn documents(issuer: &Issuer, endpoints_path: &str, catalog: &Catalog) -> Documents {
+fn documents(
+    issuer: &Issuer,
+    endpoints_path: &str,
+    catalog: &Catalog,
+    requires_push: bool,
+) -> Documents {
     let url =
         |endpoint: Endpoint| format!("{}{endpoints_path}/{}", issuer.origin(), endpoint.segment());
     let mut metadata = AuthorizationServerMetadata::new(
@@ -424,6 +455,8 @@ fn documents(issuer: &Issuer, endpoints_path: &str, catalog: &Catalog) -> Docume
     metadata.registration_endpoint = Some(url(Endpoint::Register));
     metadata.device_authorization_endpoint = Some(url(Endpoint::DeviceAuthorization));
     metadata.grant_types_supported.push(DEVICE_GRANT);
+    metadata.pushed_authorization_request_endpoint = Some(url(Endpoint::PushedAuthorization));
+    metadata.require_pushed_authorization_requests = requires_push;
     metadata.revocation_endpoint = Some(url(Endpoint::Revoke));
     metadata
         .revocation_endpoint_auth_methods_supported

@@ -107,7 +107,9 @@ impl AuthorizationServer {
     ) -> Result<SignedIn, EndpointResponse> {
         match self.authenticator.signed_in(parts).await {
             Ok(Some(user)) => Ok(user),
-            Ok(None) => Err(response::see_other(&self.login_url(&transaction(code)))),
+            Ok(None) => Err(response::see_other(
+                &self.login_url(&transaction(code), None),
+            )),
             Err(error) => {
                 self.emit(&Event::AuthenticatorFailed { error: &error });
                 Err(self.later_here(parts))

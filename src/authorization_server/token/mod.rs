@@ -1,5 +1,6 @@
 //! The token endpoint (RFC 6749 §3.2).
 
+mod client_credentials;
 mod code;
 mod device;
 mod mint;
@@ -84,6 +85,7 @@ impl AuthorizationServer {
         let answer = match call.params.get("grant_type") {
             Some("authorization_code") => self.redeem(&call).await,
             Some("refresh_token") => self.refresh(&call).await,
+            Some("client_credentials") => self.client_credentials(&call).await,
             Some(DEVICE_GRANT) => self.poll_device(&call).await,
             Some(_) => Err(UNSUPPORTED_GRANT.into()),
             None => Err(GRANT_TYPE_MISSING.into()),
