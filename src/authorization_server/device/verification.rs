@@ -146,10 +146,14 @@ impl AuthorizationServer {
         if let Err(wait) = self.user_code_guesses.count(&user.subject, self.now()) {
             return Ok(self.too_many_guesses(wait.as_secs()));
         }
-        let Some((device, client)) = self.waiting_device(code).await? else {
+        let found = self.waiting_device(code).await;
+        // Nor is it a wrong guess when nobody can say.
+        if !matches!(found, Ok(None)) {
+            self.user_code_guesses.forgive(&user.subject);
+        }
+        let Some((device, client)) = found? else {
             return Ok(self.device_code_page(parts, user, &code.shown(), Some(&UNKNOWN)));
         };
-        self.user_code_guesses.forgive(&user.subject);
         Ok(self.device_confirm_page(parts, user, code, &device, &client))
     }
 
