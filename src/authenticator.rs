@@ -28,6 +28,13 @@ impl SignedIn {
         }
     }
 
+    /// The name that people know the user by.
+    pub(crate) fn name(&self) -> &str {
+        self.display_name
+            .as_deref()
+            .unwrap_or(self.subject.as_str())
+    }
+
     /// When the user last proved who they are. Without it a client that asks for a fresh sign-in
     /// (`prompt=login`) gets one, but nothing checks that the user did not skip it.
     #[must_use]

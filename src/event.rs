@@ -72,7 +72,25 @@ pub enum Event<'a> {
         /// The user.
         subject: &'a Subject,
     },
-    /// A code was redeemed.
+    /// A device began to wait for its user.
+    #[non_exhaustive]
+    DeviceBegun {
+        /// The client.
+        client_id: &'a ClientId,
+    },
+    /// A user let a device in, which may come for its tokens now.
+    #[non_exhaustive]
+    DeviceApproved {
+        /// The client.
+        client_id: &'a ClientId,
+        /// The user.
+        subject: &'a Subject,
+        /// What came of it.
+        grant: GrantId,
+        /// What was allowed.
+        scopes: &'a Scopes,
+    },
+    /// A code was redeemed, or a device came for its tokens.
     #[non_exhaustive]
     TokensIssued {
         /// The client.
@@ -267,6 +285,15 @@ fn log(event: &Event<'_>) {
         Event::ConsentDenied { client_id, subject } => {
             tracing::info!(%client_id, %subject, "access denied");
         }
+        Event::DeviceBegun { client_id } => tracing::debug!(%client_id, "a device waits"),
+        Event::DeviceApproved {
+            client_id,
+            subject,
+            grant,
+            scopes,
+        } => {
+            tracing::info!(%client_id, %subject, %grant, %scopes, "device approved");
+        }
         Event::TokensIssued {
             client_id,
             subject,
@@ -303,7 +330,12 @@ fn log(event: &Event<'_>) {
             reason,
         } => {
             // The client's own words: quoted, so that they cannot forge a line.
-            tracing::info!(?endpoint, ?client_id, error, reason, "refused");
+            if error == "authorization_pending" {
+                // What a device hears every few seconds.
+                tracing::debug!(?endpoint, ?client_id, error, reason, "refused");
+            } else {
+                tracing::info!(?endpoint, ?client_id, error, reason, "refused");
+            }
         }
         Event::StoreFailed { error } => {
             tracing::error!(error = error as &dyn Error, "the store failed");

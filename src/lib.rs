@@ -103,7 +103,9 @@ pub use self::fetch::{Fetcher, FetcherBuilder};
 pub use self::store::SledStore;
 pub use self::{
     authenticator::{Authenticator, SignedIn},
-    authorization_server::{ConsentPage, Endpoint, ErrorPage, Pages},
+    authorization_server::{
+        ConsentPage, DeviceCodePage, DeviceConfirmPage, Endpoint, ErrorPage, MessagePage, Pages,
+    },
     client::{
         StaticClient,
         metadata::{ApplicationType, ClientAuthMethod, ClientMetadata},

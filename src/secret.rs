@@ -146,6 +146,8 @@ pub(crate) enum Access {}
 pub(crate) enum Refresh {}
 /// Marks authorization codes.
 pub(crate) enum Code {}
+/// Marks device codes.
+pub(crate) enum Device {}
 /// Marks client secrets.
 pub(crate) enum Client {}
 
@@ -163,6 +165,9 @@ impl Kind for Refresh {
 }
 impl Kind for Code {
     const PREFIX: &'static str = "mcp_ac_";
+}
+impl Kind for Device {
+    const PREFIX: &'static str = "mcp_dc_";
 }
 impl Kind for Client {
     const PREFIX: &'static str = "mcp_cs_";

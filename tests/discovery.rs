@@ -26,7 +26,10 @@ async fn the_authorization_server_says_what_it_can_do_and_nothing_more() {
             "scopes_supported": ["files:read", "notes:read", "notes:write", "offline_access"],
             "response_types_supported": ["code"],
             "response_modes_supported": ["query"],
-            "grant_types_supported": ["authorization_code", "refresh_token", "client_credentials"],
+            "device_authorization_endpoint": "https://api.example.com/oauth/device-authorization",
+            "grant_types_supported": [
+                "authorization_code", "refresh_token", "client_credentials", "urn:ietf:params:oauth:grant-type:device_code",
+            ],
             "token_endpoint_auth_methods_supported": ["none", "client_secret_post", "client_secret_basic", "private_key_jwt"],
             "client_id_metadata_document_supported": true,
             "token_endpoint_auth_signing_alg_values_supported": ["EdDSA", "ES256", "PS256", "RS256"],

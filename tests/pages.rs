@@ -1,4 +1,4 @@
-//! The sign-in, consent and error pages in Chromium, as people see them.
+//! The sign-in, consent, device and error pages in Chromium, as people see them.
 
 mod outside;
 
@@ -28,6 +28,7 @@ cases! {
     everything_has_a_name => "accessible",
     scripts_are_not_needed => "without-scripts",
     the_keyboard_is_enough => "keyboard",
+    a_device_is_let_in => "device",
     an_unregistered_redirect_is_a_page => "error-page",
 }
 

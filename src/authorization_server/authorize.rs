@@ -265,6 +265,9 @@ impl AuthorizationServer {
 
     /// Where a browser goes on once its user has signed in.
     pub(crate) fn resume_url(&self, transaction: &str) -> String {
+        if let Some(device_page) = self.device_resume_url(transaction) {
+            return device_page;
+        }
         response::with_query(
             &self.url(Endpoint::Consent),
             &[("transaction", transaction)],

@@ -92,25 +92,39 @@ impl BrowserCookie {
         id: &Digest,
         lifetime: Duration,
     ) -> impl Iterator<Item = HeaderValue> {
-        let both = [
-            (self.name.clone(), None),
-            (self.name_for(id), Some(lifetime)),
-        ];
-        both.into_iter()
-            .filter(|_| browser.is_new)
-            .filter_map(|(name, lifetime)| {
-                let max_age = lifetime.and_then(|lifetime| lifetime.try_into().ok());
-                let mut cookie = Cookie::build((name, browser.secret.as_str()))
-                    .path("/")
-                    .http_only(true)
-                    .same_site(SameSite::Lax)
-                    .secure(self.secure)
-                    .build();
-                cookie.set_max_age(max_age);
-                let mut value = HeaderValue::from_str(&cookie.to_string()).ok()?;
-                value.set_sensitive(true);
-                Some(value)
-            })
+        let lasting = self.set_cookie(browser);
+        let own = lasting
+            .as_ref()
+            .and_then(|_| self.named_cookie(browser, self.name_for(id), Some(lifetime)));
+        [lasting, own].into_iter().flatten()
+    }
+
+    /// What a new browser must be told where no authorization begins; nothing for one that was
+    /// here before.
+    pub(crate) fn set_cookie(&self, browser: &Browser) -> Option<HeaderValue> {
+        if !browser.is_new {
+            return None;
+        }
+        self.named_cookie(browser, self.name.clone(), None)
+    }
+
+    fn named_cookie(
+        &self,
+        browser: &Browser,
+        name: String,
+        lifetime: Option<Duration>,
+    ) -> Option<HeaderValue> {
+        let max_age = lifetime.and_then(|lifetime| lifetime.try_into().ok());
+        let mut cookie = Cookie::build((name, browser.secret.as_str()))
+            .path("/")
+            .http_only(true)
+            .same_site(SameSite::Lax)
+            .secure(self.secure)
+            .build();
+        cookie.set_max_age(max_age);
+        let mut value = HeaderValue::from_str(&cookie.to_string()).ok()?;
+        value.set_sensitive(true);
+        Some(value)
     }
 }
 

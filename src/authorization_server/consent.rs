@@ -201,10 +201,7 @@ impl AuthorizationServer {
             client_uri: resumed.client.metadata.client_uri.as_deref(),
             destination: &destination(&request.redirect_uri),
             is_local: kind != Ok(RedirectKind::Https),
-            user: user
-                .display_name
-                .as_deref()
-                .unwrap_or(user.subject.as_str()),
+            user: user.name(),
             resource: resource
                 .and_then(|known| known.name.as_deref())
                 .unwrap_or(request.resource.as_str()),
@@ -219,7 +216,7 @@ impl AuthorizationServer {
         response::page(StatusCode::OK, html, &self.pages.style_source())
     }
 
-    fn describe(&self, resource: Option<&KnownResource>, scope: &str) -> Option<String> {
+    pub(super) fn describe(&self, resource: Option<&KnownResource>, scope: &str) -> Option<String> {
         let described = self
             .scope_descriptions
             .iter()
@@ -232,7 +229,7 @@ impl AuthorizationServer {
     /// Whether the browser says that the form was sent from a page of this origin. A browser that
     /// says nothing, or hides it (`Origin: null`, as our own `no-referrer` pages cause), leaves
     /// the decision to the form's token.
-    fn is_same_origin(&self, parts: &Parts) -> bool {
+    pub(super) fn is_same_origin(&self, parts: &Parts) -> bool {
         let says = |name| parts.headers.get(name).map(|value| value.as_bytes());
         if let Some(site) = says("sec-fetch-site") {
             return site == b"same-origin";
@@ -259,13 +256,13 @@ fn destination(redirect_uri: &str) -> String {
     }
 }
 
-const OTHER_ORIGIN: Refusal =
+pub(super) const OTHER_ORIGIN: Refusal =
     Refusal::invalid_request("cross_site_form", "The form was sent from another site.");
 const WRONG_TOKEN: Refusal = Refusal::invalid_request(
     "form_token_wrong",
     "The form was not shown to this browser and user. Start again.",
 );
-const NO_DECISION: Refusal =
+pub(super) const NO_DECISION: Refusal =
     Refusal::invalid_request("decision_missing", "The form says neither yes nor no.");
 const DENIED: Refusal = Refusal::new(
     ErrorCode::AccessDenied,

@@ -12,6 +12,10 @@ pub enum Endpoint {
     PushedAuthorization,
     /// Where codes and refresh tokens become tokens (RFC 6749 §3.2).
     Token,
+    /// Where devices without a browser begin (RFC 8628 §3.1).
+    DeviceAuthorization,
+    /// Where a person types the code that a device shows, and decides (RFC 8628 §3.3).
+    Device,
     /// Where clients introduce themselves (RFC 7591 §3).
     Register,
     /// Where clients give tokens back (RFC 7009 §2).
@@ -25,11 +29,13 @@ pub enum Endpoint {
 }
 
 impl Endpoint {
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::Authorize,
         Self::Consent,
         Self::PushedAuthorization,
         Self::Token,
+        Self::DeviceAuthorization,
+        Self::Device,
         Self::Register,
         Self::Revoke,
         Self::Introspect,
@@ -44,6 +50,8 @@ impl Endpoint {
             Self::Consent => "consent",
             Self::PushedAuthorization => "par",
             Self::Token => "token",
+            Self::DeviceAuthorization => "device-authorization",
+            Self::Device => "device",
             Self::Register => "register",
             Self::Revoke => "revoke",
             Self::Introspect => "introspect",
@@ -55,10 +63,12 @@ impl Endpoint {
     /// `Allow` (RFC 9110 §10.2.1).
     pub(crate) const fn allow(self) -> &'static str {
         match self {
-            Self::Authorize | Self::Consent => "GET, POST",
-            Self::PushedAuthorization | Self::Token | Self::Revoke | Self::Introspect => {
-                "POST, OPTIONS"
-            }
+            Self::Authorize | Self::Consent | Self::Device => "GET, POST",
+            Self::PushedAuthorization
+            | Self::Token
+            | Self::DeviceAuthorization
+            | Self::Revoke
+            | Self::Introspect => "POST, OPTIONS",
             Self::Register => "GET, POST, PUT, DELETE, OPTIONS",
             Self::Userinfo => "GET, POST, OPTIONS",
             Self::GetSession => "GET, OPTIONS",
@@ -73,6 +83,6 @@ impl Endpoint {
 
     /// Whether scripts of any origin may call it. Where cookies decide, none may.
     pub(crate) const fn is_cross_origin(self) -> bool {
-        !matches!(self, Self::Authorize | Self::Consent)
+        !matches!(self, Self::Authorize | Self::Consent | Self::Device)
     }
 }

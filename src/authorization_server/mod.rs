@@ -10,6 +10,7 @@ mod client_auth;
 mod client_documents;
 mod clients;
 mod consent;
+mod device;
 mod endpoint;
 mod get_session;
 mod introspect;
@@ -39,13 +40,13 @@ pub use self::pages::BuiltInPages;
 #[cfg(feature = "rate-limit")]
 pub use self::rate_limit::RateLimits;
 pub use self::{
+    device::{DeviceCodePage, DeviceConfirmPage, MessagePage},
     endpoint::Endpoint,
     layer::{EndpointsLayer, EndpointsLayerService, FallbackLayer, FallbackService},
     pages::{ConsentPage, ErrorPage, Pages},
     service::{EndpointFuture, EndpointService, Endpoints},
 };
 
-pub(crate) use self::browser::BrowserCookie;
 #[cfg(feature = "jwt")]
 pub(crate) use self::client_assertion::KeySets;
 #[cfg(feature = "cimd")]
@@ -53,6 +54,7 @@ pub(crate) use self::client_documents::{ClientDocuments, HostPolicy};
 #[cfg(feature = "rate-limit")]
 pub(crate) use self::rate_limit::{ClientKey, RateLimiter};
 use self::response::EndpointResponse;
+pub(crate) use self::{browser::BrowserCookie, device::Guesses};
 #[cfg(feature = "rate-limit")]
 use crate::grant::{ErrorCode, Refusal};
 use crate::{
@@ -79,6 +81,8 @@ pub(crate) struct Limits {
     pub(crate) clients: u64,
     /// Authorizations that wait for their user.
     pub(crate) pending: u64,
+    /// Devices that wait for their user.
+    pub(crate) devices: u64,
     /// Assertions and proofs that are remembered as used.
     pub(crate) used: u64,
 }
@@ -129,6 +133,7 @@ pub(crate) struct AuthorizationServer {
     /// The resources behind that gate; the first is the default.
     pub(crate) resources: Vec<ProtectedResource>,
     pub(crate) refresh_keys: OnceCell<Vec<KeyRecord>>,
+    pub(crate) user_code_guesses: Guesses,
     pub(crate) sweeper: Sweeper,
     #[cfg(feature = "rate-limit")]
     pub(crate) rate_limiter: Option<RateLimiter>,

@@ -1,6 +1,8 @@
-//! The two pages that people see: consent and error.
+//! The pages that people see.
 
 use std::borrow::Cow;
+
+use super::device::{DeviceCodePage, DeviceConfirmPage, MessagePage};
 
 /// What the consent page must show (RFC 9700 §4.11, MCP security best practices).
 ///
@@ -53,6 +55,41 @@ pub trait Pages: Send + Sync + 'static {
     /// The page for errors that cannot be sent to the client.
     fn error(&self, page: &ErrorPage<'_>) -> String;
 
+    /// The page on which a person types the code that a device shows: a form that posts
+    /// `page.fields` and `user_code` to `page.action`. Without the feature `pages` there is no page
+    /// to fall back on, and this has to be written.
+    #[cfg(feature = "pages")]
+    fn device_code(&self, page: &DeviceCodePage<'_>) -> String {
+        BuiltInPages.device_code(page)
+    }
+
+    /// The page on which a person decides about a device: a form that posts `page.fields` and
+    /// `decision`, which is `approve` or `deny`, to `page.action`. Without the feature `pages` there
+    /// is no page to fall back on, and this has to be written.
+    #[cfg(feature = "pages")]
+    fn device_confirm(&self, page: &DeviceConfirmPage<'_>) -> String {
+        BuiltInPages.device_confirm(page)
+    }
+
+    /// The page that says how something ended. Without the feature `pages` there is no page to fall
+    /// back on, and this has to be written.
+    #[cfg(feature = "pages")]
+    fn message(&self, page: &MessagePage<'_>) -> String {
+        BuiltInPages.message(page)
+    }
+
+    /// As above.
+    #[cfg(not(feature = "pages"))]
+    fn device_code(&self, page: &DeviceCodePage<'_>) -> String;
+
+    /// As above.
+    #[cfg(not(feature = "pages"))]
+    fn device_confirm(&self, page: &DeviceConfirmPage<'_>) -> String;
+
+    /// As above.
+    #[cfg(not(feature = "pages"))]
+    fn message(&self, page: &MessagePage<'_>) -> String;
+
     /// The `style-src` of the pages' Content-Security-Policy.
     fn style_source(&self) -> Cow<'_, str> {
         Cow::Borrowed("'self'")
@@ -70,7 +107,10 @@ mod built_in {
     use base64::{Engine, engine::general_purpose::STANDARD};
 
     use super::*;
-    use crate::secret::Digest;
+    use crate::{
+        authorization_server::device::{CodeTemplate, ConfirmTemplate, MessageTemplate},
+        secret::Digest,
+    };
 
     const STYLE: &str = "\
 :root{color-scheme:light dark;font:1rem/1.5 system-ui,sans-serif}\
@@ -80,9 +120,12 @@ h1{font-size:1.4rem}\
 .warn{border-left:.3rem solid #b45309;padding-left:.8rem}\
 li{margin:.3rem 0}\
 code{overflow-wrap:anywhere}\
+.code{font-family:ui-monospace,monospace;font-size:1.2rem;letter-spacing:.1em}\
+label{display:block;margin-bottom:.3rem}\
+input{font:inherit;box-sizing:border-box;width:100%;max-width:18rem;padding:.5rem;border:1px solid;border-radius:.4rem}\
 button{font:inherit;padding:.5rem 1.4rem;margin-right:.8rem;border:1px solid;border-radius:.4rem;cursor:pointer}\
 button.go{background:#1d4ed8;border-color:#1d4ed8;color:#fff}\
-button:focus-visible{outline:.2rem solid #f59e0b;outline-offset:.15rem}";
+button:focus-visible,input:focus-visible{outline:.2rem solid #f59e0b;outline-offset:.15rem}";
 
     #[derive(Template)]
     #[template(
@@ -157,6 +200,21 @@ button:focus-visible{outline:.2rem solid #f59e0b;outline-offset:.15rem}";
             Error { page, style: STYLE }.render().unwrap_or_default()
         }
 
+        fn device_code(&self, page: &DeviceCodePage<'_>) -> String {
+            let template = CodeTemplate { page, style: STYLE };
+            template.render().unwrap_or_default()
+        }
+
+        fn device_confirm(&self, page: &DeviceConfirmPage<'_>) -> String {
+            let template = ConfirmTemplate { page, style: STYLE };
+            template.render().unwrap_or_default()
+        }
+
+        fn message(&self, page: &MessagePage<'_>) -> String {
+            let template = MessageTemplate { page, style: STYLE };
+            template.render().unwrap_or_default()
+        }
+
         fn style_source(&self) -> Cow<'_, str> {
             let digest = STANDARD.encode(Digest::of(STYLE).as_bytes());
             Cow::Owned(format!("'sha256-{digest}'"))
@@ -185,6 +243,33 @@ mod tests {
         });
         assert!(!html.contains("<script"), "{html}");
         assert!(!html.contains("\"><"), "{html}");
+        let pages = [
+            BuiltInPages.device_code(&DeviceCodePage {
+                user: hostile,
+                user_code: hostile,
+                problem: Some(hostile),
+                action: hostile,
+                fields: vec![("token", hostile)],
+            }),
+            BuiltInPages.device_confirm(&DeviceConfirmPage {
+                client_name: hostile,
+                client_uri: Some(hostile),
+                user_code: hostile,
+                user: hostile,
+                resource: hostile,
+                scopes: vec![(hostile, Some(hostile.to_owned())), (hostile, None)],
+                action: hostile,
+                fields: vec![("token", hostile)],
+            }),
+            BuiltInPages.message(&MessagePage {
+                title: hostile,
+                text: hostile,
+            }),
+        ];
+        for html in pages {
+            assert!(!html.contains("<script"), "{html}");
+            assert!(!html.contains("\"><"), "{html}");
+        }
         let html = BuiltInPages.error(&ErrorPage {
             message: hostile,
             code: hostile,

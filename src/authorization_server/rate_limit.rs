@@ -64,7 +64,7 @@ impl RateLimits {
         self
     }
 
-    /// Authorization requests a minute: 600 by default.
+    /// Authorization requests a minute, those of devices among them: 600 by default.
     #[must_use]
     pub const fn authorize(mut self, per_minute: NonZeroU32) -> Self {
         self.authorize = per_minute;
@@ -122,9 +122,13 @@ impl RateLimiter {
     ) -> Result<(), Duration> {
         let limiter = match endpoint {
             Endpoint::Register => &self.register,
-            Endpoint::Authorize | Endpoint::PushedAuthorization => &self.authorize,
+            Endpoint::Authorize | Endpoint::PushedAuthorization | Endpoint::DeviceAuthorization => {
+                &self.authorize
+            }
             Endpoint::Token | Endpoint::Revoke | Endpoint::Introspect => &self.token,
-            Endpoint::Consent | Endpoint::Userinfo | Endpoint::GetSession => return Ok(()),
+            Endpoint::Consent | Endpoint::Device | Endpoint::Userinfo | Endpoint::GetSession => {
+                return Ok(());
+            }
         };
         let caller = self.client_key.as_ref().and_then(|key| key(parts));
         let mut key = self.hasher.hash_one((client_id, caller));

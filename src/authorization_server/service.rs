@@ -180,6 +180,11 @@ impl AuthorizationServer {
             Endpoint::Consent => self.resume(&parts).await,
             Endpoint::PushedAuthorization => self.push(&parts, &body).await,
             Endpoint::Token => self.token(&parts, &body).await,
+            Endpoint::DeviceAuthorization => self.begin_device(&parts, &body).await,
+            Endpoint::Device if parts.method == Method::POST => {
+                self.answer_device_form(&parts, &body).await
+            }
+            Endpoint::Device => self.device_page(&parts).await,
             Endpoint::Revoke => self.revoke_token(&parts, &body).await,
             Endpoint::Introspect => self.introspect(&parts, &body).await,
             Endpoint::Register if parts.method != Method::POST => self.manage(&parts, &body).await,

@@ -42,9 +42,9 @@ pub struct ClientMetadata {
     pub redirect_uris: Vec<String>,
     /// How it authenticates.
     pub token_endpoint_auth_method: ClientAuthMethod,
-    /// `authorization_code`, and `refresh_token` where asked for.
+    /// `authorization_code` or the device grant or both, and `refresh_token` where asked for.
     pub grant_types: Vec<String>,
-    /// Always `code`.
+    /// `code`; nothing for a client that is never redirected.
     pub response_types: Vec<String>,
     /// Inferred from the redirect URIs where the client said nothing.
     pub application_type: ApplicationType,

@@ -13,7 +13,9 @@ use self::metadata::{ApplicationType, ClientAuthMethod, ClientMetadata};
 use crate::{
     clock::Timestamp,
     error::{ConfigError, InvalidIdentifier},
+    grant::device,
     id::ClientId,
+    scope::Scopes,
     secret::Digest,
     store::record::{ClientRecord, PendingAuthorization},
 };
@@ -135,11 +137,18 @@ impl Client {
         self.id.as_str().contains("://")
     }
 
-    pub(crate) fn may_refresh(&self) -> bool {
+    /// Whether it registered that grant.
+    pub(crate) fn may_use(&self, grant_type: &str) -> bool {
         self.metadata
             .grant_types
             .iter()
-            .any(|grant| grant == "refresh_token")
+            .any(|known| known == grant_type)
+    }
+
+    /// Whether its tokens for `scopes` come with a refresh token: it registered that grant, or
+    /// asked for access while nobody is there.
+    pub(crate) fn gets_refresh_token(&self, scopes: &Scopes) -> bool {
+        self.may_use("refresh_token") || scopes.contains("offline_access")
     }
 }
 
@@ -196,11 +205,16 @@ impl StaticClient {
                 } else {
                     ClientAuthMethod::None
                 },
-                grant_types: ["authorization_code", "refresh_token", "client_credentials"]
-                    .into_iter()
-                    .filter(|grant| self.secret.is_some() || *grant != "client_credentials")
-                    .map(str::to_owned)
-                    .collect(),
+                grant_types: [
+                    "authorization_code",
+                    "refresh_token",
+                    "client_credentials",
+                    device::GRANT_TYPE,
+                ]
+                .into_iter()
+                .filter(|grant| self.secret.is_some() || *grant != "client_credentials")
+                .map(str::to_owned)
+                .collect(),
                 response_types: vec!["code".to_owned()],
                 scope: None,
                 client_name: self.name,

@@ -10,6 +10,7 @@ use super::{
     redirect,
 };
 use crate::{
+    grant::device,
     scope::Scopes,
     secret::{Digest, base64url},
     uri::ResourceUri,
@@ -47,7 +48,16 @@ pub(crate) fn parse(body: &[u8], supported: &Scopes) -> Result<ClientMetadata, R
         return Err(invalid("the body is not a JSON object"));
     };
     let asked_type = application_type(&fields)?;
-    let redirect_uris = redirect_uris(&fields, asked_type)?;
+    let grant_types = grant_types(&fields)?;
+    // A client that is never redirected, such as a device, needs no address for it, and one that it
+    // names all the same must not become a way around its own grants.
+    let is_redirected = grant_types
+        .iter()
+        .any(|grant| grant == "authorization_code");
+    let redirect_uris = match is_redirected {
+        true => redirect_uris(&fields, asked_type)?,
+        false => Vec::new(),
+    };
     if fields.contains_key("jwks") && fields.contains_key("jwks_uri") {
         return Err(invalid("jwks and jwks_uri exclude each other"));
     }
@@ -55,8 +65,8 @@ pub(crate) fn parse(body: &[u8], supported: &Scopes) -> Result<ClientMetadata, R
         application_type: asked_type.unwrap_or_else(|| infer_type(&redirect_uris)),
         redirect_uris,
         token_endpoint_auth_method: auth_method(&fields)?,
-        grant_types: grant_types(&fields)?,
-        response_types: response_types(&fields)?,
+        grant_types,
+        response_types: response_types(&fields, is_redirected)?,
         scope: scope(&fields, supported)?,
         client_name: text(&fields, "client_name")?,
         client_uri: url(&fields, "client_uri")?,
@@ -252,18 +262,28 @@ fn grant_types(fields: &Map<String, Value>) -> Result<Vec<String>, RegistrationE
     let Some(asked) = strings(fields, "grant_types", MAX_LIST)? else {
         return Ok(vec!["authorization_code".to_owned()]);
     };
-    if !asked.iter().any(|grant| grant == "authorization_code") {
-        return Err(invalid("grant_types must contain authorization_code"));
+    let has = |known: &str| asked.iter().any(|grant| grant == known);
+    if !has("authorization_code") && !has(device::GRANT_TYPE) {
+        return Err(invalid(format!(
+            "grant_types must contain authorization_code or {}",
+            device::GRANT_TYPE
+        )));
     }
-    Ok(["authorization_code", "refresh_token"]
+    Ok(["authorization_code", "refresh_token", device::GRANT_TYPE]
         .into_iter()
-        .filter(|known| asked.iter().any(|grant| grant == known))
+        .filter(|known| has(known))
         .map(str::to_owned)
         .collect())
 }
 
-fn response_types(fields: &Map<String, Value>) -> Result<Vec<String>, RegistrationError> {
+fn response_types(
+    fields: &Map<String, Value>,
+    is_redirected: bool,
+) -> Result<Vec<String>, RegistrationError> {
     let asked = strings(fields, "response_types", MAX_LIST)?;
+    if !is_redirected {
+        return Ok(Vec::new());
+    }
     if asked.is_some_and(|asked| !asked.iter().any(|response| response == "code")) {
         return Err(invalid("response_types must contain code"));
     }
@@ -324,11 +344,35 @@ mod tests {
     }
 
     #[test]
+    fn a_device_needs_no_redirect_uri_and_gets_none() {
+        for redirect_uris in [json!(null), json!([]), json!(["https://a.example/cb"])] {
+            let client = register(&json!({
+                "redirect_uris": redirect_uris, "response_types": [],
+                "grant_types": [device::GRANT_TYPE, "refresh_token"],
+            }))
+            .unwrap();
+            assert_eq!(client.grant_types, ["refresh_token", device::GRANT_TYPE]);
+            assert!(client.redirect_uris.is_empty() && client.response_types.is_empty());
+        }
+        let client = register(&json!({
+            "redirect_uris": ["https://a.example/cb"],
+            "grant_types": ["authorization_code", device::GRANT_TYPE],
+        }))
+        .unwrap();
+        assert_eq!(client.redirect_uris.len(), 1);
+        assert_eq!(client.response_types, ["code"]);
+    }
+
+    #[test]
     fn refusals_say_what_is_wrong() {
         for (body, code) in [
             (json!([]), "invalid_client_metadata"),
             (json!({}), "invalid_redirect_uri"),
             (json!({"redirect_uris": []}), "invalid_redirect_uri"),
+            (
+                json!({"grant_types": ["authorization_code", device::GRANT_TYPE]}),
+                "invalid_redirect_uri",
+            ),
             (
                 json!({"redirect_uris": "https://a.example"}),
                 "invalid_redirect_uri",

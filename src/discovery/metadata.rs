@@ -27,6 +27,9 @@ pub struct AuthorizationServerMetadata {
     pub grant_types_supported: Vec<&'static str>,
     /// How clients may authenticate.
     pub token_endpoint_auth_methods_supported: Vec<&'static str>,
+    /// Where devices without a browser begin (RFC 8628).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device_authorization_endpoint: Option<String>,
     /// Where clients give tokens back (RFC 7009).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub revocation_endpoint: Option<String>,
@@ -88,6 +91,7 @@ impl AuthorizationServerMetadata {
                 "client_secret_post",
                 "client_secret_basic",
             ],
+            device_authorization_endpoint: None,
             revocation_endpoint: None,
             revocation_endpoint_auth_methods_supported: Vec::new(),
             introspection_endpoint: None,

@@ -165,7 +165,7 @@ pub(crate) fn resource<'a>(
 
 /// Scopes nobody knows are left out, and the token response says what was granted
 /// (RFC 6749 §3.3); it is an error only when nothing remains.
-fn scopes(
+pub(super) fn scopes(
     params: &Params<'_>,
     client: &Client,
     resource: &KnownResource,

@@ -57,7 +57,7 @@ pub(crate) fn check(
 }
 
 /// A token is for the resource that was consented to and no other (RFC 8707 §2.2).
-pub(super) fn check_resources(asked: &[&str], grant: &GrantRecord) -> Result<(), Refusal> {
+pub(crate) fn check_resources(asked: &[&str], grant: &GrantRecord) -> Result<(), Refusal> {
     let all_granted = asked
         .iter()
         .all(|text| ResourceUri::parse(text).is_ok_and(|uri| uri == grant.resource));

@@ -18,6 +18,7 @@ use crate::{
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Lifetimes {
     pub(crate) code: Duration,
+    pub(crate) device_code: Duration,
     pub(crate) access_token: Duration,
     pub(crate) refresh_token: Duration,
     pub(crate) refresh_grace: Duration,

@@ -3,9 +3,14 @@
 pub(crate) mod authorize;
 pub(crate) mod client_credentials;
 pub(crate) mod code;
+pub(crate) mod device;
 pub(crate) mod issue;
 pub(crate) mod refresh;
 mod refusal;
 pub(crate) mod step_up;
+mod user_code;
 
-pub(crate) use self::refusal::{ErrorCode, Refusal};
+pub(crate) use self::{
+    refusal::{ErrorCode, Refusal},
+    user_code::UserCode,
+};

@@ -1,6 +1,7 @@
 //! A refusal: what the client is told, and what the operator can count.
 
-/// The error codes of RFC 6749 §4.1.2.1 and §5.2, RFC 8707 §2 and OpenID Connect Core §3.1.2.6.
+/// The error codes of RFC 6749 §4.1.2.1 and §5.2, RFC 8628 §3.5, RFC 8707 §2 and OpenID Connect
+/// Core §3.1.2.6.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ErrorCode {
     InvalidRequest,
@@ -12,6 +13,9 @@ pub(crate) enum ErrorCode {
     InvalidScope,
     InvalidTarget,
     AccessDenied,
+    AuthorizationPending,
+    SlowDown,
+    ExpiredToken,
     TemporarilyUnavailable,
     LoginRequired,
     ConsentRequired,
@@ -33,6 +37,9 @@ impl ErrorCode {
             Self::InvalidScope => "invalid_scope",
             Self::InvalidTarget => "invalid_target",
             Self::AccessDenied => "access_denied",
+            Self::AuthorizationPending => "authorization_pending",
+            Self::SlowDown => "slow_down",
+            Self::ExpiredToken => "expired_token",
             Self::TemporarilyUnavailable => "temporarily_unavailable",
             Self::LoginRequired => "login_required",
             Self::ConsentRequired => "consent_required",

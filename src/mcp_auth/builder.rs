@@ -1,5 +1,7 @@
 //! Putting a deployment together; every mistake is found here, before a request is served.
 
+mod device;
+
 use std::{fmt, sync::Arc, time::Duration};
 
 use tokio::sync::OnceCell;
@@ -18,14 +20,14 @@ use crate::fetch::Fetcher;
 use crate::{
     authenticator::{Authenticator, ErasedAuthenticator},
     authorization_server::{
-        AuthorizationServer, BrowserCookie, Endpoint, Limits, Pages, RegistrationRules,
+        AuthorizationServer, BrowserCookie, Endpoint, Guesses, Limits, Pages, RegistrationRules,
     },
     client::{StaticClient, StaticClients, policy::RegistrationPolicy},
     clock::{Clock, SystemClock},
     discovery::{AuthorizationServerMetadata, Documents},
     error::{ConfigError, InvalidUri},
     event::{Events, Observer},
-    grant::issue::Lifetimes,
+    grant::{device::GRANT_TYPE as DEVICE_GRANT, issue::Lifetimes},
     resource::{Catalog, Resource},
     resource_server::{TokenCache, TokenGate},
     scope::Scopes,
@@ -105,6 +107,7 @@ impl McpAuthBuilder {
             accepts_endpoint_audience: false,
             lifetimes: Lifetimes {
                 code: defaults.code_ttl(),
+                device_code: device::DEFAULT_TTL,
                 access_token: defaults.access_token_ttl(),
                 refresh_token: defaults.refresh_token_ttl(),
                 refresh_grace: Duration::from_secs(30),
@@ -117,6 +120,7 @@ impl McpAuthBuilder {
             limits: Limits {
                 clients: MAX_CLIENTS,
                 pending: MAX_PENDING,
+                devices: device::MAX_PENDING,
                 used: MAX_USED,
             },
             requires_push: false,
@@ -433,6 +437,7 @@ impl McpAuthBuilder {
             gate,
             resources,
             refresh_keys: OnceCell::new(),
+            user_code_guesses: Guesses::default(),
             sweeper,
             #[cfg(feature = "rate-limit")]
             rate_limiter: self
@@ -478,6 +483,7 @@ fn check_lifetimes(lifetimes: &Lifetimes) -> Result<(), ConfigError> {
     if !(second..=MAX_CODE_TTL).contains(&lifetimes.code) {
         return out_of_range("code_ttl", "1 to 600 s (RFC 6749 §4.1.2)");
     }
+    device::check_ttl(lifetimes.device_code)?;
     if lifetimes.access_token < second {
         return out_of_range("access_token_ttl", "at least 1 s");
     }
@@ -516,6 +522,8 @@ fn documents(
             .map(crate::jwt::Algorithm::name)
             .to_vec();
     }
+    metadata.device_authorization_endpoint = Some(url(Endpoint::DeviceAuthorization));
+    metadata.grant_types_supported.push(DEVICE_GRANT);
     metadata.pushed_authorization_request_endpoint = Some(url(Endpoint::PushedAuthorization));
     metadata.require_pushed_authorization_requests = requires_push;
     metadata.revocation_endpoint = Some(url(Endpoint::Revoke));

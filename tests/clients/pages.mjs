@@ -1,4 +1,4 @@
-// The sign-in and consent pages in Chromium.
+// The sign-in, consent and device pages in Chromium.
 //
 //   node pages.mjs CASE ORIGIN SCREENSHOT_DIR
 //
@@ -91,6 +91,25 @@ async function client(redirectUri, clientName = 'Page test') {
       body: new URLSearchParams({ grant_type: 'authorization_code', code, client_id, redirect_uri: redirectUri, code_verifier: verifier }),
     });
   return { url: url.href, state, exchange };
+}
+
+const DEVICE_GRANT = 'urn:ietf:params:oauth:grant-type:device_code';
+
+/** Begins as a program on a device without a browser does. */
+async function device(clientName) {
+  const registered = await fetch(`${origin}/oauth/register`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ client_name: clientName, grant_types: [DEVICE_GRANT], token_endpoint_auth_method: 'none' }),
+  });
+  assert.equal(registered.status, 201, await registered.clone().text());
+  const { client_id } = await registered.json();
+  const post = (endpoint, params) =>
+    fetch(`${origin}/oauth/${endpoint}`, { method: 'POST', body: new URLSearchParams({ client_id, ...params }) });
+  const begun = await post('device-authorization', { scope: 'notes:read', resource: `${origin}/mcp` });
+  assert.equal(begun.status, 200, await begun.clone().text());
+  const { device_code, ...rest } = await begun.json();
+  return { ...rest, poll: () => post('token', { grant_type: DEVICE_GRANT, device_code }) };
 }
 
 /** What the browser says about the content security policy, on any page of the context. */
@@ -298,6 +317,33 @@ const cases = {
     assertAnswer(params, state);
     assert.ok(params.get('code'));
     callback.close();
+  },
+
+  /** A device: its link leads by way of the sign-in to its code, which a person has to confirm twice. */
+  async device({ page }) {
+    const begun = await device('Television');
+    await page.goto(begun.verification_uri_complete);
+    await signIn(page);
+    const field = page.getByLabel('The code that your device shows');
+    assert.equal(await field.inputValue(), begun.user_code);
+    await field.fill('BBBB');
+    await page.getByRole('button', { name: 'Continue' }).click();
+    await page.getByRole('alert').waitFor();
+    await page.screenshot({ path: join(screenshots, 'device-code.png') });
+    await page.getByLabel('The code that your device shows').fill(begun.user_code.toLowerCase().replace('-', ' '));
+    await page.keyboard.press('Enter');
+    await approve(page).waitFor();
+    await page.screenshot({ path: join(screenshots, 'device-confirm.png') });
+    const text = await page.getByRole('main').innerText();
+    for (const shown of ['Television', begun.user_code, 'demo', 'Approve only if you started this']) assert.ok(text.includes(shown), text);
+    assert.equal(await page.getByRole('heading', { level: 1 }).count(), 1);
+    assert.equal(await deny(page).count(), 1);
+    assert.equal((await begun.poll()).status, 400);
+    await approve(page).click();
+    await page.getByText('You can go back to your device').waitFor();
+    await page.screenshot({ path: join(screenshots, 'device-done.png') });
+    const tokens = await begun.poll();
+    assert.equal(tokens.status, 200, await tokens.clone().text());
   },
 
   /** A redirect URI nobody registered: a page here, and no redirect. */

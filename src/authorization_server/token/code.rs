@@ -34,8 +34,9 @@ impl AuthorizationServer {
         let now = self.now();
         let record = issue::access_token(&grant, grant.scopes.clone(), &self.lifetimes, now);
         let access = self.mint(&Zeroizing::new(random()), &record).await?;
-        let may_refresh = client.may_refresh() || grant.scopes.contains("offline_access");
-        let refresh = may_refresh.then(Token::<Refresh>::random);
+        let refresh = client
+            .gets_refresh_token(&grant.scopes)
+            .then(Token::<Refresh>::random);
         let outcome = self
             .store
             .redeem_code(

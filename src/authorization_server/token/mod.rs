@@ -2,6 +2,7 @@
 
 mod client_credentials;
 mod code;
+mod device;
 mod mint;
 mod refresh;
 
@@ -14,7 +15,7 @@ use super::{
     response::{self, EndpointResponse},
 };
 use crate::{
-    grant::{ErrorCode, Refusal},
+    grant::{ErrorCode, Refusal, device::GRANT_TYPE as DEVICE_GRANT},
     scope::Scopes,
     secret::{GrantId, Refresh, Token},
     store::{Revocation, StoreError},
@@ -85,6 +86,7 @@ impl AuthorizationServer {
             Some("authorization_code") => self.redeem(&call).await,
             Some("refresh_token") => self.refresh(&call).await,
             Some("client_credentials") => self.client_credentials(&call).await,
+            Some(DEVICE_GRANT) => self.poll_device(&call).await,
             Some(_) => Err(UNSUPPORTED_GRANT.into()),
             None => Err(GRANT_TYPE_MISSING.into()),
         };

@@ -1,0 +1,364 @@
+//! Where a person types the code that a device shows, and decides (RFC 8628 §3.3).
+//!
+//! Two forms, one after the other: the code, and the decision. A code in the address is put into
+//! the first form and no further: whoever follows a link still sees what it is about and has to
+//! agree. Each form is accepted from this origin, from the browser and the user it was shown to,
+//! and the second one only with the code that it was shown for.
+
+use bytes::Bytes;
+use http::{HeaderValue, StatusCode, header, request::Parts};
+
+use super::{
+    super::{
+        AuthorizationServer, Endpoint,
+        clients::NoClient,
+        consent::{NO_DECISION, OTHER_ORIGIN},
+        refuse::{MALFORMED, NOT_A_FORM},
+        request::form_text,
+        response::{self, EndpointResponse},
+    },
+    pages::{DeviceCodePage, DeviceConfirmPage, MessagePage},
+    transaction::transaction,
+};
+use crate::{
+    authenticator::SignedIn,
+    client::Client,
+    event::Event,
+    grant::{ErrorCode, Refusal, UserCode, device},
+    params::Params,
+    secret::Digest,
+    store::{DecideDevice, StoreError, record::DeviceRecord},
+};
+
+/// How much of a mistyped code is shown again, in characters.
+const MAX_SHOWN: usize = 32;
+
+impl AuthorizationServer {
+    /// The form for the code, perhaps with one in it.
+    pub(in super::super) async fn device_page(&self, parts: &Parts) -> EndpointResponse {
+        let params = match Params::parse(parts.uri.query().unwrap_or_default()) {
+            Ok(params) if !params.any_repeated() => params,
+            _ => return self.refuse_here(parts, Endpoint::Device, None, &MALFORMED),
+        };
+        let code = params.get("user_code").and_then(UserCode::parse);
+        let user = match self.device_user(parts, code.as_ref()).await {
+            Ok(user) => user,
+            Err(response) => return response,
+        };
+        let shown = code.as_ref().map(UserCode::shown).unwrap_or_default();
+        self.device_code_page(parts, &user, &shown, None)
+    }
+
+    /// A form came back.
+    pub(in super::super) async fn answer_device_form(
+        &self,
+        parts: &Parts,
+        body: &Bytes,
+    ) -> EndpointResponse {
+        if !self.is_same_origin(parts) {
+            return self.refuse_here(parts, Endpoint::Device, None, &OTHER_ORIGIN);
+        }
+        let Some(text) = form_text(parts, body) else {
+            return self.refuse_here(parts, Endpoint::Device, None, &NOT_A_FORM);
+        };
+        let params = match Params::parse(text) {
+            Ok(params) if !params.any_repeated() => params,
+            _ => return self.refuse_here(parts, Endpoint::Device, None, &MALFORMED),
+        };
+        let typed = params.get("user_code").unwrap_or_default();
+        let code = UserCode::parse(typed);
+        let user = match self.device_user(parts, code.as_ref()).await {
+            Ok(user) => user,
+            Err(response) => return response,
+        };
+        let decision = match params.get("decision") {
+            None => None,
+            Some("approve") => Some(true),
+            Some("deny") => Some(false),
+            Some(_) => return self.refuse_here(parts, Endpoint::Device, None, &NO_DECISION),
+        };
+        let form = match (decision, &code) {
+            (None, _) => Form::Code,
+            (Some(_), Some(code)) => Form::Decision(code),
+            (Some(_), None) => return self.refuse_here(parts, Endpoint::Device, None, &MALFORMED),
+        };
+        let token = params.get("token").unwrap_or_default();
+        if !self.is_own_device_form(parts, &form, &user, token) {
+            // Somebody else may have filled it in: all that is kept is a code to look at again.
+            let shown = code.as_ref().map(UserCode::shown).unwrap_or_default();
+            return self.device_code_page(parts, &user, &shown, Some(&WRONG_TOKEN));
+        }
+        let answer = match (form, decision) {
+            (Form::Decision(code), Some(approves)) => {
+                self.decide_device(parts, &user, code, approves).await
+            }
+            _ => {
+                self.look_up_device(parts, &user, typed, code.as_ref())
+                    .await
+            }
+        };
+        answer.unwrap_or_else(|error| self.unavailable_here(parts, &error))
+    }
+
+    /// Who is signed in, or the way to the sign-in page.
+    async fn device_user(
+        &self,
+        parts: &Parts,
+        code: Option<&UserCode>,
+    ) -> Result<SignedIn, EndpointResponse> {
+        match self.authenticator.signed_in(parts).await {
+            Ok(Some(user)) => Ok(user),
+            Ok(None) => Err(response::see_other(
+                &self.login_url(&transaction(code), None),
+            )),
+            Err(error) => {
+                self.emit(&Event::AuthenticatorFailed { error: &error });
+                Err(self.later_here(parts))
+            }
+        }
+    }
+
+    fn is_own_device_form(
+        &self,
+        parts: &Parts,
+        form: &Form<'_>,
+        user: &SignedIn,
+        token: &str,
+    ) -> bool {
+        self.cookie.read(&parts.headers).is_some_and(|browser| {
+            let expected = browser.form_token(&form.id(), user.subject.as_str());
+            // Compared as digests, and so in constant time.
+            Digest::of(token) == Digest::of(&expected)
+        })
+    }
+
+    /// Somebody typed a code.
+    async fn look_up_device(
+        &self,
+        parts: &Parts,
+        user: &SignedIn,
+        typed: &str,
+        code: Option<&UserCode>,
+    ) -> Result<EndpointResponse, StoreError> {
+        let Some(code) = code else {
+            let typed: String = typed.chars().take(MAX_SHOWN).collect();
+            return Ok(self.device_code_page(parts, user, &typed, Some(&NO_CODE)));
+        };
+        if let Err(wait) = self.user_code_guesses.count(&user.subject, self.now()) {
+            return Ok(self.too_many_guesses(wait.as_secs()));
+        }
+        let found = self.waiting_device(code).await;
+        // Nor is it a wrong guess when nobody can say.
+        if !matches!(found, Ok(None)) {
+            self.user_code_guesses.forgive(&user.subject);
+        }
+        let Some((device, client)) = found? else {
+            return Ok(self.device_code_page(parts, user, &code.shown(), Some(&UNKNOWN)));
+        };
+        Ok(self.device_confirm_page(parts, user, code, &device, &client))
+    }
+
+    /// Somebody pressed a button.
+    async fn decide_device(
+        &self,
+        parts: &Parts,
+        user: &SignedIn,
+        code: &UserCode,
+        approves: bool,
+    ) -> Result<EndpointResponse, StoreError> {
+        let Some((device, client)) = self.waiting_device(code).await? else {
+            return Ok(self.device_code_page(parts, user, "", Some(&UNKNOWN)));
+        };
+        let now = self.now();
+        let approval =
+            approves.then(|| device::approve(&device, &user.subject, user.auth_time, now));
+        let grant = approval.as_ref().map(|(grant, _)| grant.id);
+        let decision = match approval {
+            Some((grant, consent)) => DecideDevice::Approve {
+                grant,
+                consent: Some(consent),
+            },
+            None => DecideDevice::Deny,
+        };
+        // Somebody may have been faster.
+        if !self
+            .store
+            .decide_device(code.digest(), decision, now)
+            .await?
+        {
+            return Ok(self.device_code_page(parts, user, "", Some(&UNKNOWN)));
+        }
+        let (client_id, subject) = (&client.id, &user.subject);
+        let page = match grant {
+            Some(grant) => {
+                self.emit(&Event::DeviceApproved {
+                    client_id,
+                    subject,
+                    grant,
+                    scopes: &device.scopes,
+                });
+                &APPROVED
+            }
+            None => {
+                self.emit(&Event::ConsentDenied { client_id, subject });
+                &DENIED
+            }
+        };
+        Ok(self.device_message(StatusCode::OK, page))
+    }
+
+    /// The device of that code, if nobody has decided about it, and its client.
+    async fn waiting_device(
+        &self,
+        code: &UserCode,
+    ) -> Result<Option<(DeviceRecord, Client)>, StoreError> {
+        let device = self
+            .store
+            .device_by_user_code(code.digest(), self.now())
+            .await?;
+        let Some(device) = device.filter(|device| device.decision.is_none()) else {
+            return Ok(None);
+        };
+        match self.client(device.client_id.as_str()).await {
+            Ok(client) => Ok(Some((device, client))),
+            Err(NoClient::Unknown | NoClient::Refused(_)) => Ok(None),
+            Err(NoClient::Store(error)) => Err(error),
+        }
+    }
+
+    /// The form for the code, and why it is shown again.
+    fn device_code_page(
+        &self,
+        parts: &Parts,
+        user: &SignedIn,
+        user_code: &str,
+        refusal: Option<&Refusal>,
+    ) -> EndpointResponse {
+        if let Some(refusal) = refusal {
+            self.refused(Endpoint::Device, None, refusal);
+        }
+        let status = match refusal {
+            Some(_) => StatusCode::BAD_REQUEST,
+            None => StatusCode::OK,
+        };
+        self.device_form_page(parts, status, &Form::Code, user, |token, action| {
+            self.pages.device_code(&DeviceCodePage {
+                user: user.name(),
+                user_code,
+                problem: refusal.map(|refusal| refusal.description),
+                action,
+                fields: vec![("token", token)],
+            })
+        })
+    }
+
+    fn device_confirm_page(
+        &self,
+        parts: &Parts,
+        user: &SignedIn,
+        code: &UserCode,
+        device: &DeviceRecord,
+        client: &Client,
+    ) -> EndpointResponse {
+        let resource = self.catalog.find(&device.resource);
+        let form = Form::Decision(code);
+        self.device_form_page(parts, StatusCode::OK, &form, user, |token, action| {
+            self.pages.device_confirm(&DeviceConfirmPage {
+                client_name: client.display_name(),
+                client_uri: client.metadata.client_uri.as_deref(),
+                user_code: &code.shown(),
+                user: user.name(),
+                resource: resource
+                    .and_then(|known| known.name.as_deref())
+                    .unwrap_or(device.resource.as_str()),
+                scopes: device
+                    .scopes
+                    .iter()
+                    .map(|scope| (scope, self.describe(resource, scope)))
+                    .collect(),
+                action,
+                fields: vec![("user_code", code.plain()), ("token", token)],
+            })
+        })
+    }
+
+    /// A page with a form on it, for this browser and this user.
+    fn device_form_page(
+        &self,
+        parts: &Parts,
+        status: StatusCode,
+        form: &Form<'_>,
+        user: &SignedIn,
+        render: impl FnOnce(&str, &str) -> String,
+    ) -> EndpointResponse {
+        let browser = self.cookie.read_or_create(&parts.headers);
+        let token = browser.form_token(&form.id(), user.subject.as_str());
+        let html = render(&token, &self.url(Endpoint::Device));
+        let mut response = response::page(status, html, &self.pages.style_source());
+        if let Some(cookie) = self.cookie.set_cookie(&browser) {
+            response.headers_mut().append(header::SET_COOKIE, cookie);
+        }
+        response
+    }
+
+    fn device_message(&self, status: StatusCode, page: &MessagePage<'_>) -> EndpointResponse {
+        let html = self.pages.message(page);
+        response::page(status, html, &self.pages.style_source())
+    }
+
+    fn too_many_guesses(&self, wait: u64) -> EndpointResponse {
+        self.refused(Endpoint::Device, None, &GUESSED);
+        let page = MessagePage {
+            title: "Too many wrong codes",
+            text: GUESSED.description,
+        };
+        let mut response = self.device_message(StatusCode::TOO_MANY_REQUESTS, &page);
+        response
+            .headers_mut()
+            .insert(header::RETRY_AFTER, HeaderValue::from(wait));
+        response
+    }
+}
+
+/// One of the two forms.
+enum Form<'a> {
+    Code,
+    Decision(&'a UserCode),
+}
+
+impl Form<'_> {
+    /// What the form's token is for. No authorization has the digest of so short a text.
+    fn id(&self) -> Digest {
+        match self {
+            Self::Code => Digest::of("device"),
+            Self::Decision(code) => code.digest(),
+        }
+    }
+}
+
+const APPROVED: MessagePage<'_> = MessagePage {
+    title: "Approved",
+    text: "You can go back to your device now. It signs in within a few seconds.",
+};
+const DENIED: MessagePage<'_> = MessagePage {
+    title: "Denied",
+    text: "The device was given nothing. You can close this page.",
+};
+const NO_CODE: Refusal = Refusal::invalid_request(
+    "user_code_malformed",
+    "This is no code. A code has eight letters, none of them a vowel, such as BCDF-GHJK.",
+);
+const UNKNOWN: Refusal = Refusal::invalid_request(
+    "user_code_unknown",
+    "No device waits with this code. It may have expired, or been used already: compare it with \
+     what your device shows now.",
+);
+const WRONG_TOKEN: Refusal = Refusal::invalid_request(
+    "form_token_wrong",
+    "The form was not shown to this browser and user. Compare the code with your device once more.",
+);
+const GUESSED: Refusal = Refusal::new(
+    ErrorCode::TemporarilyUnavailable,
+    "user_code_guessed",
+    "You have typed too many codes that do not exist. Wait ten minutes and try again.",
+);

@@ -1,0 +1,110 @@
+//! A device comes for its tokens (RFC 8628 §3.4 and §3.5).
+
+use zeroize::Zeroizing;
+
+use super::{
+    super::{AuthorizationServer, response::EndpointResponse, token_call::TokenCall},
+    GRANT_REVOKED, Issued, TokenError,
+};
+use crate::{
+    event::Event,
+    grant::{ErrorCode, Refusal, code::check_resources, device, issue},
+    secret::{Device, Digest, Refresh, Token, random},
+    store::{DeviceTokens, PollDevice, RedeemDevice, record::GrantRecord},
+};
+
+impl AuthorizationServer {
+    pub(super) async fn poll_device(
+        &self,
+        call: &TokenCall<'_>,
+    ) -> Result<EndpointResponse, TokenError> {
+        let TokenCall { client, params, .. } = call;
+        device::check_client(client)?;
+        let presented = params.get("device_code").ok_or(Refusal::invalid_request(
+            "device_code_missing",
+            "device_code is missing",
+        ))?;
+        let digest = Token::<Device>::digest_of_presented(presented).ok_or(UNKNOWN)?;
+        let polled = self
+            .store
+            .poll_device(digest, client.id.clone(), self.now())
+            .await?;
+        match polled {
+            PollDevice::Approved { grant, .. } => self.redeem_device(call, digest, &grant).await,
+            PollDevice::Pending => Err(PENDING.into()),
+            PollDevice::SlowDown { .. } => Err(SLOW_DOWN.into()),
+            PollDevice::Denied => Err(DENIED.into()),
+            PollDevice::Expired => Err(EXPIRED.into()),
+            PollDevice::Unknown => Err(UNKNOWN.into()),
+        }
+    }
+
+    async fn redeem_device(
+        &self,
+        call: &TokenCall<'_>,
+        device: Digest,
+        grant: &GrantRecord,
+    ) -> Result<EndpointResponse, TokenError> {
+        let TokenCall { client, params, .. } = call;
+        check_resources(&params.all("resource").collect::<Vec<_>>(), grant)?;
+        let now = self.now();
+        let record = issue::access_token(grant, grant.scopes.clone(), &self.lifetimes, now);
+        let access = self.mint(&Zeroizing::new(random()), &record).await?;
+        let refresh = client
+            .gets_refresh_token(&grant.scopes)
+            .then(Token::<Refresh>::random);
+        let tokens = DeviceTokens {
+            access: (access.digest(), record),
+            refresh: refresh.as_ref().map(|token| {
+                (
+                    token.digest(),
+                    issue::refresh_token(grant, &self.lifetimes, now),
+                )
+            }),
+            renew_client: self.lifetimes.renew_client(client.expires_at, now),
+        };
+        match self.store.redeem_device(device, tokens, now).await? {
+            RedeemDevice::Redeemed => {}
+            RedeemDevice::Revoked => return Err(GRANT_REVOKED.into()),
+            RedeemDevice::Gone => return Err(UNKNOWN.into()),
+        }
+        self.emit(&Event::TokensIssued {
+            client_id: &client.id,
+            subject: &grant.subject,
+            grant: grant.id,
+            scopes: &grant.scopes,
+        });
+        let issued = Issued {
+            access,
+            expires_in: self.lifetimes.access_token.as_secs(),
+            refresh,
+            scopes: &grant.scopes,
+        };
+        Ok(issued.answer())
+    }
+}
+
+const PENDING: Refusal = Refusal::new(
+    ErrorCode::AuthorizationPending,
+    "device_pending",
+    "the user has not decided yet; ask again after the interval",
+);
+const SLOW_DOWN: Refusal = Refusal::new(
+    ErrorCode::SlowDown,
+    "device_polls_too_often",
+    "asked too soon; wait five seconds longer between requests from now on",
+);
+const DENIED: Refusal = Refusal::new(
+    ErrorCode::AccessDenied,
+    "device_denied",
+    "the user denied access",
+);
+const EXPIRED: Refusal = Refusal::new(
+    ErrorCode::ExpiredToken,
+    "device_code_expired",
+    "the device code has expired; begin again",
+);
+const UNKNOWN: Refusal = Refusal::invalid_grant(
+    "device_code_unknown",
+    "there is no such device code, or it was used before",
+);

@@ -1,0 +1,92 @@
+//! The device grant (RFC 8628): what a device may ask for, and what an approval brings into being.
+
+use std::time::Duration;
+
+use super::{ErrorCode, Refusal, authorize};
+use crate::{
+    client::Client,
+    clock::Timestamp,
+    id::Subject,
+    params::Params,
+    resource::Catalog,
+    secret::{Digest, GrantId},
+    store::record::{ConsentRecord, DeviceRecord, GrantHolder, GrantRecord},
+};
+
+/// How clients name this grant at the token endpoint and in their registration.
+pub(crate) const GRANT_TYPE: &str = "urn:ietf:params:oauth:grant-type:device_code";
+/// How many seconds a device waits between polls, until it is told to slow down.
+pub(crate) const INTERVAL: u64 = 5;
+
+/// Only a client that registered the grant may use it (RFC 6749 §5.2).
+pub(crate) fn check_client(client: &Client) -> Result<(), Refusal> {
+    if client.may_use(GRANT_TYPE) {
+        Ok(())
+    } else {
+        Err(Refusal::new(
+            ErrorCode::UnauthorizedClient,
+            "device_grant_unregistered",
+            "the client did not register the grant type \
+             urn:ietf:params:oauth:grant-type:device_code",
+        ))
+    }
+}
+
+/// Decides on the parameters of a device authorization request, as for any other authorization.
+pub(crate) fn decide(
+    params: &Params<'_>,
+    client: &Client,
+    catalog: &Catalog,
+    user_code: Digest,
+    ttl: Duration,
+    now: Timestamp,
+) -> Result<DeviceRecord, Refusal> {
+    check_client(client)?;
+    let resource = authorize::resource(params, catalog)?;
+    Ok(DeviceRecord {
+        client_id: client.id.clone(),
+        scopes: authorize::scopes(params, client, resource, catalog)?,
+        resource: resource.uri.clone(),
+        user_code,
+        created_at: now,
+        expires_at: now.plus(ttl),
+        interval: INTERVAL,
+        last_poll: None,
+        decision: None,
+        client: None,
+        dpop_jkt: None,
+    })
+}
+
+/// What comes of the approval of `device` by `subject`: the grant, and the consent to remember.
+pub(crate) fn approve(
+    device: &DeviceRecord,
+    subject: &Subject,
+    auth_time: Option<Timestamp>,
+    now: Timestamp,
+) -> (GrantRecord, ConsentRecord) {
+    let grant = GrantRecord {
+        id: GrantId::random(),
+        client_id: device.client_id.clone(),
+        subject: subject.clone(),
+        scopes: device.scopes.clone(),
+        resource: device.resource.clone(),
+        created_at: now,
+        expires_at: device.expires_at,
+        revoked_at: None,
+        refresh_generation: 0,
+        holder: GrantHolder::User,
+        auth_time,
+        nonce: None,
+        dpop_jkt: device.dpop_jkt.clone(),
+        session: None,
+    };
+    let consent = ConsentRecord {
+        subject: subject.clone(),
+        client_id: device.client_id.clone(),
+        resource: device.resource.clone(),
+        scopes: device.scopes.clone(),
+        granted_at: now,
+    };
+    (grant, consent)
+}
