@@ -76,10 +76,10 @@ mod id;
 mod intercept;
 #[cfg(feature = "jwt")]
 #[allow(
-        dead_code,
-        unused_imports,
-        reason = "parts wait for the endpoints that use them"
-    )]
+    dead_code,
+    unused_imports,
+    reason = "parts wait for the endpoints that use them"
+)]
 mod jwt;
 mod mcp_auth;
 mod params;

@@ -5,6 +5,7 @@ mod authorize;
 mod browser;
 mod client_auth;
 mod consent;
+mod dpop;
 mod endpoint;
 mod get_session;
 mod introspect;

@@ -1,6 +1,6 @@
 //! A refusal: what the client is told, and what the operator can count.
 
-/// The error codes of RFC 6749 §4.1.2.1 and §5.2, RFC 8707 §2 and OpenID Connect Core §3.1.2.6.
+/// The error codes of RFC 6749 §4.1.2.1 and §5.2, RFC 8707 §2, RFC 9449 §5 and OpenID Connect Core §3.1.2.6.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ErrorCode {
     InvalidRequest,
@@ -11,6 +11,7 @@ pub(crate) enum ErrorCode {
     UnsupportedResponseType,
     InvalidScope,
     InvalidTarget,
+    InvalidDpopProof,
     AccessDenied,
     TemporarilyUnavailable,
     LoginRequired,
@@ -32,6 +33,7 @@ impl ErrorCode {
             Self::UnsupportedResponseType => "unsupported_response_type",
             Self::InvalidScope => "invalid_scope",
             Self::InvalidTarget => "invalid_target",
+            Self::InvalidDpopProof => "invalid_dpop_proof",
             Self::AccessDenied => "access_denied",
             Self::TemporarilyUnavailable => "temporarily_unavailable",
             Self::LoginRequired => "login_required",
