@@ -28,6 +28,7 @@ pub struct Resource {
     operations: Vec<(Operation, Vec<String>)>,
     implied: Vec<(String, Vec<String>)>,
     descriptions: Vec<(String, String)>,
+    requires_dpop: bool,
 }
 
 impl Resource {
@@ -42,6 +43,7 @@ impl Resource {
             operations: Vec::new(),
             implied: Vec::new(),
             descriptions: Vec::new(),
+            requires_dpop: false,
         }
     }
 
@@ -115,6 +117,16 @@ impl Resource {
         self
     }
 
+    /// Takes only tokens that are bound to a key, from who proves to have it (RFC 9449; published
+    /// as `dpop_bound_access_tokens_required`, RFC 9728 §2). Few MCP clients can do that: without
+    /// it, tokens are bound for the clients that ask for it.
+    #[cfg(feature = "jwt")]
+    #[must_use]
+    pub fn require_dpop(mut self) -> Self {
+        self.requires_dpop = true;
+        self
+    }
+
     fn check(self) -> Result<KnownResource, ConfigError> {
         let mut hierarchy = ScopeHierarchy::default();
         for (broad, narrow) in &self.implied {
@@ -146,6 +158,7 @@ impl Resource {
             operations,
             hierarchy,
             descriptions: self.descriptions,
+            requires_dpop: self.requires_dpop,
         })
     }
 }
@@ -161,6 +174,8 @@ pub(crate) struct KnownResource {
     pub(crate) operations: Vec<(Operation, Scopes)>,
     pub(crate) hierarchy: ScopeHierarchy,
     descriptions: Vec<(String, String)>,
+    /// Whether only tokens that are bound to a key are good here.
+    pub(crate) requires_dpop: bool,
 }
 
 impl KnownResource {

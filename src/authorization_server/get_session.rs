@@ -12,6 +12,7 @@ use crate::{
     event::Event,
     grant::{ErrorCode, Refusal},
     params::Params,
+    resource_server::proof::Called,
     uri::ResourceUri,
 };
 
@@ -39,7 +40,11 @@ impl AuthorizationServer {
         let Some(resource) = resource else {
             return self.refuse_session(&UNKNOWN_RESOURCE);
         };
-        match resource.session(&parts.headers).await {
+        let called = Called::Url {
+            method: &parts.method,
+            url: &self.url(Endpoint::GetSession),
+        };
+        match resource.find(&parts.headers, called).await {
             Ok(session) => response::json(StatusCode::OK, &session),
             Err(error) => {
                 self.emit(&Event::VerifierFailed { cause: &error });

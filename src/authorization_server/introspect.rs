@@ -36,6 +36,14 @@ struct Active {
     iss: String,
     iat: Timestamp,
     exp: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cnf: Option<Confirmation>,
+}
+
+/// The key that a token is bound to (RFC 9449 §6.2).
+#[derive(Serialize)]
+struct Confirmation {
+    jkt: String,
 }
 
 /// All that may be said of a token that is not active, or not the caller's business.
@@ -82,13 +90,14 @@ impl AuthorizationServer {
             return Ok(live.map(|token| Active {
                 active: true,
                 scope: token.record.scopes.to_string(),
+                token_type: Some(token.record.token_type()),
                 client_id: token.record.client_id,
-                token_type: Some("Bearer"),
                 sub: token.record.subject.into(),
                 aud: token.record.resource.into(),
                 iss: self.issuer.to_string(),
                 iat: token.record.issued_at,
                 exp: token.record.expires_at,
+                cnf: token.record.dpop_jkt.map(|jkt| Confirmation { jkt }),
             }));
         }
         if let Some(digest) = Token::<Refresh>::digest_of_presented(token) {
@@ -106,6 +115,7 @@ impl AuthorizationServer {
                 iss: self.issuer.to_string(),
                 iat: grant.created_at,
                 exp: token.expires_at,
+                cnf: grant.dpop_jkt.map(|jkt| Confirmation { jkt }),
             }));
         }
         Ok(None)

@@ -11,6 +11,7 @@ mod client_documents;
 mod clients;
 mod consent;
 mod device;
+mod dpop;
 mod endpoint;
 mod get_session;
 mod introspect;

@@ -6,12 +6,13 @@ use serde::Serialize;
 
 use super::{
     AuthorizationServer, Endpoint,
+    dpop::bind_code,
     response::{self, EndpointResponse},
+    token_call::TokenCall,
 };
 use crate::{
     client::Client,
     grant::{ErrorCode, Refusal, authorize},
-    params::Params,
     secret::{Digest, is_handle, random_handle},
     store::{
         BeginAuthorization, StoreError,
@@ -44,7 +45,7 @@ impl AuthorizationServer {
             Ok(call) => call,
             Err(response) => return response,
         };
-        let request = match self.decide_pushed(&call.client, &call.params) {
+        let request = match self.decide_pushed(&call) {
             Ok(request) => request,
             Err(refusal) => return self.refuse_call(endpoint, &call, &refusal),
         };
@@ -86,11 +87,8 @@ impl AuthorizationServer {
         }
     }
 
-    fn decide_pushed(
-        &self,
-        client: &Client,
-        params: &Params<'_>,
-    ) -> Result<AuthorizationRequest, Refusal> {
+    fn decide_pushed(&self, call: &TokenCall<'_>) -> Result<AuthorizationRequest, Refusal> {
+        let TokenCall { client, params, .. } = call;
         if params.get("request_uri").is_some() {
             return Err(Refusal::invalid_request(
                 "request_uri_pushed",
@@ -104,7 +102,9 @@ impl AuthorizationServer {
                     "redirect_uri_unregistered",
                     "redirect_uri is not one that the client registered",
                 ))?;
-        authorize::decide(params, client, redirect_uri, &self.catalog)
+        let mut request = authorize::decide(params, client, redirect_uri, &self.catalog)?;
+        bind_code(&mut request, call)?;
+        Ok(request)
     }
 
     /// Takes out the request that a browser brings the name of: once, and for its own client.

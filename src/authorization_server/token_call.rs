@@ -21,6 +21,8 @@ use crate::{
 pub(super) struct TokenCall<'a> {
     pub(super) client: Client,
     pub(super) params: Params<'a>,
+    /// The key that the client has proven to have, by its thumbprint (RFC 9449).
+    pub(super) dpop: Option<String>,
 }
 
 const REPEATED: Refusal =
@@ -45,7 +47,14 @@ impl AuthorizationServer {
             return refuse(None, &REPEATED);
         }
         match self.authenticate_client(endpoint, parts, &params).await {
-            Ok(client) => Ok(TokenCall { client, params }),
+            Ok(client) => {
+                let dpop = self.proven_key(endpoint, parts, &client).await?;
+                Ok(TokenCall {
+                    client,
+                    params,
+                    dpop,
+                })
+            }
             Err(ClientAuthError::Refused { refusal, by_header }) => {
                 let mut response = self.refuse_json(endpoint, params.get("client_id"), &refusal);
                 if by_header && response.status() == StatusCode::UNAUTHORIZED {
@@ -74,7 +83,7 @@ impl AuthorizationServer {
         self.refuse_json(endpoint, Some(call.client.id.as_str()), refusal)
     }
 
-    fn refuse_json(
+    pub(super) fn refuse_json(
         &self,
         endpoint: Endpoint,
         client_id: Option<&str>,

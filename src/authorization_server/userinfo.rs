@@ -7,20 +7,31 @@ use super::{
     AuthorizationServer, Endpoint,
     response::{self, EndpointResponse},
 };
-use crate::{event::Event, resource_server::Refusal};
+use crate::{
+    event::Event,
+    resource_server::{
+        Refusal,
+        bearer::{self, Scheme},
+        proof::Called,
+    },
+};
 
 impl AuthorizationServer {
     pub(super) async fn userinfo(&self, parts: &Parts) -> EndpointResponse {
-        let session = match self.gate.session(&parts.headers).await {
+        let called = Called::Url {
+            method: &parts.method,
+            url: &self.url(Endpoint::Userinfo),
+        };
+        let session = match self.gate.session(&parts.headers, called).await {
             Ok(Ok(session)) => session,
-            Ok(Err(refusal)) => return self.refuse_userinfo(refusal),
+            Ok(Err(refusal)) => return self.refuse_userinfo(parts, refusal),
             Err(error) => {
                 self.emit(&Event::VerifierFailed { cause: &error });
                 return response::unavailable();
             }
         };
         if !session.has_scope("openid") {
-            return self.refuse_userinfo(Refusal::InsufficientScope);
+            return self.refuse_userinfo(parts, Refusal::InsufficientScope);
         }
         match self
             .authenticator
@@ -33,7 +44,7 @@ impl AuthorizationServer {
                 body.insert("sub".to_owned(), session.subject().as_str().into());
                 response::json(StatusCode::OK, &body)
             }
-            Ok(None) => self.refuse_userinfo(Refusal::RevokedToken),
+            Ok(None) => self.refuse_userinfo(parts, Refusal::RevokedToken),
             Err(error) => {
                 self.emit(&Event::AuthenticatorFailed { error: &error });
                 response::unavailable()
@@ -42,7 +53,7 @@ impl AuthorizationServer {
     }
 
     /// RFC 6750 §3, with the body of an OAuth error.
-    fn refuse_userinfo(&self, refusal: Refusal) -> EndpointResponse {
+    fn refuse_userinfo(&self, parts: &Parts, refusal: Refusal) -> EndpointResponse {
         let code = refusal.error().unwrap_or("invalid_request");
         self.emit(&Event::EndpointRefused {
             endpoint: Endpoint::Userinfo,
@@ -55,8 +66,10 @@ impl AuthorizationServer {
             // Whoever brings nothing is told only what to bring.
             None => "Bearer scope=\"openid\"".to_owned(),
             Some(error) => format!(
-                "Bearer error=\"{error}\", error_description=\"{}\", scope=\"openid\"",
-                refusal.description()
+                "{} error=\"{error}\", error_description=\"{}\", {}scope=\"openid\"",
+                bearer::scheme(&parts.headers).name(),
+                refusal.description(),
+                algorithms(parts),
             ),
         };
         if let Ok(challenge) = HeaderValue::try_from(challenge) {
@@ -65,5 +78,14 @@ impl AuthorizationServer {
                 .insert(header::WWW_AUTHENTICATE, challenge);
         }
         response
+    }
+}
+
+/// What a challenge of the scheme `DPoP` says besides (RFC 9449 §7.1).
+fn algorithms(parts: &Parts) -> String {
+    match bearer::scheme(&parts.headers) {
+        Scheme::Bearer => String::new(),
+        #[cfg(feature = "jwt")]
+        Scheme::Dpop => format!("algs=\"{}\", ", crate::resource_server::proof::algorithms()),
     }
 }

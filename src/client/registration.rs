@@ -78,7 +78,7 @@ pub(crate) fn parse(body: &[u8], supported: &Scopes) -> Result<ClientMetadata, R
         software_version: text(&fields, "software_version")?,
         jwks: jwks(&fields)?,
         jwks_uri: url(&fields, "jwks_uri")?,
-        dpop_bound_access_tokens: false,
+        dpop_bound_access_tokens: dpop_bound(&fields)?,
         post_logout_redirect_uris: Vec::new(),
         token_endpoint_auth_signing_alg: signing_alg(&fields)?,
     })
@@ -178,6 +178,15 @@ fn application_type(
         Some(Some("native")) => Ok(Some(ApplicationType::Native)),
         Some(Some("web")) => Ok(Some(ApplicationType::Web)),
         Some(_) => Err(invalid("application_type must be native or web")),
+    }
+}
+
+/// RFC 9449 §5.2. Where nobody can prove a key, no client can insist on it.
+fn dpop_bound(fields: &Map<String, Value>) -> Result<bool, RegistrationError> {
+    match member(fields, "dpop_bound_access_tokens") {
+        None => Ok(false),
+        Some(Value::Bool(bound)) => Ok(*bound && cfg!(feature = "jwt")),
+        Some(_) => Err(invalid("dpop_bound_access_tokens must be true or false")),
     }
 }
 
@@ -404,6 +413,10 @@ mod tests {
             ),
             (
                 json!({"redirect_uris": ["https://a.example/"], "client_uri": "javascript:alert(1)"}),
+                "invalid_client_metadata",
+            ),
+            (
+                json!({"redirect_uris": ["https://a.example/"], "dpop_bound_access_tokens": "yes"}),
                 "invalid_client_metadata",
             ),
             (

@@ -14,6 +14,8 @@ use super::{
     metadata::{AuthorizationServerMetadata, ProtectedResourceMetadata},
     responder::{MetadataResponder, share},
 };
+#[cfg(feature = "jwt")]
+use crate::jwt::DpopProof;
 use crate::{
     resource::{Catalog, KnownResource},
     uri::Issuer,
@@ -148,6 +150,11 @@ pub(crate) fn protected_resource(
         .filter(|scope| *scope != "offline_access")
         .map(str::to_owned)
         .collect();
+    #[cfg(feature = "jwt")]
+    {
+        document.dpop_signing_alg_values_supported = DpopProof::algorithms().collect();
+        document.dpop_bound_access_tokens_required = resource.requires_dpop;
+    }
     document.resource_name.clone_from(&resource.name);
     document
         .resource_documentation

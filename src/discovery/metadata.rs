@@ -58,6 +58,9 @@ pub struct AuthorizationServerMetadata {
     /// With what clients may sign assertions.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub token_endpoint_auth_signing_alg_values_supported: Vec<&'static str>,
+    /// What proofs of a key may be signed with (RFC 9449 §5.1).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub dpop_signing_alg_values_supported: Vec<&'static str>,
     /// The resources that tokens can be asked for (RFC 9728 §4).
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub protected_resources: Vec<String>,
@@ -102,6 +105,7 @@ impl AuthorizationServerMetadata {
             authorization_response_iss_parameter_supported: true,
             client_id_metadata_document_supported: false,
             token_endpoint_auth_signing_alg_values_supported: Vec::new(),
+            dpop_signing_alg_values_supported: Vec::new(),
             protected_resources: Vec::new(),
             service_documentation: None,
         }
@@ -132,6 +136,12 @@ pub struct ProtectedResourceMetadata {
     pub scopes_supported: Vec<String>,
     /// `header`.
     pub bearer_methods_supported: Vec<&'static str>,
+    /// What proofs of a key may be signed with (RFC 9449 §7).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub dpop_signing_alg_values_supported: Vec<&'static str>,
+    /// Whether only tokens that are bound to a key are good.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub dpop_bound_access_tokens_required: bool,
     /// A name for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resource_name: Option<String>,
@@ -152,6 +162,8 @@ impl ProtectedResourceMetadata {
             authorization_servers: authorization_servers.into_iter().map(Into::into).collect(),
             scopes_supported: Vec::new(),
             bearer_methods_supported: vec!["header"],
+            dpop_signing_alg_values_supported: Vec::new(),
+            dpop_bound_access_tokens_required: false,
             resource_name: None,
             resource_documentation: None,
         }

@@ -88,6 +88,8 @@ fn max_age(params: &Params<'_>) -> Result<Option<u64>, Refusal> {
 /// RFC 9449 §10: the code is for whoever has this key.
 fn dpop_jkt(params: &Params<'_>) -> Result<Option<String>, Refusal> {
     match params.get("dpop_jkt") {
+        // Nobody could ever redeem the code.
+        _ if !cfg!(feature = "jwt") => Ok(None),
         None => Ok(None),
         Some(jkt) if is_handle(jkt) => Ok(Some(jkt.to_owned())),
         Some(_) => Err(Refusal::invalid_request(

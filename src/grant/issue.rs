@@ -83,7 +83,7 @@ pub(crate) fn approve(
             auth_time,
             expires_at,
             redeemed_at: None,
-            dpop_jkt: None,
+            dpop_jkt: request.dpop_jkt.clone(),
         },
         consent: ConsentRecord {
             subject: subject.clone(),

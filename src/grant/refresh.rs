@@ -56,13 +56,14 @@ pub(crate) struct Successor {
     pub(crate) access: Zeroizing<[u8; 32]>,
 }
 
-/// Derives what follows `presented`. The same inputs give the same tokens, for ever.
+/// Derives what follows `presented`; the access token is bound to the key `dpop`. The same inputs give the same tokens, for ever.
 pub(crate) fn successor(
     key: &SecretKey,
     grant: &GrantRecord,
     record: &RefreshTokenRecord,
     presented: &str,
     scopes: &Scopes,
+    dpop: Option<&str>,
 ) -> Successor {
     let generation = record.generation.saturating_add(1).to_be_bytes();
     Successor {
@@ -83,6 +84,8 @@ pub(crate) fn successor(
             &[
                 scopes.to_string().as_bytes(),
                 grant.resource.canonical().as_bytes(),
+                // No thumbprint is empty.
+                dpop.unwrap_or_default().as_bytes(),
             ],
         ),
     }

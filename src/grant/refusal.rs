@@ -1,7 +1,7 @@
 //! A refusal: what the client is told, and what the operator can count.
 
-/// The error codes of RFC 6749 §4.1.2.1 and §5.2, RFC 8628 §3.5, RFC 8707 §2 and OpenID Connect
-/// Core §3.1.2.6.
+/// The error codes of RFC 6749 §4.1.2.1 and §5.2, RFC 8628 §3.5, RFC 8707 §2, RFC 9449 §5 and OpenID
+/// Connect Core §3.1.2.6.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ErrorCode {
     InvalidRequest,
@@ -12,6 +12,7 @@ pub(crate) enum ErrorCode {
     UnsupportedResponseType,
     InvalidScope,
     InvalidTarget,
+    InvalidDpopProof,
     AccessDenied,
     AuthorizationPending,
     SlowDown,
@@ -36,6 +37,7 @@ impl ErrorCode {
             Self::UnsupportedResponseType => "unsupported_response_type",
             Self::InvalidScope => "invalid_scope",
             Self::InvalidTarget => "invalid_target",
+            Self::InvalidDpopProof => "invalid_dpop_proof",
             Self::AccessDenied => "access_denied",
             Self::AuthorizationPending => "authorization_pending",
             Self::SlowDown => "slow_down",

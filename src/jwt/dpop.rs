@@ -82,6 +82,24 @@ impl DpopProof {
         now: Timestamp,
         max_age: Duration,
     ) -> Result<VerifiedProof, DpopError> {
+        let token = access_token.map(Digest::of);
+        Self::verify_among(proof, method, &[url], token, now, max_age)
+    }
+
+    /// As [`verify`](Self::verify), where what the client called is one of `urls`, and the token is
+    /// known by its digest.
+    ///
+    /// # Errors
+    ///
+    /// The first thing that is wrong with it.
+    pub(crate) fn verify_among(
+        proof: &str,
+        method: &str,
+        urls: &[&str],
+        access_token: Option<Digest>,
+        now: Timestamp,
+        max_age: Duration,
+    ) -> Result<VerifiedProof, DpopError> {
         let proof = Jws::parse(proof)?;
         if !proof.is_typ("dpop+jwt") {
             return Err(JwtError::Type.into());
@@ -100,8 +118,8 @@ impl DpopProof {
         if text("htm")? != method {
             return Err(DpopError::Method);
         }
-        let asked = target(url);
-        if asked.is_none() || target(text("htu")?) != asked {
+        let named = target(text("htu")?);
+        if named.is_none() || !urls.iter().any(|url| target(url) == named) {
             return Err(DpopError::Url);
         }
         let issued_at = time(&claims, "iat")?.ok_or(JwtError::Claim("iat"))?;
@@ -113,7 +131,7 @@ impl DpopProof {
             return Err(JwtError::Claim("jti").into());
         }
         if let Some(token) = access_token {
-            let ath = base64url(Digest::of(token).as_bytes());
+            let ath = base64url(token.as_bytes());
             if text("ath").ok() != Some(ath.as_str()) {
                 return Err(DpopError::AccessToken);
             }

@@ -538,6 +538,10 @@ fn documents(
         .filter(|method| *method != "none")
         .collect();
     metadata.scopes_supported = catalog.advertised().iter().map(str::to_owned).collect();
+    #[cfg(feature = "jwt")]
+    {
+        metadata.dpop_signing_alg_values_supported = crate::jwt::DpopProof::algorithms().collect();
+    }
     metadata.protected_resources = catalog
         .resources()
         .iter()

@@ -8,18 +8,57 @@ use super::Refusal;
 /// no hashing.
 const MAX_TOKEN: usize = 16 * 1024;
 
+/// The ways to present a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scheme {
+    /// Whoever has it may use it.
+    Bearer,
+    /// Together with the proof of a key (RFC 9449 §7.1).
+    #[cfg(feature = "jwt")]
+    Dpop,
+}
+
+impl Scheme {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Bearer => "Bearer",
+            #[cfg(feature = "jwt")]
+            Self::Dpop => "DPoP",
+        }
+    }
+}
+
 /// The text after `Bearer`. Its form is not checked here: what was verified before is well-formed,
 /// so only [`is_token68`] on the way to a verifier has to tell.
 pub(crate) fn presented(headers: &HeaderMap) -> Result<&str, Refusal> {
+    match credentials(headers)? {
+        (Scheme::Bearer, token) => Ok(token),
+        #[cfg(feature = "jwt")]
+        (Scheme::Dpop, _) => Err(Refusal::NoCredentials),
+    }
+}
+
+/// As [`presented`], in whichever scheme.
+pub(crate) fn credentials(headers: &HeaderMap) -> Result<(Scheme, &str), Refusal> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let value = values.next().ok_or(Refusal::NoCredentials)?;
     if values.next().is_some() {
         return Err(Refusal::TwoCredentials);
     }
-    let (scheme, rest) = value.as_bytes().split_at_checked(6).unwrap_or_default();
-    if !scheme.eq_ignore_ascii_case(b"bearer") {
-        return Err(Refusal::NoCredentials);
+    let value = value.as_bytes();
+    match value.split_at_checked(6) {
+        Some((scheme, rest)) if scheme.eq_ignore_ascii_case(b"bearer") => {
+            Ok((Scheme::Bearer, after_scheme(rest)?))
+        }
+        #[cfg(feature = "jwt")]
+        _ if value.len() >= 4 && value[..4].eq_ignore_ascii_case(b"dpop") => {
+            Ok((Scheme::Dpop, after_scheme(&value[4..])?))
+        }
+        _ => Err(Refusal::NoCredentials),
     }
+}
+
+fn after_scheme(rest: &[u8]) -> Result<&str, Refusal> {
     let token = match rest {
         [] => return Err(Refusal::MalformedToken),
         [b' ', token @ ..] => token.trim_ascii(),
@@ -30,6 +69,11 @@ pub(crate) fn presented(headers: &HeaderMap) -> Result<&str, Refusal> {
         return Err(Refusal::MalformedToken);
     }
     std::str::from_utf8(token).map_err(|_| Refusal::MalformedToken)
+}
+
+/// The scheme to challenge a request in: its own, or `Bearer`.
+pub(crate) fn scheme(headers: &HeaderMap) -> Scheme {
+    credentials(headers).map_or(Scheme::Bearer, |(scheme, _)| scheme)
 }
 
 /// `token68` of RFC 9110 §11.2: letters, digits, `-._~+/`, then any number of `=`.
@@ -64,6 +108,26 @@ mod tests {
                 Err(Refusal::NoCredentials),
                 "{other}"
             );
+        }
+    }
+
+    #[cfg(feature = "jwt")]
+    #[test]
+    fn a_key_may_be_proven_along_with_a_token() {
+        let two = |value: &str| {
+            let mut headers = HeaderMap::new();
+            headers.append(AUTHORIZATION, HeaderValue::from_str(value).unwrap());
+            credentials(&headers).map(|(scheme, token)| (scheme, token.to_owned()))
+        };
+        for good in ["DPoP abc", "dpop abc", "DPOP   abc "] {
+            assert_eq!(two(good), Ok((Scheme::Dpop, "abc".to_owned())), "{good}");
+        }
+        assert_eq!(two("Bearer abc"), Ok((Scheme::Bearer, "abc".to_owned())));
+        for bad in ["DPoP", "DPoP ", "dpop    "] {
+            assert_eq!(two(bad), Err(Refusal::MalformedToken), "{bad}");
+        }
+        for other in ["DPo", "DPoPe abc", "", "Basic YTpi"] {
+            assert_eq!(two(other), Err(Refusal::NoCredentials), "{other}");
         }
     }
 

@@ -1,4 +1,5 @@
-//! Answers to requests that are turned away (RFC 6750 §3, RFC 9728 §5.1), put together once.
+//! Answers to requests that are turned away (RFC 6750 §3, RFC 9449 §7.1, RFC 9728 §5.1), put
+//! together once.
 
 use std::fmt::Write;
 
@@ -9,13 +10,15 @@ use http::{
 };
 use serde::Serialize;
 
-use super::{Refusal, cors};
+use super::{Refusal, bearer::Scheme, cors, guard::Guard};
 use crate::{scope::Scopes, uri::ResourceUri};
 
 /// The answers of one layer.
 #[derive(Clone, Debug)]
 pub(crate) struct Challenges {
     metadata: ResourceUri,
+    /// In place of `Bearer`, where that is never good enough.
+    scheme: Scheme,
     /// One for each of [`Refusal::ALL`], in that order.
     prepared: [Prepared; Refusal::ALL.len()],
 }
@@ -23,13 +26,25 @@ pub(crate) struct Challenges {
 #[derive(Clone, Debug)]
 struct Prepared {
     challenge: Option<HeaderValue>,
+    /// For who came with the scheme `DPoP`.
+    #[cfg(feature = "jwt")]
+    dpop: Option<HeaderValue>,
     body: Bytes,
 }
 
 impl Challenges {
-    /// Challenges that point to `metadata`. Whoever comes without a good token is asked for
-    /// `wanted`, whoever comes with too weak a one for `required`.
-    pub(crate) fn new(metadata: &ResourceUri, wanted: &Scopes, required: &Scopes) -> Self {
+    /// The challenges of `guard`. Whoever comes without a good token is asked for `wanted`, whoever
+    /// comes with too weak a one for `required`.
+    pub(crate) fn new(guard: &Guard, wanted: &Scopes, required: &Scopes) -> Self {
+        let metadata = &guard.metadata_url;
+        #[cfg(feature = "jwt")]
+        let scheme = if guard.requires_dpop {
+            Scheme::Dpop
+        } else {
+            Scheme::Bearer
+        };
+        #[cfg(not(feature = "jwt"))]
+        let scheme = Scheme::Bearer;
         let prepared = Refusal::ALL.map(|refusal| {
             let scopes = if refusal == Refusal::InsufficientScope {
                 required
@@ -37,41 +52,61 @@ impl Challenges {
                 wanted
             };
             Prepared {
-                challenge: challenge(refusal, metadata, scopes),
+                challenge: challenge(refusal, metadata, scopes, scheme),
+                #[cfg(feature = "jwt")]
+                dpop: challenge(refusal, metadata, scopes, Scheme::Dpop),
                 body: body(refusal),
             }
         });
         Self {
             metadata: metadata.clone(),
+            scheme,
             prepared,
         }
     }
 
-    pub(crate) fn response(&self, refusal: Refusal) -> Response<Bytes> {
-        let Prepared { challenge, body } = self.prepared[refusal as usize].clone();
-        respond(refusal, challenge, body)
+    /// The answer to a request that came in `scheme`.
+    pub(crate) fn response(&self, refusal: Refusal, scheme: Scheme) -> Response<Bytes> {
+        let prepared = &self.prepared[refusal as usize];
+        let challenge = match scheme {
+            Scheme::Bearer => &prepared.challenge,
+            #[cfg(feature = "jwt")]
+            Scheme::Dpop => &prepared.dpop,
+        };
+        respond(refusal, challenge.clone(), prepared.body.clone())
     }
 
     /// Insufficient scope for an operation that needs `required`.
-    pub(crate) fn insufficient(&self, required: &Scopes) -> Response<Bytes> {
+    pub(crate) fn insufficient(&self, required: &Scopes, scheme: Scheme) -> Response<Bytes> {
         let refusal = Refusal::InsufficientScope;
+        let scheme = match scheme {
+            Scheme::Bearer => self.scheme,
+            #[cfg(feature = "jwt")]
+            Scheme::Dpop => scheme,
+        };
         respond(
             refusal,
-            challenge(refusal, &self.metadata, required),
+            challenge(refusal, &self.metadata, required, scheme),
             body(refusal),
         )
     }
 }
 
-/// One header line with `Bearer` first: parsers in use read it with a regular expression over the
+/// One header line with one scheme: parsers in use read it with a regular expression over the
 /// whole line, so every parameter is quoted and none appears twice.
-fn challenge(refusal: Refusal, metadata: &ResourceUri, scopes: &Scopes) -> Option<HeaderValue> {
+fn challenge(
+    refusal: Refusal,
+    metadata: &ResourceUri,
+    scopes: &Scopes,
+    scheme: Scheme,
+) -> Option<HeaderValue> {
     if !matches!(refusal.status().as_u16(), 400 | 401 | 403)
         || (refusal.error().is_none() && refusal != Refusal::NoCredentials)
     {
         return None;
     }
-    let mut text = "Bearer ".to_owned();
+    let mut text = scheme.name().to_owned();
+    text.push(' ');
     if let Some(error) = refusal.error() {
         let description = refusal.description();
         // Writing to a string cannot fail, here and below.
@@ -79,6 +114,10 @@ fn challenge(refusal: Refusal, metadata: &ResourceUri, scopes: &Scopes) -> Optio
             text,
             "error=\"{error}\", error_description=\"{description}\", "
         );
+    }
+    #[cfg(feature = "jwt")]
+    if scheme == Scheme::Dpop {
+        let _ = write!(text, "algs=\"{}\", ", super::proof::algorithms());
     }
     let _ = write!(text, "resource_metadata=\"{metadata}\"");
     if !scopes.is_empty() {

@@ -15,9 +15,8 @@ use tower_service::Service;
 
 use super::{
     body::ResponseBody,
-    guard::{Admitted, Protection, Refused},
+    guard::{Admitted, Protection, Question, Refused},
     session::McpSession,
-    verifier::PresentedToken,
 };
 
 type Asking = Pin<Box<dyn Future<Output = Result<McpSession, Refused>> + Send>>;
@@ -71,13 +70,13 @@ where
 
     pub(crate) fn asking(
         protection: Arc<Protection>,
-        token: PresentedToken,
+        question: Question,
         ready: S,
         request: Request<B>,
     ) -> Self {
         Self {
             state: State::Asking {
-                asking: Box::pin(Arc::clone(&protection).ask(token)),
+                asking: Box::pin(Arc::clone(&protection).ask(question)),
                 held: Some(Box::new(Held {
                     ready,
                     request,

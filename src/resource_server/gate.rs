@@ -9,6 +9,7 @@ use super::{
     binding::SessionBinding,
     cache::TokenCache,
     guard::Guard,
+    proof::{Called, Manner, Proofs},
     resource::{ProtectedResource, metadata_url},
     session::McpSession,
     verifier::{ErasedVerifier, PresentedToken, StoreVerifier, Verdict, VerifierUnavailable},
@@ -30,6 +31,7 @@ pub(crate) struct TokenGate {
     clock: Arc<dyn Clock>,
     binding: Arc<SessionBinding>,
     events: Events,
+    proofs: Proofs,
 }
 
 impl TokenGate {
@@ -45,6 +47,7 @@ impl TokenGate {
             clock,
             binding: Arc::new(SessionBinding::stored(Arc::clone(store))),
             events,
+            proofs: Proofs::default(),
         }
     }
 
@@ -63,6 +66,8 @@ impl TokenGate {
             clock: Arc::clone(&self.clock),
             events: self.events.clone(),
             binding: Arc::clone(&self.binding),
+            proofs: self.proofs.clone(),
+            requires_dpop: resource.requires_dpop,
         };
         Ok(ProtectedResource::from_guard(
             guard,
@@ -75,9 +80,10 @@ impl TokenGate {
     pub(crate) async fn session(
         &self,
         headers: &HeaderMap,
+        called: Called<'_>,
     ) -> Result<Result<McpSession, Refusal>, VerifierUnavailable> {
-        let token = match bearer::presented(headers) {
-            Ok(token) => token,
+        let (scheme, token) = match bearer::credentials(headers) {
+            Ok(credentials) => credentials,
             Err(refusal) => return Ok(Err(refusal)),
         };
         let digest = Digest::of(token);
@@ -91,11 +97,14 @@ impl TokenGate {
                     .await?
             }
         };
+        let now = self.clock.now();
         Ok(match verdict {
-            Verdict::Verified(session) if session.expires_at() <= self.clock.now() => {
-                Err(Refusal::ExpiredToken)
+            Verdict::Verified(session) if session.expires_at() <= now => Err(Refusal::ExpiredToken),
+            Verdict::Verified(session) => {
+                let manner = Manner::of(scheme, headers, called, None, digest);
+                let proven = self.proofs.check(&session, &manner, false, now);
+                proven.map(|()| session)
             }
-            Verdict::Verified(session) => Ok(session),
             Verdict::Unknown => Err(Refusal::UnknownToken),
             Verdict::Expired => Err(Refusal::ExpiredToken),
             Verdict::Revoked => Err(Refusal::RevokedToken),

@@ -9,12 +9,14 @@ use http::{
 };
 
 use super::{
-    Refusal, bearer,
+    Refusal,
+    bearer::{self, Scheme},
     binding::{MCP_SESSION_ID, SessionBinding},
     body::ResponseBody,
     cache::TokenCache,
     challenge::Challenges,
     cors,
+    proof::{Called, Manner, Proofs},
     session::McpSession,
     verifier::{ErasedVerifier, PresentedToken, Verdict, VerifierUnavailable},
 };
@@ -40,6 +42,9 @@ pub(crate) struct Guard {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) events: Events,
     pub(crate) binding: Arc<SessionBinding>,
+    pub(crate) proofs: Proofs,
+    /// Whether only tokens that are bound to a key are good.
+    pub(crate) requires_dpop: bool,
 }
 
 /// What can be said of a request at once.
@@ -47,7 +52,13 @@ pub(crate) enum Decision {
     Admit(McpSession),
     Refuse(Refused),
     /// Somebody has to be asked about this token.
-    Ask(PresentedToken),
+    Ask(Question),
+}
+
+/// A token that somebody has to be asked about, and how it came.
+pub(crate) struct Question {
+    pub(crate) token: PresentedToken,
+    pub(crate) manner: Manner,
 }
 
 /// A request turned away, and who it spoke for if that is known.
@@ -67,40 +78,49 @@ impl From<Refusal> for Refused {
 }
 
 impl Guard {
-    /// Credentials and lookup.
-    pub(crate) fn decide(&self, headers: &HeaderMap, required: &Scopes) -> Decision {
-        let token = match bearer::presented(headers) {
-            Ok(token) => token,
+    /// Credentials and lookup. Without `at_once`, nothing is decided from the cache.
+    pub(crate) fn decide(
+        &self,
+        headers: &HeaderMap,
+        called: Called<'_>,
+        required: &Scopes,
+        at_once: bool,
+    ) -> Decision {
+        let (scheme, token) = match bearer::credentials(headers) {
+            Ok(credentials) => credentials,
             Err(refusal) => return Decision::Refuse(refusal.into()),
         };
         let now = self.clock.now();
         let digest = Digest::of(token);
+        let manner = || Manner::of(scheme, headers, called, Some(&self.resource), digest);
         match self.cache.get(digest, now) {
-            Some(verdict) => match self.judge(verdict, now, required) {
+            Some(verdict) if at_once => match self.judge(verdict, &manner(), now, required) {
                 Ok(session) => Decision::Admit(session),
                 Err(refused) => Decision::Refuse(refused),
             },
-            None if !bearer::is_token68(token) => Decision::Refuse(Refusal::MalformedToken.into()),
-            None if !self.verifier.recognises(token) => {
-                Decision::Refuse(Refusal::UnknownToken.into())
-            }
-            None => Decision::Ask(PresentedToken::with_digest(token, digest)),
+            _ if !bearer::is_token68(token) => Decision::Refuse(Refusal::MalformedToken.into()),
+            _ if !self.verifier.recognises(token) => Decision::Refuse(Refusal::UnknownToken.into()),
+            _ => Decision::Ask(Question {
+                token: PresentedToken::with_digest(token, digest),
+                manner: manner(),
+            }),
         }
     }
 
     /// As [`decide`](Self::decide), for a token that somebody has to be asked about.
     pub(crate) async fn ask(
         &self,
-        token: &PresentedToken,
+        question: &Question,
         required: &Scopes,
     ) -> Result<McpSession, Refused> {
+        let Question { token, manner } = question;
         let verdict = async {
             // First, so that whatever is in the cache can be admitted at once.
             self.binding.prepare(&*self.clock).await?;
             self.cache.load(&*self.verifier, token, &*self.clock).await
         };
         match verdict.await {
-            Ok(verdict) => self.judge(verdict, self.clock.now(), required),
+            Ok(verdict) => self.judge(verdict, manner, self.clock.now(), required),
             Err(error) => {
                 self.unavailable(&error);
                 Err(Refusal::VerifierUnavailable.into())
@@ -115,10 +135,11 @@ impl Guard {
         });
     }
 
-    /// Revoked, expired, audience, scope: in this order.
+    /// Revoked, expired, key, audience, scope: in this order.
     pub(crate) fn judge(
         &self,
         verdict: Verdict,
+        manner: &Manner,
         now: Timestamp,
         required: &Scopes,
     ) -> Result<McpSession, Refused> {
@@ -130,6 +151,8 @@ impl Guard {
         };
         let refusal = if session.expires_at() <= now {
             Refusal::ExpiredToken
+        } else if let Err(refusal) = self.proofs.check(&session, manner, self.requires_dpop, now) {
+            refusal
         } else if session.resource() != &self.resource {
             Refusal::WrongAudience
         } else if !self.hierarchy.suffices(session.scopes(), required) {
@@ -169,7 +192,7 @@ impl Protection {
         // Asking for less than the layer requires would send the client round twice.
         let wanted = guard.challenge_scopes.union(&required);
         Self {
-            challenges: Challenges::new(&guard.metadata_url, &wanted, &required),
+            challenges: Challenges::new(&guard, &wanted, &required),
             guard,
             required,
             deferred,
@@ -181,33 +204,28 @@ impl Protection {
         if self.deferred { NONE } else { &self.required }
     }
 
-    pub(crate) fn decide(&self, headers: &HeaderMap) -> Decision {
-        match self.guard.decide(headers, self.checked()) {
-            // Only the first request of a process that verifies nothing itself gets here.
-            Decision::Admit(_) if !self.guard.binding.is_ready() => {
-                match bearer::presented(headers) {
-                    Ok(token) => Decision::Ask(PresentedToken::new(token)),
-                    Err(refusal) => Decision::Refuse(refusal.into()),
-                }
-            }
-            decision => decision,
-        }
+    pub(crate) fn decide<B>(&self, request: &Request<B>) -> Decision {
+        // Not ready before the first request of a process that verifies nothing itself.
+        let ready = self.guard.binding.is_ready();
+        let called = Called::by(request);
+        self.guard
+            .decide(request.headers(), called, self.checked(), ready)
     }
 
-    pub(crate) async fn ask(self: Arc<Self>, token: PresentedToken) -> Result<McpSession, Refused> {
-        self.guard.ask(&token, self.checked()).await
+    pub(crate) async fn ask(self: Arc<Self>, question: Question) -> Result<McpSession, Refused> {
+        self.guard.ask(&question, self.checked()).await
     }
 
-    /// The answer to a request that is turned away.
-    pub(crate) fn refuse(&self, refused: &Refused) -> Response<Bytes> {
+    /// The answer to a request that is turned away, which came in `scheme`.
+    pub(crate) fn refuse(&self, refused: &Refused, scheme: Scheme) -> Response<Bytes> {
         self.guard.report(refused);
-        self.challenges.response(refused.refusal)
+        self.challenges.response(refused.refusal, scheme)
     }
 
     /// The same where the request's headers are at hand. A gRPC client takes any body for messages
     /// and goes by the status where there is none.
     pub(crate) fn refuse_to(&self, headers: &HeaderMap, refused: &Refused) -> Response<Bytes> {
-        let mut response = self.refuse(refused);
+        let mut response = self.refuse(refused, bearer::scheme(headers));
         let content_type = headers.get(CONTENT_TYPE);
         if content_type.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc")) {
             response.body_mut().clear();
@@ -258,13 +276,13 @@ impl Admitted {
         if response.status() == StatusCode::UNAUTHORIZED
             && !response.headers().contains_key(WWW_AUTHENTICATE)
         {
-            return self
-                .protection
-                .refuse(&Refused {
-                    refusal: Refusal::SessionNotFound,
-                    session: Some(self.session.clone()),
-                })
-                .map(ResponseBody::own);
+            let refused = Refused {
+                refusal: Refusal::SessionNotFound,
+                session: Some(self.session.clone()),
+            };
+            // No challenge comes with this one, so the scheme does not matter.
+            let response = self.protection.refuse(&refused, Scheme::Bearer);
+            return response.map(ResponseBody::own);
         }
         let headers = response.headers_mut();
         if headers.contains_key(MCP_SESSION_ID) {

@@ -13,7 +13,7 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use super::{
-    Refusal,
+    Refusal, bearer,
     body::ResponseBody,
     guard::{Protection, Refused},
     layer::{McpAuthLayer, usable},
@@ -298,17 +298,19 @@ impl Gate {
 
     pub(crate) fn answer(&self, parts: &Parts, denied: &Denied) -> Response<Bytes> {
         let session = parts.extensions.get::<McpSession>().cloned();
+        let scheme = bearer::scheme(&parts.headers);
         match denied {
-            Denied::For(refusal) => self.protection.refuse(&Refused {
-                refusal: *refusal,
-                session,
-            }),
+            Denied::For(refusal) => {
+                let refusal = *refusal;
+                self.protection
+                    .refuse(&Refused { refusal, session }, scheme)
+            }
             Denied::Needs(scopes) => {
                 self.protection.guard.report(&Refused {
                     refusal: Refusal::InsufficientScope,
                     session,
                 });
-                self.protection.challenges.insufficient(scopes)
+                self.protection.challenges.insufficient(scopes, scheme)
             }
         }
     }

@@ -9,11 +9,11 @@ use http::StatusCode;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Refusal {
-    /// No `Authorization` header, or one of another scheme than `Bearer`.
+    /// No `Authorization` header, or one of another scheme than `Bearer` and `DPoP`.
     NoCredentials,
     /// More than one `Authorization` header.
     TwoCredentials,
-    /// What follows `Bearer` is empty, too long, or no token.
+    /// What follows the scheme is empty, too long, or no token.
     MalformedToken,
     /// Nobody issued this token.
     UnknownToken,
@@ -35,10 +35,25 @@ pub enum Refusal {
     MessageTooLarge,
     /// `Mcp-Method` and `Mcp-Name` do not say clearly what is asked for.
     MalformedHeaders,
+    /// The token is bound to a key and came without the scheme that proves it.
+    BoundToken,
+    /// The token is bound to no key where it has to be: it came with the scheme `DPoP`, or the
+    /// resource takes only bound ones.
+    UnboundToken,
+    /// There is no `DPoP` header, or there are several.
+    MissingProof,
+    /// The `DPoP` proof is not well-formed, not signed, or made for another request or token.
+    BadProof,
+    /// The `DPoP` proof is too old, or from the future.
+    StaleProof,
+    /// The `DPoP` proof was used before.
+    ReplayedProof,
+    /// The `DPoP` proof is of another key than the token.
+    OtherKey,
 }
 
 impl Refusal {
-    pub(crate) const ALL: [Self; 13] = [
+    pub(crate) const ALL: [Self; 20] = [
         Self::NoCredentials,
         Self::TwoCredentials,
         Self::MalformedToken,
@@ -52,6 +67,13 @@ impl Refusal {
         Self::MalformedMessage,
         Self::MessageTooLarge,
         Self::MalformedHeaders,
+        Self::BoundToken,
+        Self::UnboundToken,
+        Self::MissingProof,
+        Self::BadProof,
+        Self::StaleProof,
+        Self::ReplayedProof,
+        Self::OtherKey,
     ];
 
     /// A short name that stays the same between versions, for logs, metrics and alerts.
@@ -71,6 +93,13 @@ impl Refusal {
             Self::MalformedMessage => "malformed_message",
             Self::MessageTooLarge => "message_too_large",
             Self::MalformedHeaders => "malformed_headers",
+            Self::BoundToken => "bound_token",
+            Self::UnboundToken => "unbound_token",
+            Self::MissingProof => "dpop_missing",
+            Self::BadProof => "dpop_invalid",
+            Self::StaleProof => "dpop_stale",
+            Self::ReplayedProof => "dpop_replayed",
+            Self::OtherKey => "dpop_other_key",
         }
     }
 
@@ -83,7 +112,14 @@ impl Refusal {
             | Self::UnknownToken
             | Self::ExpiredToken
             | Self::RevokedToken
-            | Self::WrongAudience => StatusCode::UNAUTHORIZED,
+            | Self::WrongAudience
+            | Self::BoundToken
+            | Self::UnboundToken
+            | Self::MissingProof
+            | Self::BadProof
+            | Self::StaleProof
+            | Self::ReplayedProof
+            | Self::OtherKey => StatusCode::UNAUTHORIZED,
             Self::InsufficientScope => StatusCode::FORBIDDEN,
             Self::TwoCredentials | Self::MalformedMessage | Self::MalformedHeaders => {
                 StatusCode::BAD_REQUEST
@@ -94,7 +130,7 @@ impl Refusal {
         }
     }
 
-    /// The OAuth error code (RFC 6750 §3.1), `None` where the protocol has none: a request without
+    /// The OAuth error code (RFC 6750 §3.1, RFC 9449 §7.1), `None` where the protocol has none: a request without
     /// credentials is told only where to get some.
     #[must_use]
     pub const fn error(self) -> Option<&'static str> {
@@ -104,7 +140,13 @@ impl Refusal {
             | Self::UnknownToken
             | Self::ExpiredToken
             | Self::RevokedToken
-            | Self::WrongAudience => Some("invalid_token"),
+            | Self::WrongAudience
+            | Self::BoundToken
+            | Self::UnboundToken
+            | Self::OtherKey => Some("invalid_token"),
+            Self::MissingProof | Self::BadProof | Self::StaleProof | Self::ReplayedProof => {
+                Some("invalid_dpop_proof")
+            }
             Self::InsufficientScope => Some("insufficient_scope"),
             Self::VerifierUnavailable => Some("temporarily_unavailable"),
             Self::NoCredentials
@@ -135,6 +177,13 @@ impl Refusal {
             Self::MalformedMessage => "The body is not an unambiguous JSON-RPC message",
             Self::MessageTooLarge => "The body is too large",
             Self::MalformedHeaders => "Mcp-Method and Mcp-Name must each be sent once and readable",
+            Self::BoundToken => "The access token is bound to a key and needs the scheme DPoP",
+            Self::UnboundToken => "The access token is not bound to a key",
+            Self::MissingProof => "Send exactly one DPoP header",
+            Self::BadProof => "The DPoP proof is not well-formed or not for this request",
+            Self::StaleProof => "The DPoP proof is too old or from the future",
+            Self::ReplayedProof => "The DPoP proof was used before",
+            Self::OtherKey => "The DPoP proof is of another key than the access token",
         }
     }
 

@@ -2,13 +2,14 @@
 
 use std::{fmt, sync::Arc};
 
-use http::HeaderMap;
+use http::{HeaderMap, request::Parts};
 
 use super::{
     binding::SessionBinding,
     cache::TokenCache,
     guard::{Decision, Guard},
     layer::McpAuthLayer,
+    proof::{Called, Proofs},
     session::McpSession,
     verifier::{ErasedVerifier, TokenVerifier, VerifierUnavailable},
 };
@@ -44,6 +45,7 @@ impl ProtectedResource {
             cache: TokenCache::new(),
             clock: Arc::new(SystemClock),
             events: Events::default(),
+            requires_dpop: false,
         }
     }
 
@@ -62,7 +64,9 @@ impl ProtectedResource {
     /// Who stands behind a request with these headers: `None` when they bring no token that is
     /// good for this resource.
     ///
-    /// For handlers that a layer does not fit. Scopes are left to the caller.
+    /// For handlers that a layer does not fit. Scopes are left to the caller. A token that is bound
+    /// to a key is good only together with the request that its proof was made for: see
+    /// [`session_of`](Self::session_of).
     ///
     /// # Errors
     ///
@@ -71,17 +75,44 @@ impl ProtectedResource {
         &self,
         headers: &HeaderMap,
     ) -> Result<Option<McpSession>, VerifierUnavailable> {
+        self.find(headers, Called::Unknown).await
+    }
+
+    /// As [`session`](Self::session), for the whole head of a request: knows tokens that are bound
+    /// to a key too. Each proof is good for one call of it.
+    ///
+    /// # Errors
+    ///
+    /// When nobody can say at the moment whether the token is good.
+    pub async fn session_of(
+        &self,
+        request: &Parts,
+    ) -> Result<Option<McpSession>, VerifierUnavailable> {
+        let called = Called::Resource {
+            method: &request.method,
+            path: request.uri.path(),
+            extensions: &request.extensions,
+        };
+        self.find(&request.headers, called).await
+    }
+
+    pub(crate) async fn find(
+        &self,
+        headers: &HeaderMap,
+        called: Called<'_>,
+    ) -> Result<Option<McpSession>, VerifierUnavailable> {
         let required = Scopes::none();
         let guard = &self.guard;
-        match guard.decide(headers, &required) {
+        match guard.decide(headers, called, &required, true) {
             Decision::Admit(session) => Ok(Some(session)),
             Decision::Refuse(_) => Ok(None),
-            Decision::Ask(token) => {
+            Decision::Ask(question) => {
                 let verdict = guard
                     .cache
-                    .load(&*guard.verifier, &token, &*guard.clock)
+                    .load(&*guard.verifier, &question.token, &*guard.clock)
                     .await?;
-                Ok(guard.judge(verdict, guard.clock.now(), &required).ok())
+                let now = guard.clock.now();
+                Ok(guard.judge(verdict, &question.manner, now, &required).ok())
             }
         }
     }
@@ -138,6 +169,7 @@ pub struct ProtectedResourceBuilder {
     cache: TokenCache,
     clock: Arc<dyn Clock>,
     events: Events,
+    requires_dpop: bool,
 }
 
 impl ProtectedResourceBuilder {
@@ -167,6 +199,13 @@ impl ProtectedResourceBuilder {
     /// Where the resource's metadata is, if not where RFC 9728 §3 puts it.
     pub fn metadata_url(mut self, url: impl Into<String>) -> Self {
         self.metadata_url = Some(url.into());
+        self
+    }
+
+    /// Takes only tokens that are bound to a key, from who proves to have it (RFC 9449).
+    #[cfg(feature = "jwt")]
+    pub fn require_dpop(mut self) -> Self {
+        self.requires_dpop = true;
         self
     }
 
@@ -212,6 +251,8 @@ impl ProtectedResourceBuilder {
             clock: self.clock,
             events: self.events,
             binding: Arc::new(SessionBinding::ephemeral()),
+            proofs: Proofs::default(),
+            requires_dpop: self.requires_dpop,
         };
         Ok(ProtectedResource::from_guard(guard, scopes))
     }

@@ -76,18 +76,18 @@ where
         let refuse = |headers: &HeaderMap, refused: &Refused| {
             ResponseFuture::answered(self.protection.refuse_to(headers, refused))
         };
-        match self.protection.decide(request.headers()) {
+        match self.protection.decide(&request) {
             Decision::Admit(session) => match self.protection.admit(session, &mut request) {
                 Ok(admitted) => ResponseFuture::inner(self.inner.call(request), admitted),
                 Err(refused) => refuse(request.headers(), &refused),
             },
             Decision::Refuse(refused) => refuse(request.headers(), &refused),
-            Decision::Ask(token) => {
+            Decision::Ask(question) => {
                 // The clone may not be ready: the service that was polled goes with the request.
                 // https://docs.rs/tower-service/0.3/tower_service/trait.Service.html#be-careful-when-cloning-inner-services
                 let clone = self.inner.clone();
                 let ready = mem::replace(&mut self.inner, clone);
-                ResponseFuture::asking(Arc::clone(&self.protection), token, ready, request)
+                ResponseFuture::asking(Arc::clone(&self.protection), question, ready, request)
             }
         }
     }

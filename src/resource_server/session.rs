@@ -29,6 +29,7 @@ struct Claims {
     expires_at: Timestamp,
     grant_id: Option<GrantId>,
     is_client: bool,
+    dpop_thumbprint: Option<Box<str>>,
 }
 
 impl McpSession {
@@ -63,6 +64,7 @@ impl McpSession {
             expires_at,
             grant_id: None,
             is_client: false,
+            dpop_thumbprint: None,
         })
     }
 
@@ -121,6 +123,13 @@ impl McpSession {
     pub fn grant_id(&self) -> Option<GrantId> {
         self.0.grant_id
     }
+
+    /// The key that the token is bound to (RFC 9449), by its thumbprint (RFC 7638): whoever sent
+    /// this request has proven to have it. `None` for a plain bearer token.
+    #[must_use]
+    pub fn dpop_thumbprint(&self) -> Option<&str> {
+        self.0.dpop_thumbprint.as_deref()
+    }
 }
 
 impl Serialize for McpSession {
@@ -163,6 +172,13 @@ impl McpSessionBuilder {
     /// It was issued to the client in its own name.
     pub fn of_client(mut self) -> Self {
         self.0.is_client = true;
+        self
+    }
+
+    /// The token is bound to the key of this thumbprint (`cnf.jkt`): the layer then asks each
+    /// request for a proof of that key.
+    pub fn dpop_thumbprint(mut self, thumbprint: impl Into<Box<str>>) -> Self {
+        self.0.dpop_thumbprint = Some(thumbprint.into());
         self
     }
 

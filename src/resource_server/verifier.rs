@@ -215,6 +215,9 @@ impl TokenVerifier for StoreVerifier {
         if record.holder == GrantHolder::Client {
             session = session.of_client();
         }
+        if let Some(thumbprint) = record.dpop_jkt {
+            session = session.dpop_thumbprint(thumbprint);
+        }
         Ok(Verdict::Verified(session.build()))
     }
 }

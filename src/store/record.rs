@@ -198,6 +198,17 @@ pub struct AccessTokenRecord {
     pub dpop_jkt: Option<String>,
 }
 
+impl AccessTokenRecord {
+    /// How the token is to be presented (RFC 6749 §7.1).
+    pub(crate) fn token_type(&self) -> &'static str {
+        if self.dpop_jkt.is_some() {
+            "DPoP"
+        } else {
+            "Bearer"
+        }
+    }
+}
+
 /// One generation of a grant's refresh token.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RefreshTokenRecord {

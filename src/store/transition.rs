@@ -47,6 +47,9 @@ pub(crate) fn redeem(
         return RedeemCodeOutcome::Revoked;
     }
     code.redeemed_at = Some(now);
+    if request.dpop_jkt.is_some() {
+        grant.dpop_jkt.clone_from(&request.dpop_jkt);
+    }
     endow(grant, &request.access.1, request.refresh.as_ref());
     RedeemCodeOutcome::Redeemed
 }

@@ -139,6 +139,7 @@ impl Flow {
             code: self.digest("code"),
             access: (self.access(0), self.access_record()),
             refresh: Some((self.refresh(0), refresh)),
+            dpop_jkt: None,
             renew_client: None,
         };
         store.redeem_code(redeem, NOW).await.unwrap()

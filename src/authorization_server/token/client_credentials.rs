@@ -27,11 +27,12 @@ impl AuthorizationServer {
         }
         let resource = grant::authorize::resource(params, &self.catalog)?;
         let scopes = grant::client_credentials::scopes(params, resource)?;
+        self.check_key(call, None, &resource.uri)?;
         let subject = Subject::new(client.id.as_str()).map_err(|_| NOT_CONFIGURED)?;
 
         let now = self.now();
         let mut grant = issue::client_grant(&client.id, subject, scopes, resource, now);
-        let record = issue::access_token(&grant, grant.scopes.clone(), &self.lifetimes, now);
+        let record = self.access_record(call, &grant, grant.scopes.clone(), now);
         grant.expires_at = record.expires_at;
         let access = self.mint(&Zeroizing::new(random()), &record).await?;
         let issue = IssueTokens {

@@ -30,9 +30,10 @@ impl AuthorizationServer {
             resources: params.all("resource").collect(),
         };
         grant::code::check(&request, client, &code, &grant)?;
+        self.check_key(call, code.dpop_jkt.as_deref(), &grant.resource)?;
 
         let now = self.now();
-        let record = issue::access_token(&grant, grant.scopes.clone(), &self.lifetimes, now);
+        let record = self.access_record(call, &grant, grant.scopes.clone(), now);
         let access = self.mint(&Zeroizing::new(random()), &record).await?;
         let refresh = client
             .gets_refresh_token(&grant.scopes)
@@ -49,6 +50,8 @@ impl AuthorizationServer {
                             issue::refresh_token(&grant, &self.lifetimes, now),
                         )
                     }),
+                    // Whoever has a secret proves itself with that at each refresh.
+                    dpop_jkt: call.dpop.clone().filter(|_| client.is_public()),
                     renew_client: self.lifetimes.renew_client(client.expires_at, now),
                 },
                 now,

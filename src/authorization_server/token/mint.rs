@@ -14,11 +14,17 @@ use crate::{
 pub(super) struct Minted {
     text: Zeroizing<String>,
     digest: Digest,
+    token_type: &'static str,
 }
 
 impl Minted {
     pub(super) fn digest(&self) -> Digest {
         self.digest
+    }
+
+    /// How it is to be presented (RFC 6749 §7.1).
+    pub(super) fn token_type(&self) -> &'static str {
+        self.token_type
     }
 
     /// The token itself, for the one response that carries it.
@@ -41,10 +47,10 @@ impl AuthorizationServer {
         bits: &[u8; 32],
         record: &AccessTokenRecord,
     ) -> Result<Minted, StoreError> {
-        let _ = record;
         let token = Token::<Access>::from_bytes(bits);
         Ok(Minted {
             digest: token.digest(),
+            token_type: record.token_type(),
             text: Zeroizing::new(token.reveal().to_owned()),
         })
     }

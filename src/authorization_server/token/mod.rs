@@ -49,7 +49,7 @@ impl Issued<'_> {
             StatusCode::OK,
             &TokenResponse {
                 access_token: self.access.reveal(),
-                token_type: "Bearer",
+                token_type: self.access.token_type(),
                 expires_in: self.expires_in,
                 refresh_token: self.refresh.as_ref().map(Token::reveal),
                 scope: self.scopes.to_string(),

@@ -8,7 +8,7 @@ use crate::{
     client::Client,
     event::Event,
     grant::{
-        Refusal, issue,
+        Refusal,
         refresh::{self, RefreshRequest},
     },
     secret::{Refresh, Token},
@@ -43,18 +43,25 @@ impl AuthorizationServer {
             resources: params.all("resource").collect(),
         };
         let scopes = refresh::check(&request, client, &grant)?;
+        self.check_key(call, grant.dpop_jkt.as_deref(), &grant.resource)?;
 
         // A repeat must be answered with the key of the first use, which may have been another's.
         let mut key_id = record.used.as_ref().map(|used| used.key);
         for _ in 0..2 {
             let (key_number, key) = self.refresh_key(key_id).await?;
-            let successor = refresh::successor(&key, &grant, &record, presented, &scopes);
+            let successor = refresh::successor(
+                &key,
+                &grant,
+                &record,
+                presented,
+                &scopes,
+                call.dpop.as_deref(),
+            );
             let now = self.now();
             // The access token of a repeat lives no longer than that of the first use: otherwise
             // one that was revoked and forgotten meanwhile could come back.
             let issued_at = record.used.as_ref().map_or(now, |used| used.at);
-            let access_record =
-                issue::access_token(&grant, scopes.clone(), &self.lifetimes, issued_at);
+            let access_record = self.access_record(call, &grant, scopes.clone(), issued_at);
             let access = self.mint(&successor.access, &access_record).await?;
             let rotate = RotateRefresh {
                 presented: digest,

@@ -193,6 +193,7 @@ impl Flow {
             code: self.code(),
             access: (self.access(0), self.access_record(NOW)),
             refresh: Some((self.refresh(0), refresh)),
+            dpop_jkt: None,
             renew_client: None,
         }
     }

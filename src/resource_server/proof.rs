@@ -1,0 +1,266 @@
+//! Whoever sends a token that is bound to a key has that key (RFC 9449 §7).
+
+use http::{Extensions, HeaderMap, Method, Request};
+
+use super::{Refusal, bearer::Scheme, session::McpSession};
+use crate::{clock::Timestamp, secret::Digest, uri::ResourceUri};
+
+#[cfg(feature = "jwt")]
+use self::seen::Seen;
+
+/// The header that a proof comes in.
+#[cfg(feature = "jwt")]
+pub(crate) const DPOP: &str = "dpop";
+
+/// How far from now a proof may have been made, before or after (MCP asks for five minutes).
+#[cfg(feature = "jwt")]
+pub(crate) const WINDOW: std::time::Duration = std::time::Duration::from_secs(300);
+
+/// What a client called, which its proof has to name.
+#[derive(Clone, Copy)]
+#[cfg_attr(
+    not(feature = "jwt"),
+    allow(dead_code, reason = "nobody proves anything")
+)]
+pub(crate) enum Called<'a> {
+    /// Nobody knows: no proof is good for it.
+    Unknown,
+    /// A resource. The path is what was left of it by whoever took its beginning away.
+    Resource {
+        method: &'a Method,
+        path: &'a str,
+        /// Where a layer further out leaves who stands behind this very request.
+        extensions: &'a Extensions,
+    },
+    /// An address.
+    Url { method: &'a Method, url: &'a str },
+}
+
+impl<'a> Called<'a> {
+    pub(crate) fn by<B>(request: &'a Request<B>) -> Self {
+        Self::Resource {
+            method: request.method(),
+            path: request.uri().path(),
+            extensions: request.extensions(),
+        }
+    }
+}
+
+/// How a token is presented.
+pub(crate) enum Manner {
+    Bearer,
+    /// Owned, since it may have to wait for what the verifier says.
+    #[cfg(feature = "jwt")]
+    Dpop(Box<Proof>),
+}
+
+/// A proof as it came, and what it has to be for.
+#[cfg(feature = "jwt")]
+pub(crate) struct Proof {
+    text: Result<String, Refusal>,
+    method: Option<Method>,
+    urls: Vec<String>,
+    token: Digest,
+    before: Option<McpSession>,
+}
+
+impl Manner {
+    #[cfg_attr(
+        not(feature = "jwt"),
+        allow(unused_variables, reason = "nobody proves anything")
+    )]
+    pub(crate) fn of(
+        scheme: Scheme,
+        headers: &HeaderMap,
+        called: Called<'_>,
+        resource: Option<&ResourceUri>,
+        token: Digest,
+    ) -> Self {
+        match scheme {
+            Scheme::Bearer => Self::Bearer,
+            #[cfg(feature = "jwt")]
+            Scheme::Dpop => {
+                let (method, urls, before) = match called {
+                    Called::Unknown => (None, Vec::new(), None),
+                    Called::Url { method, url } => (Some(method), vec![url.to_owned()], None),
+                    Called::Resource {
+                        method,
+                        path,
+                        extensions,
+                    } => {
+                        let urls = resource.map_or_else(Vec::new, |uri| candidates(uri, path));
+                        (Some(method), urls, extensions.get::<McpSession>())
+                    }
+                };
+                Self::Dpop(Box::new(Proof {
+                    text: only(headers).map(str::to_owned),
+                    method: method.cloned(),
+                    urls,
+                    token,
+                    before: before.cloned(),
+                }))
+            }
+        }
+    }
+}
+
+/// The algorithms that a proof may be signed with, as challenges list them.
+#[cfg(feature = "jwt")]
+pub(crate) fn algorithms() -> String {
+    let names: Vec<_> = crate::jwt::DpopProof::algorithms().collect();
+    names.join(" ")
+}
+
+/// The one proof of a request.
+#[cfg(feature = "jwt")]
+pub(crate) fn only(headers: &HeaderMap) -> Result<&str, Refusal> {
+    let mut values = headers.get_all(DPOP).iter();
+    match (values.next(), values.next()) {
+        (Some(proof), None) => proof.to_str().map_err(|_| Refusal::BadProof),
+        _ => Err(Refusal::MissingProof),
+    }
+}
+
+/// What a client may have called when `path` is left: the resource itself, something below it whose
+/// mount took the resource's own path away, or something whose path is whole.
+#[cfg(feature = "jwt")]
+fn candidates(resource: &ResourceUri, path: &str) -> Vec<String> {
+    let origin = resource.origin();
+    let below = resource.path().trim_end_matches('/');
+    vec![
+        format!("{origin}{}", resource.path()),
+        format!("{origin}{below}{path}"),
+        format!("{origin}{path}"),
+    ]
+}
+
+/// Tells whether a token comes with the key that it is bound to. Clones share which proofs were
+/// used.
+#[derive(Clone, Default)]
+pub(crate) struct Proofs {
+    #[cfg(feature = "jwt")]
+    seen: Seen,
+}
+
+impl Proofs {
+    /// Whether `session` may be used by who presents its token in this `manner`; `required` says
+    /// that only bound tokens are good here.
+    #[inline]
+    #[cfg_attr(
+        not(feature = "jwt"),
+        allow(unused_variables, reason = "nobody proves anything")
+    )]
+    pub(crate) fn check(
+        &self,
+        session: &McpSession,
+        manner: &Manner,
+        required: bool,
+        now: Timestamp,
+    ) -> Result<(), Refusal> {
+        match (manner, session.dpop_thumbprint()) {
+            (Manner::Bearer, None) if !required => Ok(()),
+            (Manner::Bearer, Some(_)) => Err(Refusal::BoundToken),
+            (_, None) => Err(Refusal::UnboundToken),
+            #[cfg(feature = "jwt")]
+            (Manner::Dpop(proof), Some(thumbprint)) => self.prove(proof, thumbprint, now),
+        }
+    }
+
+    #[cfg(feature = "jwt")]
+    fn prove(&self, proof: &Proof, thumbprint: &str, now: Timestamp) -> Result<(), Refusal> {
+        use crate::jwt::{DpopError, DpopProof};
+
+        let text = proof.text.as_deref().map_err(|refusal| *refusal)?;
+        let method = proof.method.as_ref().ok_or(Refusal::BadProof)?;
+        let urls: Vec<_> = proof.urls.iter().map(String::as_str).collect();
+        let token = Some(proof.token);
+        let verified = DpopProof::verify_among(text, method.as_str(), &urls, token, now, WINDOW)
+            .map_err(|error| match error {
+                DpopError::Time => Refusal::StaleProof,
+                _ => Refusal::BadProof,
+            })?;
+        if verified.jkt != thumbprint {
+            return Err(Refusal::OtherKey);
+        }
+        // A layer further out has taken this very request's proof.
+        let is_known = proof
+            .before
+            .as_ref()
+            .is_some_and(|before| before.dpop_thumbprint() == Some(thumbprint));
+        if is_known || self.seen.is_first(verified.jti_digest) {
+            Ok(())
+        } else {
+            Err(Refusal::ReplayedProof)
+        }
+    }
+}
+
+#[cfg(feature = "jwt")]
+mod seen {
+    use moka::{policy::EvictionPolicy, sync::Cache};
+
+    use super::WINDOW;
+    use crate::secret::Digest;
+
+    /// How many proofs are remembered. Only who has a good token and its key gets one in here, so
+    /// nobody else can make it forget; the oldest go first.
+    const MAX_SEEN: u64 = 100_000;
+
+    /// The proofs that were used in this process.
+    #[derive(Clone)]
+    pub(super) struct Seen(Cache<[u8; 32], ()>);
+
+    impl Seen {
+        /// Whether this is its first use.
+        pub(super) fn is_first(&self, proof: Digest) -> bool {
+            self.0.entry(*proof.as_bytes()).or_insert(()).is_fresh()
+        }
+    }
+
+    impl Default for Seen {
+        fn default() -> Self {
+            Self(
+                Cache::builder()
+                    .max_capacity(MAX_SEEN)
+                    // The usual policy would rather turn a newcomer away.
+                    .eviction_policy(EvictionPolicy::lru())
+                    // From a window before it is due until a window after, and a little more.
+                    .time_to_live(WINDOW * 2 + WINDOW / 5)
+                    .build(),
+            )
+        }
+    }
+}
+
+#[cfg(all(test, feature = "jwt"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mount_may_take_the_resources_path_away() {
+        let at =
+            |resource: &str, path: &str| candidates(&ResourceUri::parse(resource).unwrap(), path);
+        let mcp = "https://a.example/mcp";
+        // axum's `nest_service`, `route`, and something below.
+        assert_eq!(at(mcp, "/")[0], mcp);
+        assert_eq!(at(mcp, "/mcp")[2], mcp);
+        assert_eq!(at(mcp, "/sub")[1], "https://a.example/mcp/sub");
+        assert_eq!(at("https://a.example", "/x")[1], "https://a.example/x");
+        assert_eq!(
+            at("https://a.example/t/?q=1", "/x")[1],
+            "https://a.example/t/x"
+        );
+        assert_eq!(
+            at("https://a.example/t/?q=1", "/x")[0],
+            "https://a.example/t/"
+        );
+    }
+
+    #[test]
+    fn a_proof_is_seen_once_whichever_clone_looks() {
+        let seen = Seen::default();
+        let (one, two) = (Digest::of("one"), Digest::of("two"));
+        assert!(seen.is_first(one) && seen.clone().is_first(two));
+        assert!(!seen.clone().is_first(one) && !seen.is_first(two));
+    }
+}
