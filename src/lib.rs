@@ -75,10 +75,10 @@ mod id;
 mod intercept;
 #[cfg(feature = "jwt")]
 #[allow(
-        dead_code,
-        unused_imports,
-        reason = "parts wait for the endpoints that use them"
-    )]
+    dead_code,
+    unused_imports,
+    reason = "parts wait for the endpoints that use them"
+)]
 mod jwt;
 mod mcp_auth;
 mod params;
@@ -98,6 +98,8 @@ pub use self::authorization_server::RateLimits;
 pub use self::clock::TestClock;
 #[cfg(feature = "fetch")]
 pub use self::fetch::{Fetcher, FetcherBuilder};
+#[cfg(feature = "jwt")]
+pub use self::resource_server::{IntrospectionVerifier, JwtVerifier};
 #[cfg(feature = "sled")]
 pub use self::store::SledStore;
 pub use self::{

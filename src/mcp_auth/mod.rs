@@ -117,7 +117,7 @@ impl McpAuth {
 
     /// Every discovery document as one layer.
     pub fn well_known(&self) -> WellKnownLayer {
-        WellKnownLayer::new(Arc::clone(&self.server.documents))
+        WellKnownLayer::new(&self.server.documents)
     }
 
     /// The layer for one resource, named by its path or its whole URL.
