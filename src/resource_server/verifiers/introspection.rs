@@ -214,7 +214,7 @@ pub struct IntrospectionVerifierBuilder {
     credentials: Option<(String, Zeroizing<String>)>,
     endpoint: Option<String>,
     clock: Arc<dyn Clock>,
-    fetcher: Option<Fetcher>,
+    fetcher: Option<Arc<dyn Fetch>>,
 }
 
 impl IntrospectionVerifierBuilder {
@@ -251,6 +251,12 @@ impl IntrospectionVerifierBuilder {
     /// Asks in its own way. Unless set: at public addresses, or on this machine where the issuer's
     /// name says so.
     pub fn fetcher(mut self, fetcher: Fetcher) -> Self {
+        self.fetcher = Some(Arc::new(fetcher));
+        self
+    }
+
+    #[cfg(test)]
+    pub(super) fn fetch_with(mut self, fetcher: Arc<dyn Fetch>) -> Self {
         self.fetcher = Some(fetcher);
         self
     }
@@ -275,10 +281,10 @@ impl IntrospectionVerifierBuilder {
         let (client_id, client_secret) = self
             .credentials
             .ok_or(ConfigError::Missing("credentials"))?;
-        let fetcher: Arc<dyn Fetch> = Arc::new(match self.fetcher {
+        let fetcher = match self.fetcher {
             Some(fetcher) => fetcher,
-            None => fetcher_for(&self.issuer)?,
-        });
+            None => Arc::new(fetcher_for(&self.issuer)?),
+        };
         Ok(IntrospectionVerifier {
             discovery: Discovery::new(
                 issuer.clone(),

@@ -115,9 +115,9 @@ impl JwtVerifier {
         &self,
         url: &str,
     ) -> impl Future<Output = Result<(JwkSet, CachePolicy), FetchError>> + Send + 'static {
-        let fetch = self.fetcher.get(url, LIMITS);
+        let (fetcher, url) = (Arc::clone(&self.fetcher), url.to_owned());
         async move {
-            let fetched = fetch.await?;
+            let fetched = fetcher.get(&url, LIMITS).await?;
             let keys = JwkSet::parse(&fetched.body);
             let keys = keys.map_err(|error| FetchError::Content(error.message()))?;
             Ok((keys, fetched.cache))
@@ -197,7 +197,7 @@ pub struct JwtVerifierBuilder {
     plain: bool,
     leeway: Duration,
     clock: Arc<dyn Clock>,
-    fetcher: Option<Fetcher>,
+    fetcher: Option<Arc<dyn Fetch>>,
     jwks_uri: Option<String>,
 }
 
@@ -233,6 +233,12 @@ impl JwtVerifierBuilder {
     /// Fetches the issuer's document and keys in its own way. Unless set: from public addresses,
     /// or from this machine where the issuer's name says so.
     pub fn fetcher(mut self, fetcher: Fetcher) -> Self {
+        self.fetcher = Some(Arc::new(fetcher));
+        self
+    }
+
+    #[cfg(test)]
+    pub(super) fn fetch_with(mut self, fetcher: Arc<dyn Fetch>) -> Self {
         self.fetcher = Some(fetcher);
         self
     }
@@ -254,10 +260,10 @@ impl JwtVerifierBuilder {
         if let Some(url) = &self.jwks_uri {
             ResourceUri::parse(url)?;
         }
-        let fetcher: Arc<dyn Fetch> = Arc::new(match self.fetcher {
+        let fetcher = match self.fetcher {
             Some(fetcher) => fetcher,
-            None => fetcher_for(&self.issuer)?,
-        });
+            None => Arc::new(fetcher_for(&self.issuer)?),
+        };
         Ok(JwtVerifier {
             discovery: Discovery::new(
                 issuer.clone(),

@@ -3,6 +3,8 @@
 mod introspection;
 mod issuer;
 mod jwt;
+#[cfg(test)]
+mod tests;
 
 use std::time::Duration;
 
