@@ -99,6 +99,8 @@ pub use self::authorization_server::RateLimits;
 pub use self::clock::TestClock;
 #[cfg(feature = "fetch")]
 pub use self::fetch::{Fetcher, FetcherBuilder};
+#[cfg(feature = "jwt")]
+pub use self::resource_server::{IntrospectionVerifier, JwtVerifier};
 #[cfg(feature = "sled")]
 pub use self::store::SledStore;
 pub use self::{

@@ -4,7 +4,7 @@
 //! of OpenID Connect, with and without a slash at the end. All of them are answered; what is not
 //! known is a JSON 404, since a page would make some clients crash.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, header};
@@ -13,12 +13,14 @@ use http_body_util::Full;
 use super::{
     metadata::{AuthorizationServerMetadata, ProtectedResourceMetadata},
     responder::{MetadataResponder, share},
+    well_known::WellKnownLayer,
 };
 #[cfg(feature = "jwt")]
 use crate::jwt::DpopProof;
 use crate::{
     resource::{Catalog, KnownResource},
-    uri::Issuer,
+    scope::Scopes,
+    uri::{Issuer, ResourceUri},
 };
 
 const AUTHORIZATION_SERVER: &str = "/.well-known/oauth-authorization-server";
@@ -30,10 +32,62 @@ const NAMES: [&str; 3] = [
     PROTECTED_RESOURCE,
 ];
 
+/// Documents by their path in the whole origin.
+#[derive(Clone, Debug)]
+pub(super) struct Paths {
+    by_path: HashMap<String, MetadataResponder>,
+    /// Whether no one else has documents of these names, so that what is not here is nowhere.
+    complete: bool,
+}
+
+impl Paths {
+    /// The answer for a path of the whole origin, `None` when it is none of ours.
+    pub(super) fn answer<B>(&self, request: &Request<B>) -> Option<Response<Full<Bytes>>> {
+        let path = request.uri().path();
+        if !is_ours(path) {
+            return None;
+        }
+        match self.by_path.get(path.trim_end_matches('/')) {
+            Some(document) => Some(document.answer(request.method(), request.headers())),
+            None => self.complete.then(not_found),
+        }
+    }
+}
+
+/// Where the document of one resource is looked for: where RFC 9728 §3.1 puts it, and behind the
+/// path.
+fn paths_of(resource: &ResourceUri) -> [String; 2] {
+    let path = resource.path().trim_end_matches('/');
+    [
+        format!("{PROTECTED_RESOURCE}{path}"),
+        format!("{path}{PROTECTED_RESOURCE}"),
+    ]
+}
+
+/// The document of a resource that stands by itself, at all its paths and at `published`, where the
+/// challenges say it is.
+pub(crate) fn standalone(
+    document: &MetadataResponder,
+    resource: &ResourceUri,
+    published: &ResourceUri,
+) -> WellKnownLayer {
+    let mut by_path = HashMap::new();
+    let published = published.path().trim_end_matches('/').to_owned();
+    // Clients that only know the root form mean the one resource there is.
+    let root = PROTECTED_RESOURCE.to_owned();
+    for path in paths_of(resource).into_iter().chain([published, root]) {
+        by_path.insert(path, document.clone());
+    }
+    WellKnownLayer::of(Arc::new(Paths {
+        by_path,
+        complete: false,
+    }))
+}
+
 /// Every document of a deployment, by path.
 #[derive(Clone, Debug)]
 pub(crate) struct Documents {
-    by_path: HashMap<String, MetadataResponder>,
+    paths: Arc<Paths>,
     server: MetadataResponder,
     default_resource: MetadataResponder,
 }
@@ -64,13 +118,16 @@ impl Documents {
             default_resource.clone(),
         );
         for resource in catalog.resources() {
-            let path = resource.uri.path().trim_end_matches('/');
             let document = of_resource(resource);
-            by_path.insert(format!("{PROTECTED_RESOURCE}{path}"), document.clone());
-            by_path.insert(format!("{path}{PROTECTED_RESOURCE}"), document);
+            for path in paths_of(&resource.uri) {
+                by_path.insert(path, document.clone());
+            }
         }
         Self {
-            by_path,
+            paths: Arc::new(Paths {
+                by_path,
+                complete: true,
+            }),
             server,
             default_resource,
         }
@@ -80,19 +137,8 @@ impl Documents {
         &self.server
     }
 
-    /// The answer for a path of the whole origin, `None` when it is none of ours.
-    pub(super) fn answer<B>(
-        &self,
-        path: &str,
-        request: &Request<B>,
-    ) -> Option<Response<Full<Bytes>>> {
-        is_ours(path).then(|| {
-            self.by_path
-                .get(path.trim_end_matches('/'))
-                .map_or_else(not_found, |document| {
-                    document.answer(request.method(), request.headers())
-                })
-        })
+    pub(super) fn paths(&self) -> Arc<Paths> {
+        Arc::clone(&self.paths)
     }
 
     /// The answer for a path below wherever the endpoints are mounted.
@@ -144,12 +190,7 @@ pub(crate) fn protected_resource(
     issuer: &Issuer,
 ) -> ProtectedResourceMetadata {
     let mut document = ProtectedResourceMetadata::new(resource.uri.as_str(), [issuer.as_str()]);
-    document.scopes_supported = resource
-        .scopes
-        .iter()
-        .filter(|scope| *scope != "offline_access")
-        .map(str::to_owned)
-        .collect();
+    document.scopes_supported = published_scopes(&resource.scopes);
     #[cfg(feature = "jwt")]
     {
         document.dpop_signing_alg_values_supported = DpopProof::algorithms().collect();
@@ -160,4 +201,13 @@ pub(crate) fn protected_resource(
         .resource_documentation
         .clone_from(&resource.documentation);
     document
+}
+
+/// The scopes that a resource names as its own.
+pub(crate) fn published_scopes(scopes: &Scopes) -> Vec<String> {
+    scopes
+        .iter()
+        .filter(|scope| *scope != "offline_access")
+        .map(str::to_owned)
+        .collect()
 }

@@ -11,4 +11,4 @@ pub use self::{
     well_known::{WellKnownLayer, WellKnownService},
 };
 
-pub(crate) use self::documents::{Documents, protected_resource};
+pub(crate) use self::documents::{Documents, protected_resource, published_scopes, standalone};

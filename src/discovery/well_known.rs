@@ -10,7 +10,7 @@ use http::{Request, Response};
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::{Documents, MetadataFuture};
+use super::{Documents, MetadataFuture, documents::Paths};
 use crate::{intercept::InterceptFuture, resource_server::ResponseBody};
 
 /// Answers every discovery path that a client may try, and a JSON 404 for the rest of that
@@ -20,12 +20,16 @@ use crate::{intercept::InterceptFuture, resource_server::ResponseBody};
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct WellKnownLayer {
-    documents: Arc<Documents>,
+    paths: Arc<Paths>,
 }
 
 impl WellKnownLayer {
-    pub(crate) fn new(documents: Arc<Documents>) -> Self {
-        Self { documents }
+    pub(crate) fn new(documents: &Documents) -> Self {
+        Self::of(documents.paths())
+    }
+
+    pub(super) const fn of(paths: Arc<Paths>) -> Self {
+        Self { paths }
     }
 }
 
@@ -34,7 +38,7 @@ impl<S> Layer<S> for WellKnownLayer {
 
     fn layer(&self, inner: S) -> Self::Service {
         WellKnownService {
-            documents: Arc::clone(&self.documents),
+            paths: Arc::clone(&self.paths),
             inner,
         }
     }
@@ -43,7 +47,7 @@ impl<S> Layer<S> for WellKnownLayer {
 /// The service of a [`WellKnownLayer`].
 #[derive(Clone, Debug)]
 pub struct WellKnownService<S> {
-    documents: Arc<Documents>,
+    paths: Arc<Paths>,
     inner: S,
 }
 
@@ -60,7 +64,7 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        match self.documents.answer(request.uri().path(), &request) {
+        match self.paths.answer(&request) {
             Some(response) => InterceptFuture::own(ready(Ok(response))),
             None => InterceptFuture::inner(self.inner.call(request)),
         }

@@ -23,7 +23,10 @@ use crate::{
         McpAuthLayer, McpOperationLayer, McpSession, ProtectedResource, VerifierUnavailable,
     },
     secret::GrantId,
-    store::{Revocation, RevokeTarget, StoreError, record::ConsentRecord},
+    store::{
+        Revocation, RevokeTarget, StoreError,
+        record::{ConsentRecord, GrantRecord},
+    },
     uri::Issuer,
 };
 
@@ -125,7 +128,7 @@ impl McpAuth {
 
     /// Every discovery document as one layer.
     pub fn well_known(&self) -> WellKnownLayer {
-        WellKnownLayer::new(Arc::clone(&self.server.documents))
+        WellKnownLayer::new(&self.server.documents)
     }
 
     /// The layer for one resource, named by its path or its whole URL.
@@ -189,6 +192,16 @@ impl McpAuth {
     /// When the store fails.
     pub async fn consents(&self, subject: &Subject) -> Result<Vec<ConsentRecord>, StoreError> {
         self.server.store.consents(subject.clone()).await
+    }
+
+    /// The grants of a user that are alive: what each program may do now, and where.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails.
+    pub async fn grants(&self, subject: &Subject) -> Result<Vec<GrantRecord>, StoreError> {
+        let now = self.server.now();
+        self.server.store.grants(subject.clone(), now).await
     }
 
     /// Revokes one grant. When this returns, no request that starts later is served with any token

@@ -108,6 +108,7 @@ impl TokenGate {
             Verdict::Unknown => Err(Refusal::UnknownToken),
             Verdict::Expired => Err(Refusal::ExpiredToken),
             Verdict::Revoked => Err(Refusal::RevokedToken),
+            Verdict::WrongAudience => Err(Refusal::WrongAudience),
         })
     }
 

@@ -148,6 +148,7 @@ impl Guard {
             Verdict::Unknown => return Err(Refusal::UnknownToken.into()),
             Verdict::Expired => return Err(Refusal::ExpiredToken.into()),
             Verdict::Revoked => return Err(Refusal::RevokedToken.into()),
+            Verdict::WrongAudience => return Err(Refusal::WrongAudience.into()),
         };
         let refusal = if session.expires_at() <= now {
             Refusal::ExpiredToken

@@ -104,10 +104,16 @@ mod resource;
 mod service;
 mod session;
 mod verifier;
+#[cfg(feature = "jwt")]
+mod verifiers;
 
 #[cfg(feature = "axum")]
 pub use self::extract::MissingSession;
 pub(crate) use self::gate::TokenGate;
+#[cfg(feature = "jwt")]
+pub use self::verifiers::{
+    IntrospectionVerifier, IntrospectionVerifierBuilder, JwtVerifier, JwtVerifierBuilder,
+};
 pub use self::{
     body::ResponseBody,
     cache::{TokenCache, TokenCacheBuilder},

@@ -15,6 +15,9 @@ use super::{
 };
 use crate::{
     clock::{Clock, SystemClock},
+    discovery::{
+        MetadataResponder, ProtectedResourceMetadata, WellKnownLayer, published_scopes, standalone,
+    },
     error::{ConfigError, InvalidScope},
     event::{Events, Observer},
     hierarchy::ScopeHierarchy,
@@ -115,6 +118,33 @@ impl ProtectedResource {
                 Ok(guard.judge(verdict, &question.manner, now, &required).ok())
             }
         }
+    }
+
+    /// Its document (RFC 9728), which tells clients that these are the servers to get tokens from.
+    ///
+    /// Mount it at the path of [`metadata_url`](Self::metadata_url), or let
+    /// [`well_known`](Self::well_known) do that.
+    pub fn metadata<I>(&self, authorization_servers: I) -> MetadataResponder
+    where
+        I: IntoIterator,
+        I::Item: Into<String>,
+    {
+        let mut document =
+            ProtectedResourceMetadata::new(self.uri().as_str(), authorization_servers);
+        document.scopes_supported = published_scopes(&self.scopes);
+        MetadataResponder::new(&document)
+    }
+
+    /// The same document as a layer for the whole application, which answers wherever clients look
+    /// for it; every other path reaches the inner service untouched. Among several resources on one
+    /// origin, the outermost answers those that only ask at the root.
+    pub fn well_known<I>(&self, authorization_servers: I) -> WellKnownLayer
+    where
+        I: IntoIterator,
+        I::Item: Into<String>,
+    {
+        let document = self.metadata(authorization_servers);
+        standalone(&document, self.uri(), &self.guard.metadata_url)
     }
 
     /// Its name.

@@ -23,6 +23,9 @@ pub enum Verdict {
     Expired,
     /// It, or the grant it came of, was revoked.
     Revoked,
+    /// It is the issuer's, but for another resource. For verifiers that are told which resource
+    /// they verify for; the layer looks at the resource of every session itself.
+    WrongAudience,
 }
 
 /// Nobody could say whether a token is good: the layer answers 503, never 401, since a client

@@ -64,9 +64,9 @@ erase! {
     fn consent(subject: Subject, client: ClientId, resource: ResourceUri) -> Option<ConsentRecord>;
     fn consents(subject: Subject) -> Vec<ConsentRecord>;
     fn keys(purpose: KeyPurpose, candidate: KeyRecord) -> Vec<KeyRecord>;
-    fn add_key(key: KeyRecord, overlap: Duration, now: Timestamp) -> Vec<KeyRecord>;
     fn sweep(now: Timestamp, limit: usize) -> usize;
     whole:
+    fn add_key(key: KeyRecord, overlap: Duration, now: Timestamp) -> Vec<KeyRecord>;
     fn export(cursor: Option<Vec<u8>>, limit: usize) -> ExportPage;
     fn import(records: Vec<Record>) -> ();
 }

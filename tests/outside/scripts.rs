@@ -10,22 +10,36 @@ use super::{cache, skip};
 /// `node SCRIPT`, with the packages it imports installed.
 pub(crate) fn node(script: &str) -> Option<tokio::process::Command> {
     static READY: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    let dir = READY.get_or_init(|| node_packages("node", &sources()));
+    command(dir, Path::new("node"), script)
+}
+
+/// `node SCRIPT`, for the scripts that are issuers: with packages of their own.
+pub(crate) fn issuer(script: &str) -> Option<tokio::process::Command> {
+    static READY: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     let dir = READY.get_or_init(|| {
-        probe(
-            "node",
-            "process.exit(+(process.versions.node.split('.')[0] < 20))",
-            "Node.js 20 or newer",
-        )?;
-        let dir = installed("node", &["package.json", "package-lock.json"], |dir| {
-            let mut npm = Command::new("npm");
-            npm.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"])
-                .current_dir(dir);
-            vec![npm]
-        })?;
-        copy_scripts(&dir, "mjs");
-        Ok(dir)
+        let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/issuers");
+        node_packages("issuers", &sources)
     });
     command(dir, Path::new("node"), script)
+}
+
+/// A directory with the scripts of `sources` and the packages that they import.
+fn node_packages(name: &str, sources: &Path) -> Result<PathBuf, String> {
+    probe(
+        "node",
+        "process.exit(+(process.versions.node.split('.')[0] < 20))",
+        "Node.js 20 or newer",
+    )?;
+    let files = ["package.json", "package-lock.json"];
+    let dir = installed(name, sources, &files, |dir| {
+        let mut npm = Command::new("npm");
+        npm.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"])
+            .current_dir(dir);
+        vec![npm]
+    })?;
+    copy_scripts(sources, &dir, "mjs");
+    Ok(dir)
 }
 
 /// `python SCRIPT`, in an environment with the packages it imports.
@@ -37,7 +51,7 @@ pub(crate) fn python(script: &str) -> Option<tokio::process::Command> {
             "import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 10))",
             "Python 3.10 or newer, with venv",
         )?;
-        let dir = installed("python", &["requirements.txt"], |dir| {
+        let dir = installed("python", &sources(), &["requirements.txt"], |dir| {
             let mut venv = Command::new("python3");
             venv.args(["-m", "venv"]).arg(dir.join("venv"));
             let mut pip = Command::new(dir.join("venv/bin/python"));
@@ -52,7 +66,7 @@ pub(crate) fn python(script: &str) -> Option<tokio::process::Command> {
             .arg(dir.join("requirements.txt"));
             vec![venv, pip]
         })?;
-        copy_scripts(&dir, "py");
+        copy_scripts(&sources(), &dir, "py");
         Ok(dir)
     });
     let interpreter = dir
@@ -93,11 +107,12 @@ fn probe(program: &str, check: &str, wanted: &str) -> Result<(), String> {
 /// another name and then renamed, so that whoever finds it finds it complete.
 fn installed(
     name: &str,
+    sources: &Path,
     files: &[&str],
     steps: impl FnOnce(&Path) -> Vec<Command>,
 ) -> Result<PathBuf, String> {
     let mut hasher = DefaultHasher::new();
-    let read = |file: &str| std::fs::read(sources().join(file)).unwrap();
+    let read = |file: &str| std::fs::read(sources.join(file)).unwrap();
     files.iter().for_each(|file| read(file).hash(&mut hasher));
     let dir = cache().join(format!("{name}-{:016x}", hasher.finish()));
     if dir.exists() {
@@ -125,8 +140,8 @@ fn installed(
 }
 
 /// Beside the packages: that is where Node.js looks for what a script imports.
-fn copy_scripts(dir: &Path, extension: &str) {
-    for entry in std::fs::read_dir(sources()).unwrap() {
+fn copy_scripts(sources: &Path, dir: &Path, extension: &str) {
+    for entry in std::fs::read_dir(sources).unwrap() {
         let path = entry.unwrap().path();
         if path.extension().is_some_and(|found| found == extension) {
             let copy = tempfile::NamedTempFile::new_in(dir).unwrap();

@@ -1,0 +1,351 @@
+//! The verifiers against an issuer that is made up: what it publishes is set line by line.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex},
+};
+
+use serde_json::{Value, json};
+
+use super::{IntrospectionVerifier, JwtVerifier};
+use crate::{
+    clock::{Clock, Timestamp},
+    fetch::{
+        BasicCredentials, BoxFuture, CachePolicy, Fetch, FetchError, FetchResult, Fetched, Limits,
+    },
+    jwt::{Algorithm, SigningKey, generate_key},
+    resource_server::{PresentedToken, TokenVerifier, Verdict},
+};
+
+const ISSUER: &str = "https://login.example.com";
+const MCP: &str = "https://api.example.com/mcp";
+const DOCUMENT: &str = "https://login.example.com/.well-known/oauth-authorization-server";
+const OPENID: &str = "https://login.example.com/.well-known/openid-configuration";
+const KEYS: &str = "https://login.example.com/keys";
+const ASK: &str = "https://login.example.com/ask";
+
+#[derive(Clone, Default)]
+struct Net(Arc<Mutex<State>>);
+
+#[derive(Default)]
+struct State {
+    pages: HashMap<String, Value>,
+    asked: Vec<String>,
+    now: u64,
+}
+
+impl Net {
+    fn new() -> Self {
+        let net = Self::default();
+        net.turn(1_800_000_000);
+        let document = json!({
+            "issuer": ISSUER, "jwks_uri": KEYS, "introspection_endpoint": ASK,
+        });
+        net.serve(DOCUMENT, document);
+        net
+    }
+
+    fn serve(&self, url: &str, page: Value) {
+        self.0.lock().unwrap().pages.insert(url.to_owned(), page);
+    }
+
+    fn remove(&self, url: &str) {
+        self.0.lock().unwrap().pages.remove(url);
+    }
+
+    fn turn(&self, seconds: u64) {
+        self.0.lock().unwrap().now += seconds;
+    }
+
+    /// How often `url` was asked for.
+    fn asked(&self, url: &str) -> usize {
+        let state = self.0.lock().unwrap();
+        state.asked.iter().filter(|asked| *asked == url).count()
+    }
+
+    fn answer(&self, url: &str) -> BoxFuture<'static, FetchResult> {
+        let mut state = self.0.lock().unwrap();
+        state.asked.push(url.to_owned());
+        let page = state.pages.get(url).map(|page| Fetched {
+            body: page.to_string().into(),
+            cache: CachePolicy::default(),
+        });
+        Box::pin(async move {
+            tokio::task::yield_now().await;
+            page.ok_or(FetchError::Status(404))
+        })
+    }
+}
+
+impl Fetch for Net {
+    fn get(&self, url: &str, _: Limits) -> BoxFuture<'static, FetchResult> {
+        self.answer(url)
+    }
+
+    fn post_form(
+        &self,
+        url: &str,
+        _: Option<BasicCredentials<'_>>,
+        _: String,
+        _: Limits,
+    ) -> BoxFuture<'static, FetchResult> {
+        self.answer(url)
+    }
+}
+
+impl Clock for Net {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_secs(self.0.lock().unwrap().now)
+    }
+}
+
+fn key() -> SigningKey {
+    let der = generate_key(Algorithm::EdDSA).unwrap();
+    SigningKey::from_pkcs8(Algorithm::EdDSA, None, &der).unwrap()
+}
+
+fn publish(net: &Net, keys: &[&SigningKey]) {
+    let keys: Vec<_> = keys.iter().map(|key| key.public_jwk()).collect();
+    net.serve(KEYS, json!({ "keys": keys }));
+}
+
+fn token(net: &Net, key: &SigningKey) -> String {
+    let claims = json!({
+        "iss": ISSUER, "sub": "alice", "aud": MCP, "client_id": "agent", "scope": "notes:read",
+        "exp": net.now().as_secs() + 7200,
+    });
+    key.sign("at+jwt", &claims).unwrap()
+}
+
+fn verifier(net: &Net) -> JwtVerifier {
+    let builder = JwtVerifier::builder(ISSUER, MCP).clock(net.clone());
+    builder.fetch_with(Arc::new(net.clone())).build().unwrap()
+}
+
+/// `None` where nobody can say.
+async fn judge(verifier: &impl TokenVerifier, token: &str) -> Option<Verdict> {
+    verifier.verify(&PresentedToken::new(token)).await.ok()
+}
+
+fn is_good(verdict: Option<Verdict>) -> bool {
+    matches!(verdict, Some(Verdict::Verified(_)))
+}
+
+#[tokio::test]
+async fn many_first_tokens_fetch_the_documents_once() {
+    let (net, key) = (Net::new(), key());
+    publish(&net, &[&key]);
+    let (verifier, token) = (Arc::new(verifier(&net)), token(&net, &key));
+    let many: Vec<_> = (0..20)
+        .map(|_| {
+            let (verifier, token) = (Arc::clone(&verifier), token.clone());
+            tokio::spawn(async move { judge(&*verifier, &token).await })
+        })
+        .collect();
+    for one in many {
+        assert!(is_good(one.await.unwrap()));
+    }
+    assert_eq!((net.asked(DOCUMENT), net.asked(KEYS)), (1, 1));
+}
+
+#[tokio::test]
+async fn strangers_cause_no_fetch_at_all() {
+    let (net, key) = (Net::new(), key());
+    let verifier = verifier(&net);
+    let stranger = key
+        .sign("at+jwt", &json!({ "iss": "https://other.example" }))
+        .unwrap();
+    for garbage in [
+        stranger.as_str(),
+        "a.b.c",
+        "ey.ey.ey",
+        "eyJhbGciOiJub25lIn0.e30.",
+    ] {
+        assert_eq!(
+            judge(&verifier, garbage).await,
+            Some(Verdict::Unknown),
+            "{garbage}"
+        );
+    }
+    for garbage in ["", "opaque", "eyJhbGciOiJub25lIn0", "ey.a", "ey.a.b.c.d"] {
+        assert!(!verifier.recognises(garbage), "{garbage}");
+    }
+    assert_eq!(net.asked(DOCUMENT), 0);
+}
+
+#[tokio::test]
+async fn unknown_keys_are_looked_for_and_not_more_often_than_every_ten_seconds() {
+    let (net, old, new) = (Net::new(), key(), key());
+    publish(&net, &[&old]);
+    let verifier = verifier(&net);
+    assert!(is_good(judge(&verifier, &token(&net, &old)).await));
+    publish(&net, &[&old, &new]);
+    for _ in 0..5 {
+        assert_eq!(
+            judge(&verifier, &token(&net, &new)).await,
+            Some(Verdict::Unknown)
+        );
+    }
+    assert_eq!(net.asked(KEYS), 1);
+    net.turn(10);
+    assert!(is_good(judge(&verifier, &token(&net, &new)).await));
+    assert!(is_good(judge(&verifier, &token(&net, &old)).await));
+    assert_eq!((net.asked(KEYS), net.asked(DOCUMENT)), (2, 1));
+}
+
+#[tokio::test]
+async fn an_outage_of_the_issuer_is_bridged_for_an_hour() {
+    let (net, key) = (Net::new(), key());
+    publish(&net, &[&key]);
+    let verifier = verifier(&net);
+    assert!(is_good(judge(&verifier, &token(&net, &key)).await));
+    net.remove(KEYS);
+    net.remove(DOCUMENT);
+    net.turn(3600 + 3599);
+    for _ in 0..5 {
+        assert!(is_good(judge(&verifier, &token(&net, &key)).await));
+    }
+    assert_eq!(net.asked(KEYS), 2, "a failure is not tried again at once");
+    net.turn(11);
+    assert_eq!(judge(&verifier, &token(&net, &key)).await, None);
+}
+
+#[tokio::test]
+async fn what_the_issuer_publishes_is_not_believed_blindly() {
+    let (net, key) = (Net::new(), key());
+    publish(&net, &[&key]);
+    let token = token(&net, &key);
+    for document in [
+        json!({ "issuer": "https://login.example.com/", "jwks_uri": KEYS }),
+        json!({ "issuer": "https://evil.example", "jwks_uri": KEYS }),
+        json!({ "issuer": null, "jwks_uri": KEYS }),
+        json!({ "jwks_uri": KEYS }),
+        json!({ "issuer": ISSUER }),
+        json!({ "issuer": ISSUER, "jwks_uri": 7 }),
+        json!([ISSUER]),
+    ] {
+        net.serve(DOCUMENT, document.clone());
+        assert_eq!(judge(&verifier(&net), &token).await, None, "{document}");
+    }
+    // There is nothing at the first address: then at that of OpenID Connect.
+    net.remove(DOCUMENT);
+    net.serve(OPENID, json!({ "issuer": ISSUER, "jwks_uri": KEYS }));
+    assert!(is_good(judge(&verifier(&net), &token).await));
+
+    let mut leaked = key.public_jwk();
+    leaked["d"] = "AA".into();
+    for keys in [json!({ "keys": [leaked] }), json!({}), json!("keys")] {
+        net.serve(KEYS, keys.clone());
+        assert_eq!(judge(&verifier(&net), &token).await, None, "{keys}");
+    }
+}
+
+/// Until the layer asks for a proof of the key, what is bound to one opens nothing.
+#[tokio::test]
+async fn a_token_that_is_bound_to_a_key_is_no_bearer_token() {
+    let (net, key) = (Net::new(), key());
+    publish(&net, &[&key]);
+    let claims = json!({
+        "iss": ISSUER, "sub": "alice", "aud": MCP, "client_id": "agent",
+        "exp": net.now().as_secs() + 60, "cnf": { "jkt": key.kid() },
+    });
+    let bound = key.sign("at+jwt", &claims).unwrap();
+    assert_eq!(judge(&verifier(&net), &bound).await, Some(Verdict::Unknown));
+}
+
+// --- introspection
+
+fn introspection(net: &Net) -> IntrospectionVerifier {
+    IntrospectionVerifier::builder(ISSUER, MCP)
+        .credentials("us", "our secret")
+        .clock(net.clone())
+        .fetch_with(Arc::new(net.clone()))
+        .build()
+        .unwrap()
+}
+
+/// RS-19.
+#[tokio::test]
+async fn answers_about_tokens_are_judged() {
+    let net = Net::new();
+    let now = net.now().as_secs();
+    let base = json!({
+        "active": true, "client_id": "agent", "sub": "alice", "aud": MCP, "exp": now + 60,
+        "scope": "notes:read", "iss": ISSUER, "token_type": "Bearer",
+    });
+    for (change, verdict) in [
+        (json!({ "aud": null }), Some(Verdict::WrongAudience)),
+        (
+            json!({ "aud": ["https://other.example"] }),
+            Some(Verdict::WrongAudience),
+        ),
+        (json!({ "aud": 7 }), Some(Verdict::Unknown)),
+        (
+            json!({ "iss": "https://other.example" }),
+            Some(Verdict::Unknown),
+        ),
+        (json!({ "exp": now }), Some(Verdict::Expired)),
+        (json!({ "client_id": null }), Some(Verdict::Unknown)),
+        (json!({ "token_type": "DPoP" }), Some(Verdict::Unknown)),
+        (json!({ "cnf": { "jkt": "x" } }), Some(Verdict::Unknown)),
+        (json!({ "active": false }), Some(Verdict::Unknown)),
+        (json!({ "active": "true" }), None),
+        (json!({ "active": null }), None),
+    ] {
+        let mut answer = base.clone();
+        for (name, value) in change.as_object().unwrap() {
+            answer[name] = value.clone();
+        }
+        net.serve(ASK, answer);
+        assert_eq!(judge(&introspection(&net), "t").await, verdict, "{change}");
+    }
+    for change in [
+        json!({}),
+        json!({ "aud": ["x", MCP] }),
+        json!({ "exp": null }),
+        json!({ "sub": null, "iss": null, "token_type": null, "iat": now }),
+    ] {
+        let mut answer = base.clone();
+        for (name, value) in change.as_object().unwrap() {
+            answer[name] = value.clone();
+        }
+        net.serve(ASK, answer);
+        assert!(is_good(judge(&introspection(&net), "t").await), "{change}");
+    }
+}
+
+#[tokio::test]
+async fn tokens_that_are_no_good_are_not_asked_about_all_the_time() {
+    let net = Net::new();
+    let verifier = introspection(&net);
+    net.serve(ASK, json!({ "active": false }));
+    for _ in 0..5 {
+        assert_eq!(judge(&verifier, "t").await, Some(Verdict::Unknown));
+    }
+    assert_eq!((net.asked(ASK), net.asked(DOCUMENT)), (1, 1));
+    net.turn(10);
+    assert_eq!(judge(&verifier, "t").await, Some(Verdict::Unknown));
+    assert_eq!(net.asked(ASK), 2);
+    assert!(!verifier.recognises(&"x".repeat(4097)));
+    net.remove(ASK);
+    assert_eq!(
+        judge(&verifier, "other").await,
+        None,
+        "an outage is no verdict"
+    );
+}
+
+#[test]
+fn nothing_secret_is_debugged() {
+    let net = Net::new();
+    let shown = format!("{:?} {:?}", introspection(&net), verifier(&net));
+    assert!(!shown.contains("our secret"), "{shown}");
+    let builder = IntrospectionVerifier::builder(ISSUER, MCP).credentials("us", "our secret");
+    assert!(!format!("{builder:?}").contains("our secret"));
+    assert!(IntrospectionVerifier::builder(ISSUER, MCP).build().is_err());
+    assert!(
+        JwtVerifier::builder("http://login.example.com", MCP)
+            .build()
+            .is_err()
+    );
+}
