@@ -210,3 +210,6 @@ impl<T> Clone for FetchCache<T> {
         Self(Arc::clone(&self.0))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -78,7 +78,12 @@ impl Fetcher {
     ) -> Result<Fetched, FetchError> {
         let exchange = async {
             let _permit = self.0.exchanges.acquire().await;
-            let response = self.0.client.request(request).await.map_err(classify)?;
+            let response = self
+                .0
+                .client
+                .request(request)
+                .await
+                .map_err(|error| classify(&error))?;
             let (head, body) = response.into_parts();
             check(head.status, &head.headers)?;
             if body.size_hint().lower() > limits.max_bytes as u64 {
@@ -357,8 +362,8 @@ fn is_json(content_type: &str) -> bool {
     })
 }
 
-fn classify(error: hyper_util::client::legacy::Error) -> FetchError {
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&error);
+fn classify(error: &hyper_util::client::legacy::Error) -> FetchError {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(error) = cause {
         match error.downcast_ref::<ConnectError>() {
             Some(ConnectError::Forbidden) => return FetchError::ForbiddenAddress,

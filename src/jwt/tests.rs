@@ -1,21 +1,20 @@
 //! Tokens, good and bad.
 
+mod access_token;
+mod dpop;
+
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
 use super::{
-    AccessTokenClaims, Algorithm, DpopError, DpopProof, Expect, ExpectAccessToken, JwkError,
-    JwkSet, Jws, JwtError, PublicKey, SigningKey, Typ, generate_key, parse_strictly, verify,
-    verify_access_token,
+    Algorithm, Expect, JwkError, JwkSet, Jws, JwtError, PublicKey, SigningKey, Typ, generate_key,
+    verify,
 };
-use crate::{
-    clock::Timestamp,
-    secret::{Digest, base64url},
-    uri::ResourceUri,
-};
+use crate::{clock::Timestamp, secret::base64url};
 
 const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
+const URL: &str = "https://api.example.com/mcp";
 const ISSUER: &str = "https://issuer.example";
 const CLIENT: &str = "https://client.example/c.json";
 
@@ -50,7 +49,7 @@ fn assertion() -> Value {
     })
 }
 
-fn with(change: Value) -> Value {
+fn with(change: &Value) -> Value {
     let mut claims = assertion();
     for (name, value) in change.as_object().unwrap() {
         claims[name] = value.clone();
@@ -122,7 +121,7 @@ fn claims_are_judged_one_by_one() {
         (json!({ "nbf": [] }), JwtError::Claim("nbf")),
         (json!({ "jti": 7 }), JwtError::Claim("jti")),
     ] {
-        let token = key.sign("JWT", &with(change.clone())).unwrap();
+        let token = key.sign("JWT", &with(&change)).unwrap();
         assert_eq!(
             verify(&token, &keys, &expect()).unwrap_err(),
             error,
@@ -139,7 +138,7 @@ fn claims_are_judged_one_by_one() {
         json!({ "nbf": now - 1000 }),
         json!({ "jti": null }),
     ] {
-        let token = key.sign("JWT", &with(change.clone())).unwrap();
+        let token = key.sign("JWT", &with(&change)).unwrap();
         verify(&token, &keys, &expect()).unwrap_or_else(|error| panic!("{change}: {error}"));
     }
     let several = Expect {
@@ -147,7 +146,7 @@ fn claims_are_judged_one_by_one() {
         ..expect()
     };
     let token = key
-        .sign("JWT", &with(json!({ "aud": ["x", ISSUER] })))
+        .sign("JWT", &with(&json!({ "aud": ["x", ISSUER] })))
         .unwrap();
     verify(&token, &keys, &several).unwrap();
 }
@@ -400,24 +399,7 @@ fn nothing_private_is_debugged_or_published() {
     assert!(SigningKey::from_pkcs8(Algorithm::ES256, None, &rsa).is_err());
 }
 
-// --- DPoP
-
-const URL: &str = "https://api.example.com/mcp";
-const WINDOW: Duration = Duration::from_secs(300);
-
-fn proof(key: &SigningKey, header: Value, claims: Value) -> String {
-    let mut jwk = key.public_jwk();
-    for extra in ["kid", "use", "alg"] {
-        jwk.as_object_mut().unwrap().remove(extra);
-    }
-    let mut all = json!({ "typ": "dpop+jwt", "alg": key.algorithm().name(), "jwk": jwk });
-    merge(&mut all, header);
-    let mut body = json!({ "htm": "POST", "htu": URL, "iat": NOW.as_secs(), "jti": "one" });
-    merge(&mut body, claims);
-    key.sign_with_header(&all, &body).unwrap()
-}
-
-fn merge(into: &mut Value, from: Value) {
+fn merge(into: &mut Value, from: &Value) {
     let into: &mut Map<String, Value> = into.as_object_mut().unwrap();
     for (name, value) in from.as_object().unwrap() {
         if value.is_null() {
@@ -426,276 +408,4 @@ fn merge(into: &mut Value, from: Value) {
             into.insert(name.clone(), value.clone());
         }
     }
-}
-
-/// DP-2.
-#[test]
-fn a_proof_is_good_for_one_request() {
-    for algorithm in Algorithm::ALL {
-        let key = key(algorithm);
-        let good = proof(&key, json!({}), json!({ "nonce": "n" }));
-        let verified = DpopProof::verify(&good, "POST", URL, None, NOW, WINDOW).unwrap();
-        assert_eq!(verified.jkt, key.kid());
-        assert_eq!(verified.nonce.as_deref(), Some("n"));
-        assert_eq!(verified.issued_at, NOW);
-    }
-    let key = key(Algorithm::ES256);
-    let ath = base64url(Digest::of("the-token").as_bytes());
-    let now = NOW.as_secs();
-    for (claims, token) in [
-        (json!({ "htu": "HTTPS://API.example.com:443/mcp" }), None),
-        (json!({ "htu": "https://api.example.com/mcp?x=1" }), None),
-        (json!({ "htu": "https://api.example.com/mcp#f" }), None),
-        (json!({ "iat": now - 300 }), None),
-        (json!({ "iat": now + 300 }), None),
-        (json!({ "ath": ath.as_str() }), Some("the-token")),
-        (json!({ "ath": "whatever" }), None),
-    ] {
-        let proof = proof(&key, json!({}), claims.clone());
-        let url = "https://api.example.com/mcp?y=2";
-        DpopProof::verify(&proof, "POST", url, token, NOW, WINDOW)
-            .unwrap_or_else(|error| panic!("{claims}: {error}"));
-    }
-    let other = super::tests::key(Algorithm::ES256);
-    for (header, claims, token, error) in [
-        (
-            json!({ "typ": "JWT" }),
-            json!({}),
-            None,
-            DpopError::Jwt(JwtError::Type),
-        ),
-        (
-            json!({ "typ": null }),
-            json!({}),
-            None,
-            DpopError::Jwt(JwtError::Type),
-        ),
-        (json!({ "jwk": null }), json!({}), None, DpopError::Key),
-        (json!({ "jwk": "x" }), json!({}), None, DpopError::Key),
-        (
-            json!({ "alg": "HS256" }),
-            json!({}),
-            None,
-            DpopError::Jwt(JwtError::Algorithm),
-        ),
-        (
-            json!({ "alg": "none" }),
-            json!({}),
-            None,
-            DpopError::Jwt(JwtError::Algorithm),
-        ),
-        (json!({ "alg": "EdDSA" }), json!({}), None, DpopError::Key),
-        (
-            json!({ "jwk": { "kty": "oct", "k": "AA" } }),
-            json!({}),
-            None,
-            DpopError::Key,
-        ),
-        (
-            json!({ "jwk": other.public_jwk() }),
-            json!({}),
-            None,
-            DpopError::Jwt(JwtError::Signature),
-        ),
-        (json!({}), json!({ "htm": "GET" }), None, DpopError::Method),
-        (json!({}), json!({ "htm": "post" }), None, DpopError::Method),
-        (
-            json!({}),
-            json!({ "htm": null }),
-            None,
-            DpopError::Jwt(JwtError::Claim("htm")),
-        ),
-        (
-            json!({}),
-            json!({ "htu": "https://api.example.com/other" }),
-            None,
-            DpopError::Url,
-        ),
-        (
-            json!({}),
-            json!({ "htu": "http://api.example.com/mcp" }),
-            None,
-            DpopError::Url,
-        ),
-        (json!({}), json!({ "htu": "/mcp" }), None, DpopError::Url),
-        (
-            json!({}),
-            json!({ "iat": now - 301 }),
-            None,
-            DpopError::Time,
-        ),
-        (
-            json!({}),
-            json!({ "iat": now + 301 }),
-            None,
-            DpopError::Time,
-        ),
-        (
-            json!({}),
-            json!({ "iat": null }),
-            None,
-            DpopError::Jwt(JwtError::Claim("iat")),
-        ),
-        (
-            json!({}),
-            json!({ "jti": null }),
-            None,
-            DpopError::Jwt(JwtError::Claim("jti")),
-        ),
-        (
-            json!({}),
-            json!({ "jti": "" }),
-            None,
-            DpopError::Jwt(JwtError::Claim("jti")),
-        ),
-        (
-            json!({}),
-            json!({ "jti": "x".repeat(513) }),
-            None,
-            DpopError::Jwt(JwtError::Claim("jti")),
-        ),
-        (
-            json!({}),
-            json!({}),
-            Some("the-token"),
-            DpopError::AccessToken,
-        ),
-        (
-            json!({}),
-            json!({ "ath": ath.as_str() }),
-            Some("another"),
-            DpopError::AccessToken,
-        ),
-    ] {
-        let bad = proof(&key, header.clone(), claims.clone());
-        let result = DpopProof::verify(&bad, "POST", URL, token, NOW, WINDOW);
-        assert_eq!(result.unwrap_err(), error, "{header} {claims}");
-    }
-    // A proof that carries its own private key.
-    let mut leaked = key.public_jwk();
-    leaked["d"] = "AA".into();
-    let leaked = proof(&key, json!({ "jwk": leaked }), json!({}));
-    let result = DpopProof::verify(&leaked, "POST", URL, None, NOW, WINDOW);
-    assert_eq!(result.unwrap_err(), DpopError::Key);
-}
-
-#[test]
-fn proofs_are_told_apart_by_key_and_jti() {
-    let (one, two) = (key(Algorithm::EdDSA), key(Algorithm::EdDSA));
-    let digest = |key: &SigningKey, jti: &str| {
-        let proof = proof(key, json!({}), json!({ "jti": jti }));
-        DpopProof::verify(&proof, "POST", URL, None, NOW, WINDOW)
-            .unwrap()
-            .jti_digest
-    };
-    assert_eq!(digest(&one, "a"), digest(&one, "a"));
-    assert_ne!(digest(&one, "a"), digest(&one, "b"));
-    assert_ne!(digest(&one, "a"), digest(&two, "a"));
-}
-
-// --- access tokens
-
-/// RS-18.
-#[test]
-fn access_tokens_are_read_as_they_are_written() {
-    let key = key(Algorithm::RS256);
-    let keys = set(&[&key]);
-    let resource = ResourceUri::parse(URL).unwrap();
-    let expected = ExpectAccessToken {
-        issuer: ISSUER,
-        resource: &resource,
-        also_audience: &[],
-        algorithms: &Algorithm::ALL,
-        plain: false,
-        now: NOW,
-        leeway: Duration::ZERO,
-    };
-    let claims = AccessTokenClaims {
-        iss: ISSUER,
-        sub: "alice",
-        aud: URL,
-        client_id: "agent",
-        scope: "notes:read notes:write",
-        jti: "one",
-        iat: NOW,
-        exp: NOW.plus(Duration::from_secs(60)),
-        auth_time: None,
-        cnf: None,
-    };
-    let token = verify_access_token(&claims.sign(&key).unwrap(), &keys, &expected).unwrap();
-    assert_eq!(token.subject.as_str(), "alice");
-    assert_eq!(token.client_id.as_str(), "agent");
-    assert_eq!(token.scopes.to_string(), "notes:read notes:write");
-    assert_eq!((token.issued_at, token.jkt), (Some(NOW), None));
-
-    let base = serde_json::to_vec(&claims).unwrap();
-    let sign = |typ: &str, change: Value| {
-        let mut claims = Value::Object(parse_strictly(&base).unwrap());
-        merge(&mut claims, change);
-        key.sign(typ, &claims).unwrap()
-    };
-    for change in [
-        json!({ "aud": ["https://other.example", "https://API.example.com:443/mcp"] }),
-        json!({ "scope": ["notes:read"] }),
-        json!({ "scope": null, "scp": "notes:read" }),
-        json!({ "client_id": null, "azp": "agent" }),
-        json!({ "sub": null }),
-        json!({ "cnf": { "jkt": "x" } }),
-    ] {
-        let token = sign("application/at+jwt", change.clone());
-        verify_access_token(&token, &keys, &expected)
-            .unwrap_or_else(|error| panic!("{change}: {error}"));
-    }
-    for (typ, change, error) in [
-        ("JWT", json!({}), JwtError::Type),
-        (
-            "at+jwt",
-            json!({ "aud": "https://other.example" }),
-            JwtError::Audience,
-        ),
-        ("at+jwt", json!({ "aud": null }), JwtError::Audience),
-        (
-            "at+jwt",
-            json!({ "iss": "https://other.example" }),
-            JwtError::Issuer,
-        ),
-        ("at+jwt", json!({ "exp": NOW.as_secs() }), JwtError::Expired),
-        (
-            "at+jwt",
-            json!({ "client_id": null }),
-            JwtError::Claim("client_id"),
-        ),
-        ("at+jwt", json!({ "scope": 7 }), JwtError::Claim("scope")),
-        (
-            "at+jwt",
-            json!({ "scope": ["a b"] }),
-            JwtError::Claim("scope"),
-        ),
-        ("at+jwt", json!({ "sub": "" }), JwtError::Claim("sub")),
-        (
-            "at+jwt",
-            json!({ "cnf": { "x5t#S256": "x" } }),
-            JwtError::Claim("cnf"),
-        ),
-    ] {
-        let token = sign(typ, change.clone());
-        let result = verify_access_token(&token, &keys, &expected);
-        assert_eq!(result.unwrap_err(), error, "{typ} {change}");
-    }
-    let plain = ExpectAccessToken {
-        plain: true,
-        ..expected
-    };
-    verify_access_token(&sign("JWT", json!({})), &keys, &plain).unwrap();
-    let proof = sign("dpop+jwt", json!({}));
-    assert_eq!(
-        verify_access_token(&proof, &keys, &plain).unwrap_err(),
-        JwtError::Type
-    );
-    let named = ["api".to_owned()];
-    let named = ExpectAccessToken {
-        also_audience: &named,
-        ..expected
-    };
-    verify_access_token(&sign("at+jwt", json!({ "aud": "api" })), &keys, &named).unwrap();
 }

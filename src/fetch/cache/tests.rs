@@ -1,0 +1,154 @@
+//! The cache: who is asked, how often, and what is served meanwhile.
+
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use super::{CacheSettings, FetchCache};
+use crate::{
+    clock::{Clock, Timestamp},
+    fetch::{CachePolicy, FetchError, Lifetimes},
+};
+
+#[derive(Clone, Default)]
+struct Hand(Arc<Mutex<u64>>);
+
+impl Hand {
+    fn turn(&self, seconds: u64) {
+        *self.0.lock().unwrap() += seconds;
+    }
+}
+
+impl Clock for Hand {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_secs(*self.0.lock().unwrap())
+    }
+}
+
+fn cache(stale: u64) -> (FetchCache<usize>, Hand) {
+    let clock = Hand::default();
+    let settings = CacheSettings {
+        capacity: 100,
+        lifetimes: Lifetimes {
+            min: Duration::from_secs(60),
+            default: Duration::from_secs(300),
+            max: Duration::from_secs(3600),
+        },
+        failure: Duration::from_secs(10),
+        refetch: Duration::from_secs(30),
+        stale: Duration::from_secs(stale),
+    };
+    (FetchCache::new(settings, Arc::new(clock.clone())), clock)
+}
+
+/// Counts how often it is asked, and answers with the count.
+#[derive(Clone, Default)]
+struct Source(Arc<AtomicUsize>);
+
+impl Source {
+    async fn good(self) -> Result<(usize, CachePolicy), FetchError> {
+        let count = self.0.fetch_add(1, Ordering::SeqCst) + 1;
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        Ok((count, CachePolicy::default()))
+    }
+
+    async fn bad(self) -> Result<(usize, CachePolicy), FetchError> {
+        self.good().await?;
+        Err(FetchError::Status(500))
+    }
+
+    fn count(&self) -> usize {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+#[tokio::test]
+async fn many_who_ask_at_once_make_one_fetch_and_nobody_can_call_it_off() {
+    let (cache, clock) = cache(0);
+    let source = Source::default();
+    // The first goes away at once; its fetch goes on, and the others wait for it.
+    let first = cache.get("a", source.clone().good());
+    assert!(
+        tokio::time::timeout(Duration::from_millis(1), first)
+            .await
+            .is_err()
+    );
+    let many: Vec<_> = (0..50)
+        .map(|_| {
+            let (cache, source) = (cache.clone(), source.clone());
+            tokio::spawn(async move { cache.get("a", source.good()).await })
+        })
+        .collect();
+    for one in many {
+        assert_eq!(*one.await.unwrap().unwrap(), 1);
+    }
+    assert_eq!(source.count(), 1);
+    clock.turn(299);
+    assert_eq!(*cache.get("a", source.clone().good()).await.unwrap(), 1);
+    clock.turn(1);
+    assert_eq!(*cache.get("a", source.clone().good()).await.unwrap(), 2);
+    assert_eq!(*cache.get("b", source.clone().good()).await.unwrap(), 3);
+}
+
+/// CM-6: errors are kept just long enough not to be a tool against the other side.
+#[tokio::test]
+async fn failures_are_remembered_for_seconds() {
+    let (cache, clock) = cache(0);
+    let source = Source::default();
+    for _ in 0..5 {
+        let failed = cache.get("a", source.clone().bad()).await;
+        assert_eq!(failed.unwrap_err(), FetchError::Status(500));
+    }
+    assert_eq!(source.count(), 1);
+    clock.turn(10);
+    assert_eq!(*cache.get("a", source.clone().good()).await.unwrap(), 2);
+    // What was good is not good for ever.
+    clock.turn(300);
+    cache.get("a", source.clone().bad()).await.unwrap_err();
+}
+
+#[tokio::test]
+async fn what_there_was_bridges_an_outage_where_that_is_wanted() {
+    let (cache, clock) = cache(600);
+    let source = Source::default();
+    cache.get("a", source.clone().good()).await.unwrap();
+    clock.turn(300);
+    assert_eq!(*cache.get("a", source.clone().bad()).await.unwrap(), 1);
+    assert_eq!(*cache.get("a", source.clone().bad()).await.unwrap(), 1);
+    assert_eq!(source.count(), 2, "the failure is remembered");
+    clock.turn(600);
+    cache.get("a", source.clone().bad()).await.unwrap_err();
+}
+
+#[tokio::test]
+async fn refreshing_is_rationed() {
+    let (cache, clock) = cache(0);
+    let source = Source::default();
+    let first = cache.get("a", source.clone().good()).await.unwrap();
+    let again = cache
+        .refresh("a", &first, source.clone().good())
+        .await
+        .unwrap();
+    assert!(Arc::ptr_eq(&first, &again), "too soon after the last fetch");
+    clock.turn(30);
+    let second = cache
+        .refresh("a", &first, source.clone().good())
+        .await
+        .unwrap();
+    assert_eq!(*second, 2);
+    let late = cache
+        .refresh("a", &first, source.clone().good())
+        .await
+        .unwrap();
+    assert!(Arc::ptr_eq(&second, &late), "somebody else has done it");
+    clock.turn(30);
+    cache
+        .refresh("a", &second, source.clone().bad())
+        .await
+        .unwrap();
+    assert_eq!(source.count(), 3);
+}
