@@ -1,11 +1,13 @@
 //! The application's answer to "who is this?".
 
-use std::{fmt, future::Future};
+use std::future::Future;
 
 use http::request::Parts;
 use serde_json::{Map, Value};
 
-use crate::{clock::Timestamp, id::Subject, scope::Scopes, store::BoxFuture};
+use crate::{
+    clock::Timestamp, error::AuthenticatorError, id::Subject, scope::Scopes, store::BoxFuture,
+};
 
 /// The user who is signed in on a request.
 #[derive(Clone, Debug)]
@@ -40,32 +42,6 @@ impl SignedIn {
     pub fn display_name(mut self, name: impl Into<String>) -> Self {
         self.display_name = Some(name.into());
         self
-    }
-}
-
-/// An application could not say who is signed in. The client is told to try again later.
-///
-/// Every error converts into it, so `?` works in an [`Authenticator`].
-pub struct AuthenticatorError(Box<dyn std::error::Error + Send + Sync>);
-
-impl<E> From<E> for AuthenticatorError
-where
-    E: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
-    fn from(error: E) -> Self {
-        Self(error.into())
-    }
-}
-
-impl fmt::Debug for AuthenticatorError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.0, f)
-    }
-}
-
-impl fmt::Display for AuthenticatorError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&self.0, f)
     }
 }
 

@@ -79,3 +79,46 @@ pub enum ConfigError {
     #[error("the client {0} is configured twice")]
     DuplicateClient(String),
 }
+
+macro_rules! hook_error {
+    ($(#[$meta:meta])* $name:ident) => {
+        $(#[$meta])*
+        pub struct $name(Box<dyn std::error::Error + Send + Sync>);
+
+        impl<E> From<E> for $name
+        where
+            E: Into<Box<dyn std::error::Error + Send + Sync>>,
+        {
+            fn from(error: E) -> Self {
+                Self(error.into())
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Debug::fmt(&self.0, f)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(&self.0, f)
+            }
+        }
+    };
+}
+
+hook_error! {
+    /// An application could not say who is signed in. The client is told to try again later.
+    ///
+    /// Every error converts into it, so `?` works in an [`Authenticator`](crate::Authenticator).
+    AuthenticatorError
+}
+
+hook_error! {
+    /// An application could not decide. The client is told to try again later.
+    ///
+    /// Every error converts into it, so `?` works in a
+    /// [`RegistrationPolicy`](crate::RegistrationPolicy).
+    PolicyError
+}

@@ -3,8 +3,8 @@
 use std::{error::Error, fmt, sync::Arc};
 
 use crate::{
-    authenticator::AuthenticatorError,
     authorization_server::Endpoint,
+    error::{AuthenticatorError, PolicyError},
     id::{ClientId, Subject},
     resource_server::{McpSession, Refusal, VerifierUnavailable},
     scope::Scopes,
@@ -145,6 +145,12 @@ pub enum Event<'a> {
     AuthenticatorFailed {
         /// What it said.
         error: &'a AuthenticatorError,
+    },
+    /// The application could not decide on a registration.
+    #[non_exhaustive]
+    PolicyFailed {
+        /// What it said.
+        error: &'a PolicyError,
     },
     /// An endpoint could not look a token up; the request was answered with 503.
     #[non_exhaustive]
@@ -304,6 +310,9 @@ fn log(event: &Event<'_>) {
         }
         Event::AuthenticatorFailed { error } => {
             tracing::error!(%error, "the application cannot say who is signed in");
+        }
+        Event::PolicyFailed { error } => {
+            tracing::error!(%error, "the application cannot decide on a registration");
         }
         Event::VerifierFailed { cause } => {
             tracing::error!(error = cause as &dyn Error, "tokens cannot be verified");

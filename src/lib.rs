@@ -68,6 +68,7 @@ pub mod discovery;
 mod error;
 mod event;
 mod grant;
+mod hierarchy;
 mod id;
 mod intercept;
 mod mcp_auth;
@@ -89,17 +90,20 @@ pub use self::clock::TestClock;
 #[cfg(feature = "sled")]
 pub use self::store::SledStore;
 pub use self::{
-    authenticator::{Authenticator, AuthenticatorError, SignedIn},
+    authenticator::{Authenticator, SignedIn},
     authorization_server::{ConsentPage, Endpoint, ErrorPage, Pages},
     client::{
         StaticClient,
         metadata::{ApplicationType, ClientAuthMethod, ClientMetadata},
+        policy::{Registration, RegistrationPolicy},
     },
     clock::{Clock, SystemClock, Timestamp},
     discovery::{
         AuthorizationServerMetadata, MetadataResponder, ProtectedResourceMetadata, WellKnownLayer,
     },
-    error::{ConfigError, InvalidIdentifier, InvalidScope, InvalidUri},
+    error::{
+        AuthenticatorError, ConfigError, InvalidIdentifier, InvalidScope, InvalidUri, PolicyError,
+    },
     event::{Event, Observer},
     id::{ClientId, Subject},
     mcp_auth::{McpAuth, McpAuthBuilder, McpOptions, OidcConfig},
@@ -110,7 +114,7 @@ pub use self::{
         Refusal, StoreVerifier, TokenCache, TokenVerifier, Verdict, VerifierUnavailable,
     },
     scope::{IntoScopes, Scopes},
-    secret::{Digest, GrantId, SecretKey},
+    secret::{Digest, GrantId, KeyMaterial, SecretKey},
     store::{MemoryStore, Store, StoreError},
     uri::{Issuer, ResourceUri},
 };

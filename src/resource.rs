@@ -1,6 +1,12 @@
 //! What can be protected: resources, their scopes, and which of them a request means.
 
-use crate::{error::ConfigError, scope::Scopes, uri::ResourceUri};
+use crate::{
+    error::{ConfigError, InvalidScope},
+    hierarchy::ScopeHierarchy,
+    resource_server::Operation,
+    scope::Scopes,
+    uri::ResourceUri,
+};
 
 /// A protected resource of this deployment, such as one MCP endpoint.
 ///
@@ -19,6 +25,9 @@ pub struct Resource {
     challenge: Option<Vec<String>>,
     name: Option<String>,
     documentation: Option<String>,
+    operations: Vec<(Operation, Vec<String>)>,
+    implied: Vec<(String, Vec<String>)>,
+    descriptions: Vec<(String, String)>,
 }
 
 impl Resource {
@@ -30,6 +39,9 @@ impl Resource {
             challenge: None,
             name: None,
             documentation: None,
+            operations: Vec::new(),
+            implied: Vec::new(),
+            descriptions: Vec::new(),
         }
     }
 
@@ -70,8 +82,54 @@ impl Resource {
         self
     }
 
+    /// What one operation takes, on top of what the layer requires. The scopes exist at this
+    /// resource without being named again, the consent page says which operations they are for,
+    /// and [`McpAuth::protect_operations`](crate::McpAuth::protect_operations) enforces it all.
+    #[must_use]
+    pub fn operation<I>(mut self, operation: Operation, scopes: I) -> Self
+    where
+        I: IntoIterator,
+        I::Item: Into<String>,
+    {
+        let scopes = scopes.into_iter().map(Into::into).collect();
+        self.operations.push((operation, scopes));
+        self
+    }
+
+    /// `broad` contains these: whoever has it needs none of them.
+    #[must_use]
+    pub fn implies<I>(mut self, broad: impl Into<String>, narrow: I) -> Self
+    where
+        I: IntoIterator,
+        I::Item: Into<String>,
+    {
+        let narrow = narrow.into_iter().map(Into::into).collect();
+        self.implied.push((broad.into(), narrow));
+        self
+    }
+
+    /// What the consent page says of a scope.
+    #[must_use]
+    pub fn describe(mut self, scope: impl Into<String>, text: impl Into<String>) -> Self {
+        self.descriptions.push((scope.into(), text.into()));
+        self
+    }
+
     fn check(self) -> Result<KnownResource, ConfigError> {
-        let scopes = Scopes::from_tokens(&self.scopes)?;
+        let mut hierarchy = ScopeHierarchy::default();
+        for (broad, narrow) in &self.implied {
+            Scopes::from_tokens([broad])?;
+            hierarchy.add(broad, &Scopes::from_tokens(narrow)?);
+        }
+        let operations = self
+            .operations
+            .into_iter()
+            .map(|(operation, scopes)| Ok((operation, Scopes::from_tokens(scopes)?)))
+            .collect::<Result<Vec<_>, InvalidScope>>()?;
+        let named = Scopes::from_tokens(&self.scopes)?.union(&hierarchy.scopes());
+        let scopes = operations
+            .iter()
+            .fold(named, |all, (_, scopes)| all.union(scopes));
         let challenge = match &self.challenge {
             Some(asked) => Scopes::from_tokens(asked)?,
             None => scopes.clone(),
@@ -85,6 +143,9 @@ impl Resource {
             challenge,
             name: self.name,
             documentation: self.documentation,
+            operations,
+            hierarchy,
+            descriptions: self.descriptions,
         })
     }
 }
@@ -97,6 +158,26 @@ pub(crate) struct KnownResource {
     pub(crate) challenge: Scopes,
     pub(crate) name: Option<String>,
     pub(crate) documentation: Option<String>,
+    pub(crate) operations: Vec<(Operation, Scopes)>,
+    pub(crate) hierarchy: ScopeHierarchy,
+    descriptions: Vec<(String, String)>,
+}
+
+impl KnownResource {
+    /// What people are told of a scope: the application's words, or the operations it is for.
+    pub(crate) fn describe(&self, scope: &str) -> Option<String> {
+        let described = self.descriptions.iter().find(|(known, _)| known == scope);
+        if let Some((_, text)) = described {
+            return Some(text.clone());
+        }
+        let operations: Vec<_> = self
+            .operations
+            .iter()
+            .filter(|(_, scopes)| scopes.contains(scope))
+            .map(|(operation, _)| operation.to_string())
+            .collect();
+        (!operations.is_empty()).then(|| operations.join(", "))
+    }
 }
 
 /// All resources of a deployment and the scopes that exist beside theirs.

@@ -127,3 +127,26 @@ async fn extractors_know_whether_the_layer_ran() {
     assert_eq!(unlayered.status, StatusCode::INTERNAL_SERVER_ERROR);
     assert!(unlayered.body.contains("McpAuthLayer"), "{unlayered:?}");
 }
+
+#[tokio::test]
+async fn a_client_of_2025_03_26_finds_its_endpoints_at_the_origin() {
+    let app = App::new();
+    let with: axum::Router = axum::Router::new()
+        .nest_service(app.auth.endpoints_path(), app.auth.endpoints())
+        .layer(app.auth.fallback_endpoints());
+    for (method, path, expected) in [
+        ("POST", "/register", 400),
+        ("POST", "/token", 400),
+        ("GET", "/authorize", 400),
+        ("GET", "/token", 405),
+        ("GET", "/token/", 404),
+        ("GET", "/other", 404),
+    ] {
+        let request = http::Request::builder().method(method).uri(path);
+        let request = request.body(axum::body::Body::empty()).unwrap();
+        let response = tower::ServiceExt::oneshot(with.clone(), request)
+            .await
+            .unwrap();
+        assert_eq!(response.status().as_u16(), expected, "{method} {path}");
+    }
+}

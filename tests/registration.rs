@@ -6,7 +6,7 @@ use axum::body::Body;
 use common::*;
 use http::{Request, StatusCode};
 use serde_json::{Value, json};
-use tower_mcp_auth::MemoryStore;
+use tower_mcp_auth::{ClientMetadata, MemoryStore, PolicyError, Registration, RegistrationPolicy};
 
 #[tokio::test]
 async fn real_clients_register_and_get_back_what_was_kept() {
@@ -281,4 +281,105 @@ async fn who_never_comes_back_is_forgotten_and_who_is_in_use_is_not() {
         app.advance(5 * 24 * 3600);
         tokens = Tokens::from(&app.refresh(&used, &tokens.refresh).await);
     }
+}
+
+#[tokio::test]
+async fn the_application_may_have_its_say() {
+    struct OnlyHttps;
+
+    impl RegistrationPolicy for OnlyHttps {
+        async fn decide(
+            &self,
+            request: &http::request::Parts,
+            client: &ClientMetadata,
+        ) -> Result<Registration, PolicyError> {
+            if request.headers.contains_key("x-outage") {
+                return Err("the list is not there".into());
+            }
+            let https = |uri: &String| uri.starts_with("https://");
+            Ok(if client.redirect_uris.iter().all(https) {
+                Registration::Allow
+            } else {
+                Registration::Deny {
+                    reason: "only web clients may register here".to_owned(),
+                }
+            })
+        }
+    }
+
+    let app = App::with(|b| b.store(MemoryStore::new()).registration_policy(OnlyHttps));
+    app.public_client().await;
+    let local = json!({"redirect_uris": ["http://localhost/cb"]});
+    app.register(local.clone())
+        .await
+        .assert_error(403, "access_denied");
+    let request = Request::post("/oauth/register")
+        .header("content-type", "application/json")
+        .header("x-outage", "1")
+        .body(Body::from(local.to_string()));
+    app.send(request.unwrap())
+        .await
+        .assert_error(503, "temporarily_unavailable");
+}
+
+#[tokio::test]
+async fn registering_may_take_a_token() {
+    let app = App::with(|b| {
+        b.store(MemoryStore::new())
+            .initial_access_token("let-me-in")
+    });
+    let register = |authorization: Option<&'static str>| {
+        let mut request =
+            Request::post("/oauth/register").header("content-type", "application/json");
+        if let Some(authorization) = authorization {
+            request = request.header("authorization", authorization);
+        }
+        let body = json!({"redirect_uris": [CALLBACK]}).to_string();
+        app.send(request.body(Body::from(body)).unwrap())
+    };
+    let nothing = register(None).await;
+    nothing.assert_error(401, "invalid_token");
+    assert_eq!(
+        nothing.header("www-authenticate"),
+        "Bearer realm=\"register\""
+    );
+    let wrong = register(Some("Bearer guess")).await;
+    wrong.assert_error(401, "invalid_token");
+    assert_eq!(
+        wrong.header("www-authenticate"),
+        "Bearer error=\"invalid_token\""
+    );
+    assert_eq!(
+        register(Some("bearer let-me-in")).await.status,
+        StatusCode::CREATED
+    );
+}
+
+#[tokio::test]
+async fn a_secret_that_expires_is_refused_from_then_on() {
+    let day = std::time::Duration::from_secs(86_400);
+    let app = App::with(|b| b.store(MemoryStore::new()).client_secret_ttl(day));
+    let body = app.register(json!({"redirect_uris": [CALLBACK], "grant_types": ["authorization_code", "refresh_token"]})).await.json();
+    assert_eq!(body["client_secret_expires_at"], 1_800_086_400);
+    let text = |name: &str| body[name].as_str().unwrap().to_owned();
+    let (id, secret) = (text("client_id"), text("client_secret"));
+    let call = |app: App| {
+        let params = [
+            ("client_id", id.clone()),
+            ("client_secret", secret.clone()),
+            ("grant_type", "x".to_owned()),
+        ];
+        async move {
+            let params: Vec<_> = params.iter().map(|(k, v)| (*k, v.as_str())).collect();
+            app.token(&params).await
+        }
+    };
+    // In use, so that the client itself is not forgotten.
+    Browser::of(&app, "alice").approve(&id, &[]).await;
+    app.advance(86_399);
+    call(app.clone())
+        .await
+        .assert_error(400, "unsupported_grant_type");
+    app.advance(1);
+    call(app.clone()).await.assert_error(401, "invalid_client");
 }

@@ -11,7 +11,9 @@ mod flags;
 mod notes;
 mod sign_in;
 
-use std::{io::IsTerminal, net::SocketAddr, process::ExitCode, time::Duration};
+use std::{
+    collections::BTreeMap, io::IsTerminal, net::SocketAddr, process::ExitCode, time::Duration,
+};
 
 use axum::{Router, extract::ConnectInfo};
 use clap::Parser;
@@ -31,7 +33,7 @@ use tower_mcp_auth::{
 use tracing_subscriber::EnvFilter;
 
 use self::{
-    flags::{Flags, StoreUrl, Switch},
+    flags::{Flags, PublicClient, StoreUrl, Switch},
     notes::{Notes, NotesServer},
     sign_in::Login,
 };
@@ -78,10 +80,7 @@ async fn run(flags: Flags) -> Result<(), Error> {
     let login = Login::new(&public);
     let auth = authorization(&flags, &public, login.clone())?;
     let (mcp, end_sessions) = mcp_server(&public);
-    let protected = auth
-        .protect("/mcp")?
-        .require(["notes:read"])
-        .require_for(Operation::tool("delete_note"), ["notes:write"]);
+    let protected = auth.protect_operations("/mcp")?.require(["notes:read"]);
 
     let app = Router::new()
         .nest_service("/mcp", protected.layer(mcp))
@@ -104,8 +103,15 @@ fn authorization(flags: &Flags, public: &str, login: Login) -> Result<McpAuth, E
             Resource::new(format!("{public}/mcp"))
                 .scopes(["notes:read", "notes:write"])
                 .challenge(["notes:read"])
+                .operation(Operation::tool("delete_note"), ["notes:write"])
+                .describe("notes:read", "Read your notes")
+                .describe("notes:write", "Write and delete your notes")
                 .name("Notes"),
         )
+        .describe_scope("openid", "Know who you are")
+        .describe_scope("profile", "See your profile")
+        .describe_scope("email", "See your email address")
+        .describe_scope("offline_access", "Keep access while you are away")
         .code_ttl(flags.code_ttl)
         .access_token_ttl(flags.access_token_ttl)
         .refresh_token_ttl(flags.refresh_token_ttl)
@@ -118,8 +124,13 @@ fn authorization(flags: &Flags, public: &str, login: Login) -> Result<McpAuth, E
     if flags.rate_limit == Switch::Off {
         builder = builder.danger_no_rate_limits();
     }
-    for client in &flags.public_clients {
-        builder = builder.client(StaticClient::public(&client.id, [&client.redirect_uri]));
+    // One client may be named several times, with one redirect URI each.
+    let mut clients = BTreeMap::<_, Vec<_>>::new();
+    for PublicClient { id, redirect_uri } in &flags.public_clients {
+        clients.entry(id).or_default().push(redirect_uri);
+    }
+    for (id, redirect_uris) in clients {
+        builder = builder.client(StaticClient::public(id, redirect_uris));
     }
     builder = match &flags.store {
         StoreUrl::Memory => builder.store(MemoryStore::new()),

@@ -11,7 +11,10 @@ use std::{
 
 use axum::{
     Form, Router,
-    extract::{Query, State},
+    extract::{
+        Query, State,
+        rejection::{FormRejection, QueryRejection},
+    },
     response::{Html, IntoResponse, Redirect, Response},
     routing::get,
 };
@@ -149,15 +152,27 @@ struct SignInForm {
     password: String,
 }
 
-async fn page(Query(query): Query<PageQuery>) -> Response {
-    render(StatusCode::OK, &query.transaction, "")
+async fn page(query: Result<Query<PageQuery>, QueryRejection>) -> Response {
+    match query {
+        Ok(Query(query)) => render(StatusCode::OK, &query.transaction, ""),
+        Err(_) => not_begun(),
+    }
+}
+
+/// Nobody gets here without a program that wants to sign in.
+fn not_begun() -> Response {
+    let text = "This page signs you in to a program that uses your notes. Begin there.\n";
+    (StatusCode::BAD_REQUEST, text).into_response()
 }
 
 async fn submit(
     State(Page { auth, login }): State<Page>,
     headers: HeaderMap,
-    Form(form): Form<SignInForm>,
+    form: Result<Form<SignInForm>, FormRejection>,
 ) -> Response {
+    let Ok(Form(form)) = form else {
+        return not_begun();
+    };
     // A form on another site must not sign anyone in. Every current browser sends this header.
     let from_elsewhere = headers
         .get("sec-fetch-site")

@@ -62,6 +62,7 @@ impl AuthorizationServer {
     /// are not: a client that has one must show it, and one that has none must not.
     pub(super) async fn authenticate_client(
         &self,
+        endpoint: Endpoint,
         parts: &Parts,
         params: &Params<'_>,
     ) -> Result<Client, ClientAuthError> {
@@ -69,7 +70,7 @@ impl AuthorizationServer {
         let by_header = headers.contains_key(header::AUTHORIZATION);
         let refuse = |refusal| ClientAuthError::Refused { refusal, by_header };
         let credentials = read(headers, params).map_err(refuse)?;
-        if let Some(limited) = self.limited(Endpoint::Token, Some(&credentials.id), parts) {
+        if let Some(limited) = self.limited(endpoint, Some(&credentials.id), parts) {
             return Err(ClientAuthError::Limited(limited));
         }
         let client = self.client(&credentials.id).await?.ok_or_else(|| {

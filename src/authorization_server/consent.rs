@@ -23,6 +23,7 @@ use crate::{
     event::Event,
     grant::{ErrorCode, Refusal},
     params::Params,
+    resource::KnownResource,
     secret::{Digest, is_handle},
     store::record::{AuthorizationRequest, PendingAuthorization},
     uri,
@@ -133,9 +134,9 @@ impl AuthorizationServer {
             .await
             .map_err(|error| self.unavailable_here(parts, &error))?
             .ok_or_else(|| self.gone(parts))?;
-        let browser = self
-            .cookie
-            .find(&parts.headers, &id, pending.browser)
+        let browser = pending
+            .browser
+            .and_then(|browser| self.cookie.find(&parts.headers, &id, browser))
             .ok_or_else(|| self.gone(parts))?;
         let client = self
             .client(pending.request.client_id.as_str())
@@ -186,7 +187,7 @@ impl AuthorizationServer {
             scopes: request
                 .scopes
                 .iter()
-                .map(|scope| (scope, self.describe(scope)))
+                .map(|scope| (scope, self.describe(resource, scope)))
                 .collect(),
             action: &self.url(Endpoint::Consent),
             fields: vec![("transaction", transaction), ("token", &token)],
@@ -194,11 +195,14 @@ impl AuthorizationServer {
         response::page(StatusCode::OK, html, &self.pages.style_source())
     }
 
-    fn describe(&self, scope: &str) -> Option<&str> {
-        self.scope_descriptions
+    fn describe(&self, resource: Option<&KnownResource>, scope: &str) -> Option<String> {
+        let described = self
+            .scope_descriptions
             .iter()
-            .find(|(known, _)| known == scope)
-            .map(|(_, text)| text.as_str())
+            .find(|(known, _)| known == scope);
+        described
+            .map(|(_, text)| text.clone())
+            .or_else(|| resource?.describe(scope))
     }
 
     /// Whether the browser says that the form was sent from a page of this origin. A browser that

@@ -12,6 +12,10 @@ pub enum Endpoint {
     Token,
     /// Where clients introduce themselves (RFC 7591 §3).
     Register,
+    /// Where clients give tokens back (RFC 7009 §2).
+    Revoke,
+    /// Where clients and resource servers ask about tokens (RFC 7662 §2).
+    Introspect,
     /// What a token may know of its user (OpenID Connect Core §5.3).
     Userinfo,
     /// What the layer knows of a token, over HTTP: the session, or `null`.
@@ -19,11 +23,13 @@ pub enum Endpoint {
 }
 
 impl Endpoint {
-    pub(crate) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::Authorize,
         Self::Consent,
         Self::Token,
         Self::Register,
+        Self::Revoke,
+        Self::Introspect,
         Self::Userinfo,
         Self::GetSession,
     ];
@@ -35,6 +41,8 @@ impl Endpoint {
             Self::Consent => "consent",
             Self::Token => "token",
             Self::Register => "register",
+            Self::Revoke => "revoke",
+            Self::Introspect => "introspect",
             Self::Userinfo => "userinfo",
             Self::GetSession => "get-session",
         }
@@ -44,7 +52,7 @@ impl Endpoint {
     pub(crate) const fn allow(self) -> &'static str {
         match self {
             Self::Authorize | Self::Consent => "GET, POST",
-            Self::Token | Self::Register => "POST, OPTIONS",
+            Self::Token | Self::Register | Self::Revoke | Self::Introspect => "POST, OPTIONS",
             Self::Userinfo => "GET, POST, OPTIONS",
             Self::GetSession => "GET, OPTIONS",
         }

@@ -7,6 +7,8 @@ mod client_auth;
 mod consent;
 mod endpoint;
 mod get_session;
+mod introspect;
+mod layer;
 mod pages;
 #[cfg(feature = "rate-limit")]
 mod rate_limit;
@@ -14,11 +16,13 @@ mod refuse;
 mod register;
 mod request;
 mod response;
+mod revoke;
 mod service;
 mod token;
+mod token_call;
 mod userinfo;
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use http::request::Parts;
 use tokio::sync::OnceCell;
@@ -29,8 +33,9 @@ pub use self::pages::BuiltInPages;
 pub use self::rate_limit::RateLimits;
 pub use self::{
     endpoint::Endpoint,
+    layer::{EndpointsLayer, EndpointsLayerService, FallbackLayer, FallbackService},
     pages::{ConsentPage, ErrorPage, Pages},
-    service::{EndpointFuture, EndpointService, Endpoints, EndpointsLayer, EndpointsLayerService},
+    service::{EndpointFuture, EndpointService, Endpoints},
 };
 
 pub(crate) use self::browser::BrowserCookie;
@@ -41,7 +46,7 @@ use self::response::EndpointResponse;
 use crate::grant::{ErrorCode, Refusal};
 use crate::{
     authenticator::ErasedAuthenticator,
-    client::{Client, StaticClients},
+    client::{Client, StaticClients, policy::ErasedPolicy},
     clock::{Clock, Timestamp},
     discovery::Documents,
     event::{Event, Events},
@@ -49,7 +54,7 @@ use crate::{
     id::ClientId,
     resource::Catalog,
     resource_server::{ProtectedResource, TokenGate},
-    secret::SecretKey,
+    secret::{Digest, SecretKey},
     store::{
         ErasedStore, Revocation, RevokeTarget, StoreError, Sweeper,
         record::{KeyPurpose, KeyRecord},
@@ -66,6 +71,16 @@ pub(crate) struct Limits {
     pub(crate) pending: u64,
 }
 
+/// Who may register, and on which terms.
+#[derive(Default)]
+pub(crate) struct RegistrationRules {
+    pub(crate) policy: Option<Arc<dyn ErasedPolicy>>,
+    /// Digests of the initial access tokens; without any, everyone may register.
+    pub(crate) initial_tokens: Vec<Digest>,
+    /// How long a client's secret is accepted; `None` for ever.
+    pub(crate) secret_ttl: Option<Duration>,
+}
+
 /// Everything the endpoints share.
 pub(crate) struct AuthorizationServer {
     pub(crate) issuer: Issuer,
@@ -78,6 +93,7 @@ pub(crate) struct AuthorizationServer {
     pub(crate) lifetimes: Lifetimes,
     pub(crate) limits: Limits,
     pub(crate) clients: StaticClients,
+    pub(crate) registration: RegistrationRules,
     pub(crate) store: Arc<dyn ErasedStore>,
     pub(crate) authenticator: Arc<dyn ErasedAuthenticator>,
     pub(crate) pages: Arc<dyn Pages>,
@@ -134,8 +150,10 @@ impl AuthorizationServer {
                 let candidate = KeyRecord {
                     purpose: KeyPurpose::RefreshSuccessor,
                     id: 0,
-                    key: SecretKey::random(),
+                    key: SecretKey::random().into(),
                     created_at: self.now(),
+                    retires_at: None,
+                    expires_at: None,
                 };
                 self.store.keys(KeyPurpose::RefreshSuccessor, candidate)
             })
@@ -144,7 +162,7 @@ impl AuthorizationServer {
             Some(id) => keys.iter().find(|key| key.id == id),
             None => keys.last(),
         };
-        key.map(|key| (key.id, key.key.clone()))
+        key.and_then(|key| Some((key.id, key.key.secret_key()?)))
             .ok_or_else(|| StoreError::unavailable("the store has no key for refresh tokens"))
     }
 

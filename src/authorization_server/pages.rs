@@ -23,7 +23,7 @@ pub struct ConsentPage<'a> {
     /// The name of the resource, or its URL.
     pub resource: &'a str,
     /// What would be allowed: scopes, with a description where the application gave one.
-    pub scopes: Vec<(&'a str, Option<&'a str>)>,
+    pub scopes: Vec<(&'a str, Option<String>)>,
     /// The address to send the form to.
     pub action: &'a str,
     /// Hidden fields that the form must carry: names and values.
@@ -175,7 +175,7 @@ mod tests {
             is_local: true,
             user: hostile,
             resource: hostile,
-            scopes: vec![(hostile, Some(hostile)), (hostile, None)],
+            scopes: vec![(hostile, Some(hostile.to_owned())), (hostile, None)],
             action: hostile,
             fields: vec![("transaction", hostile)],
         });

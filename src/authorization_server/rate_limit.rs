@@ -71,7 +71,7 @@ impl RateLimits {
         self
     }
 
-    /// Token requests a minute: 1200 by default.
+    /// Token, revocation and introspection requests a minute, together: 1200 by default.
     #[must_use]
     pub const fn token(mut self, per_minute: NonZeroU32) -> Self {
         self.token = per_minute;
@@ -123,7 +123,7 @@ impl RateLimiter {
         let limiter = match endpoint {
             Endpoint::Register => &self.register,
             Endpoint::Authorize => &self.authorize,
-            Endpoint::Token => &self.token,
+            Endpoint::Token | Endpoint::Revoke | Endpoint::Introspect => &self.token,
             Endpoint::Consent | Endpoint::Userinfo | Endpoint::GetSession => return Ok(()),
         };
         let caller = self.client_key.as_ref().and_then(|key| key(parts));

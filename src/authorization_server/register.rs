@@ -1,7 +1,7 @@
 //! The registration endpoint (RFC 7591 §3).
 
 use bytes::Bytes;
-use http::{StatusCode, request::Parts};
+use http::{HeaderValue, StatusCode, header, request::Parts};
 use serde::Serialize;
 
 use super::{
@@ -11,11 +11,14 @@ use super::{
 use crate::{
     client::{
         metadata::{ClientAuthMethod, ClientMetadata},
+        policy::Registration,
         registration::{self, RegistrationError},
     },
+    clock::Timestamp,
     event::Event,
     id::ClientId,
-    secret::{self, Token},
+    resource_server::{Refusal, bearer},
+    secret::{self, Digest, Token},
     store::{CreateClient, record::ClientRecord},
 };
 
@@ -37,6 +40,9 @@ impl AuthorizationServer {
         if let Some(response) = self.limited(Endpoint::Register, None, parts) {
             return response;
         }
+        if let Some(response) = self.lacks_initial_token(parts) {
+            return response;
+        }
         if !request::is_json(parts) {
             return self.refuse_registration(&RegistrationError {
                 code: "invalid_client_metadata",
@@ -47,6 +53,9 @@ impl AuthorizationServer {
             Ok(metadata) => metadata,
             Err(error) => return self.refuse_registration(&error),
         };
+        if let Some(response) = self.refused_by_policy(parts, &metadata).await {
+            return response;
+        }
         // A client with a secret is one of its kind; one without is whoever sends this metadata.
         let secret = (metadata.token_endpoint_auth_method != ClientAuthMethod::None)
             .then(Token::<secret::Client>::random);
@@ -58,13 +67,19 @@ impl AuthorizationServer {
             return response::unavailable();
         };
         let now = self.now();
+        let secret_expires_at = self
+            .registration
+            .secret_ttl
+            .filter(|_| secret.is_some())
+            .map(|ttl| now.plus(ttl));
         let record = ClientRecord {
             id,
             secret: secret.as_ref().map(Token::digest),
-            secret_expires_at: None,
+            secret_expires_at,
             metadata,
             issued_at: now,
             expires_at: now.plus(self.lifetimes.unused_client),
+            management: None,
         };
         let created = self
             .store
@@ -98,10 +113,67 @@ impl AuthorizationServer {
                 client_id_issued_at: record.issued_at.as_secs(),
                 client_secret: secret.as_ref().map(Token::reveal),
                 // Zero means never (RFC 7591 §3.2.1).
-                client_secret_expires_at: secret.is_some().then_some(0),
+                client_secret_expires_at: secret
+                    .is_some()
+                    .then(|| record.secret_expires_at.map_or(0, Timestamp::as_secs)),
                 metadata: &record.metadata,
             },
         )
+    }
+
+    /// The answer to a caller who may not register, `None` to everyone else.
+    async fn refused_by_policy(
+        &self,
+        parts: &Parts,
+        metadata: &ClientMetadata,
+    ) -> Option<EndpointResponse> {
+        let policy = self.registration.policy.as_ref()?;
+        match policy.decide(parts, metadata).await {
+            Ok(Registration::Allow) => None,
+            Ok(Registration::Deny { reason }) => {
+                self.emit(&Event::EndpointRefused {
+                    endpoint: Endpoint::Register,
+                    client_id: None,
+                    error: "access_denied",
+                    reason: "registration_denied",
+                });
+                let status = StatusCode::FORBIDDEN;
+                Some(response::error(status, "access_denied", &reason))
+            }
+            Err(error) => {
+                self.emit(&Event::PolicyFailed { error: &error });
+                Some(response::unavailable())
+            }
+        }
+    }
+
+    /// RFC 7591 §3: where initial access tokens are configured, a registration brings one.
+    fn lacks_initial_token(&self, parts: &Parts) -> Option<EndpointResponse> {
+        let known = &self.registration.initial_tokens;
+        if known.is_empty() {
+            return None;
+        }
+        let (challenge, reason) = match bearer::presented(&parts.headers) {
+            Ok(token) if known.contains(&Digest::of(token)) => return None,
+            Err(Refusal::NoCredentials) => ("Bearer realm=\"register\"", "initial_token_missing"),
+            _ => ("Bearer error=\"invalid_token\"", "initial_token_wrong"),
+        };
+        self.emit(&Event::EndpointRefused {
+            endpoint: Endpoint::Register,
+            client_id: None,
+            error: "invalid_token",
+            reason,
+        });
+        let mut response = response::error(
+            StatusCode::UNAUTHORIZED,
+            "invalid_token",
+            "registering here takes an initial access token",
+        );
+        response.headers_mut().insert(
+            header::WWW_AUTHENTICATE,
+            HeaderValue::from_static(challenge),
+        );
+        Some(response)
     }
 
     fn refuse_registration(&self, error: &RegistrationError) -> EndpointResponse {

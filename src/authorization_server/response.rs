@@ -44,6 +44,14 @@ pub(crate) fn json(status: StatusCode, value: &impl Serialize) -> EndpointRespon
     with_body(status, "application/json", body)
 }
 
+/// Nothing but a status.
+pub(crate) fn empty(status: StatusCode) -> EndpointResponse {
+    let mut response = Response::new(Full::default());
+    *response.status_mut() = status;
+    no_store(&mut response);
+    response
+}
+
 #[derive(Serialize)]
 struct ErrorBody<'a> {
     error: &'a str,

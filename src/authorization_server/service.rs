@@ -13,14 +13,13 @@ use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, request::Parts};
 use http_body::Body;
 use http_body_util::Full;
-use tower_layer::Layer;
 use tower_service::Service;
 
 use super::{
     AuthorizationServer, Endpoint, request,
     response::{self, EndpointResponse},
 };
-use crate::{intercept::InterceptFuture, resource_server::ResponseBody, store::BoxFuture};
+use crate::store::BoxFuture;
 
 /// The future of an endpoint's answer.
 pub struct EndpointFuture(BoxFuture<'static, EndpointResponse>);
@@ -82,6 +81,11 @@ impl Endpoints {
     pub(crate) fn new(server: Arc<AuthorizationServer>) -> Self {
         Self { server }
     }
+
+    /// Where they are mounted.
+    pub(super) fn path(&self) -> &str {
+        &self.server.endpoints_path
+    }
 }
 
 impl<B> Service<Request<B>> for Endpoints
@@ -114,70 +118,9 @@ where
     }
 }
 
-/// Puts all endpoints in front of another service: their own paths are answered, everything else
-/// passes. For stacks without a router, such as plain hyper.
-#[derive(Clone, Debug)]
-#[must_use]
-pub struct EndpointsLayer {
-    endpoints: Endpoints,
-}
-
-impl EndpointsLayer {
-    pub(crate) fn new(endpoints: Endpoints) -> Self {
-        Self { endpoints }
-    }
-}
-
-impl<S> Layer<S> for EndpointsLayer {
-    type Service = EndpointsLayerService<S>;
-
-    fn layer(&self, inner: S) -> Self::Service {
-        EndpointsLayerService {
-            endpoints: self.endpoints.clone(),
-            inner,
-        }
-    }
-}
-
-/// The service of an [`EndpointsLayer`].
-#[derive(Clone, Debug)]
-pub struct EndpointsLayerService<S> {
-    endpoints: Endpoints,
-    inner: S,
-}
-
-impl<S, B, R> Service<Request<B>> for EndpointsLayerService<S>
-where
-    S: Service<Request<B>, Response = Response<R>>,
-    B: Body + Send + 'static,
-    B::Data: Send,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
-    type Response = Response<ResponseBody<R>>;
-    type Error = S::Error;
-    type Future = InterceptFuture<EndpointFuture, S::Future>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        self.inner.poll_ready(cx)
-    }
-
-    fn call(&mut self, request: Request<B>) -> Self::Future {
-        let below = request
-            .uri()
-            .path()
-            .strip_prefix(&*self.endpoints.server.endpoints_path)
-            .is_some_and(|rest| rest.starts_with('/'));
-        if below {
-            InterceptFuture::own(self.endpoints.call(request))
-        } else {
-            InterceptFuture::inner(self.inner.call(request))
-        }
-    }
-}
-
 /// Answers one request. What changes anything runs in a task of its own: a client that hangs up
 /// must not stop a commit half-way to the caches that depend on it.
-fn answer<B>(
+pub(super) fn answer<B>(
     server: Arc<AuthorizationServer>,
     endpoint: Option<Endpoint>,
     request: Request<B>,
@@ -236,6 +179,8 @@ impl AuthorizationServer {
             }
             Endpoint::Consent => self.resume(&parts).await,
             Endpoint::Token => self.token(&parts, &body).await,
+            Endpoint::Revoke => self.revoke_token(&parts, &body).await,
+            Endpoint::Introspect => self.introspect(&parts, &body).await,
             Endpoint::Register => self.register(&parts, &body).await,
             Endpoint::Userinfo => self.userinfo(&parts).await,
             Endpoint::GetSession => self.get_session(&parts).await,

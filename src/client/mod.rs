@@ -1,6 +1,7 @@
 //! Programs that ask for tokens.
 
 pub(crate) mod metadata;
+pub(crate) mod policy;
 pub(crate) mod redirect;
 pub(crate) mod registration;
 
@@ -176,6 +177,11 @@ impl StaticClient {
                 contacts: Vec::new(),
                 software_id: None,
                 software_version: None,
+                jwks: None,
+                jwks_uri: None,
+                dpop_bound_access_tokens: false,
+                post_logout_redirect_uris: Vec::new(),
+                token_endpoint_auth_signing_alg: None,
             },
             expires_at: None,
         })

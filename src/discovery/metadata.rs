@@ -27,6 +27,18 @@ pub struct AuthorizationServerMetadata {
     pub grant_types_supported: Vec<&'static str>,
     /// How clients may authenticate.
     pub token_endpoint_auth_methods_supported: Vec<&'static str>,
+    /// Where clients give tokens back (RFC 7009).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revocation_endpoint: Option<String>,
+    /// How clients may authenticate there.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub revocation_endpoint_auth_methods_supported: Vec<&'static str>,
+    /// Where resource servers ask about tokens (RFC 7662).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub introspection_endpoint: Option<String>,
+    /// How they may authenticate there: never not at all.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub introspection_endpoint_auth_methods_supported: Vec<&'static str>,
     /// `S256`.
     pub code_challenge_methods_supported: Vec<&'static str>,
     /// RFC 9207: every answer carries `iss`.
@@ -60,6 +72,10 @@ impl AuthorizationServerMetadata {
                 "client_secret_post",
                 "client_secret_basic",
             ],
+            revocation_endpoint: None,
+            revocation_endpoint_auth_methods_supported: Vec::new(),
+            introspection_endpoint: None,
+            introspection_endpoint_auth_methods_supported: Vec::new(),
             code_challenge_methods_supported: vec!["S256"],
             authorization_response_iss_parameter_supported: true,
             protected_resources: Vec::new(),

@@ -73,6 +73,9 @@ pub(crate) fn decide(
             nonce: params.get("nonce").map(str::to_owned),
             prompt_consent: prompt.consent,
             prompt_login: prompt.login,
+            max_age: None,
+            dpop_jkt: None,
+            login_hint: None,
         },
         prompt_none: prompt.none,
     })
@@ -171,7 +174,9 @@ fn scopes(
     if granted.is_empty() {
         return Err(NOTHING_LEFT);
     }
-    Ok(granted)
+    // What a scope contains is said on the consent page, in the token response and to the layer,
+    // rather than left for each of them to work out.
+    Ok(resource.hierarchy.close(&granted))
 }
 
 #[derive(Default)]

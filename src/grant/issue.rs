@@ -8,8 +8,8 @@ use crate::{
     scope::Scopes,
     secret::GrantId,
     store::record::{
-        AccessTokenRecord, AuthorizationRequest, CodeRecord, ConsentRecord, GrantRecord,
-        RefreshTokenRecord,
+        AccessTokenRecord, AuthorizationRequest, CodeRecord, ConsentRecord, GrantHolder,
+        GrantRecord, RefreshTokenRecord,
     },
 };
 
@@ -66,6 +66,11 @@ pub(crate) fn approve(
         expires_at,
         revoked_at: None,
         refresh_generation: 0,
+        holder: GrantHolder::User,
+        auth_time: None,
+        nonce: None,
+        dpop_jkt: None,
+        session: None,
     };
     Approval {
         code: CodeRecord {
@@ -76,6 +81,7 @@ pub(crate) fn approve(
             auth_time,
             expires_at,
             redeemed_at: None,
+            dpop_jkt: None,
         },
         consent: ConsentRecord {
             subject: subject.clone(),
@@ -104,6 +110,8 @@ pub(crate) fn access_token(
         issued_at: now,
         expires_at: now.plus(lifetimes.access_token),
         revoked_at: None,
+        holder: grant.holder,
+        dpop_jkt: None,
     }
 }
 

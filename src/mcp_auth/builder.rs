@@ -11,8 +11,10 @@ use crate::authorization_server::BuiltInPages;
 use crate::authorization_server::{ClientKey, RateLimiter, RateLimits};
 use crate::{
     authenticator::{Authenticator, ErasedAuthenticator},
-    authorization_server::{AuthorizationServer, BrowserCookie, Endpoint, Limits, Pages},
-    client::{StaticClient, StaticClients},
+    authorization_server::{
+        AuthorizationServer, BrowserCookie, Endpoint, Limits, Pages, RegistrationRules,
+    },
+    client::{StaticClient, StaticClients, policy::RegistrationPolicy},
     clock::{Clock, SystemClock},
     discovery::{AuthorizationServerMetadata, Documents},
     error::{ConfigError, InvalidUri},
@@ -21,6 +23,7 @@ use crate::{
     resource::{Catalog, Resource},
     resource_server::{TokenCache, TokenGate},
     scope::Scopes,
+    secret::Digest,
     store::{ErasedStore, Store, Sweeper},
     uri::{Issuer, ResourceUri},
 };
@@ -53,6 +56,7 @@ pub struct McpAuthBuilder {
     default_scope: String,
     scope_descriptions: Vec<(String, String)>,
     clients: Vec<StaticClient>,
+    registration: RegistrationRules,
     lifetimes: Lifetimes,
     limits: Limits,
     cache: TokenCache,
@@ -77,6 +81,7 @@ impl McpAuthBuilder {
             resources: Vec::new(),
             scope_descriptions: Vec::new(),
             clients: Vec::new(),
+            registration: RegistrationRules::default(),
             lifetimes: Lifetimes {
                 code: defaults.code_ttl(),
                 access_token: defaults.access_token_ttl(),
@@ -170,6 +175,25 @@ impl McpAuthBuilder {
     /// A client that is known without registering.
     pub fn client(mut self, client: StaticClient) -> Self {
         self.clients.push(client);
+        self
+    }
+
+    /// Who may register, besides everyone whose metadata is in order.
+    pub fn registration_policy(mut self, policy: impl RegistrationPolicy) -> Self {
+        self.registration.policy = Some(Arc::new(policy));
+        self
+    }
+
+    /// A token that a client has to bring to register (RFC 7591 §1.2); may be given several times.
+    /// Only its digest is kept.
+    pub fn initial_access_token(mut self, token: &str) -> Self {
+        self.registration.initial_tokens.push(Digest::of(token));
+        self
+    }
+
+    /// How long the secret of a registered client is accepted: for ever by default.
+    pub fn client_secret_ttl(mut self, ttl: Duration) -> Self {
+        self.registration.secret_ttl = Some(ttl);
         self
     }
 
@@ -311,6 +335,7 @@ impl McpAuthBuilder {
             lifetimes: self.lifetimes,
             limits: self.limits,
             clients: StaticClients::new(self.clients)?,
+            registration: self.registration,
             store,
             authenticator: self
                 .authenticator
@@ -391,6 +416,17 @@ fn documents(issuer: &Issuer, endpoints_path: &str, catalog: &Catalog) -> Docume
         url(Endpoint::Token),
     );
     metadata.registration_endpoint = Some(url(Endpoint::Register));
+    metadata.revocation_endpoint = Some(url(Endpoint::Revoke));
+    metadata
+        .revocation_endpoint_auth_methods_supported
+        .clone_from(&metadata.token_endpoint_auth_methods_supported);
+    metadata.introspection_endpoint = Some(url(Endpoint::Introspect));
+    metadata.introspection_endpoint_auth_methods_supported = metadata
+        .token_endpoint_auth_methods_supported
+        .iter()
+        .copied()
+        .filter(|method| *method != "none")
+        .collect();
     metadata.scopes_supported = catalog.advertised().iter().map(str::to_owned).collect();
     metadata.protected_resources = catalog
         .resources()

@@ -13,13 +13,15 @@ pub use self::{
 };
 use crate::{
     authorization_server::{
-        AuthorizationServer, Endpoint, EndpointService, Endpoints, EndpointsLayer,
+        AuthorizationServer, Endpoint, EndpointService, Endpoints, EndpointsLayer, FallbackLayer,
     },
     discovery::{MetadataResponder, ProtectedResourceMetadata, WellKnownLayer, protected_resource},
     error::ConfigError,
     id::{ClientId, Subject},
     resource::KnownResource,
-    resource_server::{McpAuthLayer, McpSession, ProtectedResource, VerifierUnavailable},
+    resource_server::{
+        McpAuthLayer, McpOperationLayer, McpSession, ProtectedResource, VerifierUnavailable,
+    },
     secret::GrantId,
     store::{Revocation, RevokeTarget, StoreError, record::ConsentRecord},
     uri::Issuer,
@@ -89,6 +91,12 @@ impl McpAuth {
         EndpointsLayer::new(self.endpoints())
     }
 
+    /// `/authorize`, `/token` and `/register` at the origin, for clients of MCP 2025-03-26 that
+    /// know no discovery. Put it outside of the router, as [`well_known`](Self::well_known).
+    pub fn fallback_endpoints(&self) -> FallbackLayer {
+        FallbackLayer::new(Arc::clone(&self.server))
+    }
+
     /// One endpoint by itself. It does not look at the path.
     #[must_use]
     pub fn endpoint(&self, endpoint: Endpoint) -> EndpointService {
@@ -133,6 +141,20 @@ impl McpAuth {
             .find(|resource| resource.uri() == uri)
             .map(ProtectedResource::layer)
             .ok_or_else(|| ConfigError::UnknownResource(path_or_url.to_owned()))
+    }
+
+    /// The layer for one resource, which also asks for what the resource's
+    /// [operations](crate::Resource::operation) take.
+    ///
+    /// # Errors
+    ///
+    /// When no such resource was registered.
+    pub fn protect_operations(&self, path_or_url: &str) -> Result<McpOperationLayer, ConfigError> {
+        let operations = &self.find(path_or_url)?.operations;
+        let layer = self.protect(path_or_url)?.by_operation();
+        Ok(operations.iter().fold(layer, |layer, (operation, scopes)| {
+            layer.require_for(operation.clone(), scopes)
+        }))
     }
 
     /// Where to send the browser once its user has signed in, by whatever method: `transaction` is

@@ -57,6 +57,7 @@ impl TokenGate {
             metadata_url: ResourceUri::parse(&metadata_url(&resource.uri))?,
             resource: resource.uri.clone(),
             challenge_scopes: resource.challenge.clone(),
+            hierarchy: resource.hierarchy.clone(),
             verifier: Arc::clone(&self.verifier),
             cache: self.cache.clone(),
             clock: Arc::clone(&self.clock),

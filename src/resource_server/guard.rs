@@ -21,6 +21,7 @@ use super::{
 use crate::{
     clock::{Clock, Timestamp},
     event::{Event, Events},
+    hierarchy::ScopeHierarchy,
     scope::Scopes,
     secret::Digest,
     uri::ResourceUri,
@@ -32,6 +33,8 @@ pub(crate) struct Guard {
     pub(crate) metadata_url: ResourceUri,
     /// What a request without a good token is told to ask for.
     pub(crate) challenge_scopes: Scopes,
+    /// Which scopes contain others.
+    pub(crate) hierarchy: ScopeHierarchy,
     pub(crate) verifier: Arc<dyn ErasedVerifier>,
     pub(crate) cache: TokenCache,
     pub(crate) clock: Arc<dyn Clock>,
@@ -129,7 +132,7 @@ impl Guard {
             Refusal::ExpiredToken
         } else if session.resource() != &self.resource {
             Refusal::WrongAudience
-        } else if !session.scopes().contains_all(required) {
+        } else if !self.hierarchy.suffices(session.scopes(), required) {
             Refusal::InsufficientScope
         } else {
             return Ok(session);

@@ -76,7 +76,7 @@
 //!   wrong.
 //! * It leaves `Host` and `Origin` alone: checking them is the server's part.
 
-mod bearer;
+pub(crate) mod bearer;
 mod binding;
 mod body;
 mod cache;

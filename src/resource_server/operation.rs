@@ -1,9 +1,9 @@
 //! What an MCP request asks for, and which scopes that takes.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, fmt};
 
 use super::Refusal;
-use crate::scope::Scopes;
+use crate::{hierarchy::ScopeHierarchy, scope::Scopes};
 
 /// Something an MCP client can ask a server to do.
 ///
@@ -44,6 +44,15 @@ impl Operation {
             &["resources/read", "resources/subscribe"],
             uri.into(),
         ))
+    }
+}
+
+impl fmt::Display for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Kind::Method(method) => f.write_str(method),
+            Kind::Named(_, name) => f.write_str(name),
+        }
     }
 }
 
@@ -112,10 +121,10 @@ impl Needs<'_> {
         Ok(())
     }
 
-    pub(crate) fn are_met_by(&self, granted: &Scopes) -> bool {
+    pub(crate) fn are_met_by(&self, granted: &Scopes, hierarchy: &ScopeHierarchy) -> bool {
         self.scopes
             .iter()
-            .all(|scopes| granted.contains_all(scopes))
+            .all(|scopes| hierarchy.suffices(granted, scopes))
     }
 
     /// All of it together with `base`.

@@ -73,6 +73,11 @@ impl McpAuthLayer {
     /// When a scope is not well-formed: a mistake that shows when the server starts.
     #[track_caller]
     pub fn require_for(self, operation: Operation, scopes: impl IntoScopes) -> McpOperationLayer {
+        self.by_operation().require_for(operation, scopes)
+    }
+
+    /// The same layer, ready for rules by operation.
+    pub(crate) fn by_operation(self) -> McpOperationLayer {
         let Protection {
             guard, required, ..
         } = &*self.protection;
@@ -84,7 +89,6 @@ impl McpAuthLayer {
                 trust_headers: true,
             }),
         }
-        .require_for(operation, scopes)
     }
 }
 
@@ -284,8 +288,8 @@ impl Gate {
             return Err(Refusal::NoCredentials.into());
         };
         let required = &self.protection.required;
-        let granted = session.scopes();
-        if granted.contains_all(required) && needs.are_met_by(granted) {
+        let (granted, hierarchy) = (session.scopes(), &self.protection.guard.hierarchy);
+        if hierarchy.suffices(granted, required) && needs.are_met_by(granted, hierarchy) {
             Ok(())
         } else {
             Err(Denied::Needs(needs.with(required)))

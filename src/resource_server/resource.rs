@@ -16,6 +16,7 @@ use crate::{
     clock::{Clock, SystemClock},
     error::{ConfigError, InvalidScope},
     event::{Events, Observer},
+    hierarchy::ScopeHierarchy,
     scope::{IntoScopes, Scopes},
     uri::ResourceUri,
 };
@@ -38,6 +39,7 @@ impl ProtectedResource {
             verifier: Arc::new(verifier),
             scopes: Ok(Scopes::none()),
             challenge_scopes: None,
+            hierarchy: Ok(ScopeHierarchy::default()),
             metadata_url: None,
             cache: TokenCache::new(),
             clock: Arc::new(SystemClock),
@@ -131,6 +133,7 @@ pub struct ProtectedResourceBuilder {
     verifier: Arc<dyn ErasedVerifier>,
     scopes: Result<Scopes, InvalidScope>,
     challenge_scopes: Option<Result<Scopes, InvalidScope>>,
+    hierarchy: Result<ScopeHierarchy, InvalidScope>,
     metadata_url: Option<String>,
     cache: TokenCache,
     clock: Arc<dyn Clock>,
@@ -148,6 +151,16 @@ impl ProtectedResourceBuilder {
     /// of them unless set.
     pub fn challenge_scopes(mut self, scopes: impl IntoScopes) -> Self {
         self.challenge_scopes = Some(scopes.into_scopes());
+        self
+    }
+
+    /// `broad` contains these: a token that has it needs none of them.
+    pub fn implies(mut self, broad: &str, narrow: impl IntoScopes) -> Self {
+        self.hierarchy = self.hierarchy.and_then(|mut hierarchy| {
+            Scopes::from_tokens([broad])?;
+            hierarchy.add(broad, &narrow.into_scopes()?);
+            Ok(hierarchy)
+        });
         self
     }
 
@@ -193,6 +206,7 @@ impl ProtectedResourceBuilder {
             challenge_scopes: self
                 .challenge_scopes
                 .unwrap_or_else(|| Ok(scopes.clone()))?,
+            hierarchy: self.hierarchy?,
             verifier: self.verifier,
             cache: self.cache,
             clock: self.clock,

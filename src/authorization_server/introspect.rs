@@ -1,0 +1,113 @@
+//! Introspection (RFC 7662).
+
+use bytes::Bytes;
+use http::{StatusCode, request::Parts};
+use serde::Serialize;
+
+use super::{
+    AuthorizationServer, Endpoint,
+    response::{self, EndpointResponse},
+    token_call::TokenCall,
+};
+use crate::{
+    clock::Timestamp,
+    grant::Refusal,
+    id::ClientId,
+    secret::{Access, Refresh, Token},
+    store::StoreError,
+};
+
+const TOKEN_MISSING: Refusal = Refusal::invalid_request("token_missing", "token is missing");
+const PUBLIC_CLIENT: Refusal = Refusal::invalid_client(
+    "introspection_by_public_client",
+    "introspection takes a client that authenticates",
+);
+
+/// RFC 7662 §2.2.
+#[derive(Serialize)]
+struct Active {
+    active: bool,
+    scope: String,
+    client_id: ClientId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token_type: Option<&'static str>,
+    sub: String,
+    aud: String,
+    iss: String,
+    iat: Timestamp,
+    exp: Timestamp,
+}
+
+/// All that may be said of a token that is not active, or not the caller's business.
+#[derive(Serialize)]
+struct Inactive {
+    active: bool,
+}
+
+impl AuthorizationServer {
+    /// Tells whether a token is alive, and what it allows. A client may ask for its own tokens, and
+    /// a client that the operator configured, such as a resource server, for all.
+    pub(super) async fn introspect(&self, parts: &Parts, body: &Bytes) -> EndpointResponse {
+        let call = match self.token_call(Endpoint::Introspect, parts, body).await {
+            Ok(call) => call,
+            Err(response) => return response,
+        };
+        if call.client.is_public() {
+            return self.refuse_call(Endpoint::Introspect, &call, &PUBLIC_CLIENT);
+        }
+        let Some(token) = call.params.get("token") else {
+            return self.refuse_call(Endpoint::Introspect, &call, &TOKEN_MISSING);
+        };
+        match self.look_up(token).await {
+            Ok(Some(active)) if self.may_see(&call, &active) => {
+                response::json(StatusCode::OK, &active)
+            }
+            Ok(_) => response::json(StatusCode::OK, &Inactive { active: false }),
+            Err(error) => {
+                self.store_failed(&error);
+                response::unavailable()
+            }
+        }
+    }
+
+    fn may_see(&self, call: &TokenCall<'_>, active: &Active) -> bool {
+        active.client_id == call.client.id || self.clients.get(&call.client.id).is_some()
+    }
+
+    async fn look_up(&self, token: &str) -> Result<Option<Active>, StoreError> {
+        let now = self.now();
+        if let Some(digest) = Token::<Access>::digest_of_presented(token) {
+            let found = self.store.access_token(digest).await?;
+            let live = found.filter(|token| !token.revoked && token.record.expires_at > now);
+            return Ok(live.map(|token| Active {
+                active: true,
+                scope: token.record.scopes.to_string(),
+                client_id: token.record.client_id,
+                token_type: Some("Bearer"),
+                sub: token.record.subject.into(),
+                aud: token.record.resource.into(),
+                iss: self.issuer.to_string(),
+                iat: token.record.issued_at,
+                exp: token.record.expires_at,
+            }));
+        }
+        if let Some(digest) = Token::<Refresh>::digest_of_presented(token) {
+            let found = self.store.refresh_token(digest).await?;
+            let live = found.filter(|(token, grant)| {
+                token.used.is_none() && token.expires_at > now && grant.revoked_at.is_none()
+            });
+            return Ok(live.map(|(token, grant)| Active {
+                active: true,
+                scope: grant.scopes.to_string(),
+                client_id: grant.client_id,
+                token_type: None,
+                sub: grant.subject.into(),
+                aud: grant.resource.into(),
+                iss: self.issuer.to_string(),
+                iat: grant.created_at,
+                exp: token.expires_at,
+            }));
+        }
+        Ok(None)
+    }
+}

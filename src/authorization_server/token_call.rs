@@ -1,0 +1,90 @@
+//! What the endpoints that clients call directly have in common: a form, and a client that says
+//! who it is.
+
+use bytes::Bytes;
+use http::{HeaderValue, StatusCode, header, request::Parts};
+
+use super::{
+    AuthorizationServer, Endpoint,
+    client_auth::ClientAuthError,
+    refuse::{MALFORMED, NOT_A_FORM},
+    request::form_text,
+    response::{self, EndpointResponse},
+};
+use crate::{
+    client::Client,
+    grant::{ErrorCode, Refusal},
+    params::Params,
+};
+
+/// A request by an authenticated client.
+pub(super) struct TokenCall<'a> {
+    pub(super) client: Client,
+    pub(super) params: Params<'a>,
+}
+
+const REPEATED: Refusal =
+    Refusal::invalid_request("repeated_parameter", "a parameter was sent more than once");
+
+impl AuthorizationServer {
+    /// Reads the form and authenticates the client, or answers.
+    pub(super) async fn token_call<'a>(
+        &self,
+        endpoint: Endpoint,
+        parts: &Parts,
+        body: &'a Bytes,
+    ) -> Result<TokenCall<'a>, EndpointResponse> {
+        let refuse = |client_id, refusal| Err(self.refuse_json(endpoint, client_id, refusal));
+        let Some(text) = form_text(parts, body) else {
+            return refuse(None, &NOT_A_FORM);
+        };
+        let Ok(params) = Params::parse(text) else {
+            return refuse(None, &MALFORMED);
+        };
+        if params.any_repeated() {
+            return refuse(None, &REPEATED);
+        }
+        match self.authenticate_client(endpoint, parts, &params).await {
+            Ok(client) => Ok(TokenCall { client, params }),
+            Err(ClientAuthError::Refused { refusal, by_header }) => {
+                let mut response = self.refuse_json(endpoint, params.get("client_id"), &refusal);
+                if by_header && response.status() == StatusCode::UNAUTHORIZED {
+                    response.headers_mut().insert(
+                        header::WWW_AUTHENTICATE,
+                        HeaderValue::from_static("Basic realm=\"token\""),
+                    );
+                }
+                Err(response)
+            }
+            Err(ClientAuthError::Limited(response)) => Err(response),
+            Err(ClientAuthError::Store(error)) => {
+                self.store_failed(&error);
+                Err(response::unavailable())
+            }
+        }
+    }
+
+    /// Refuses a call of a known client.
+    pub(super) fn refuse_call(
+        &self,
+        endpoint: Endpoint,
+        call: &TokenCall<'_>,
+        refusal: &Refusal,
+    ) -> EndpointResponse {
+        self.refuse_json(endpoint, Some(call.client.id.as_str()), refusal)
+    }
+
+    fn refuse_json(
+        &self,
+        endpoint: Endpoint,
+        client_id: Option<&str>,
+        refusal: &Refusal,
+    ) -> EndpointResponse {
+        self.refused(endpoint, client_id, refusal);
+        let status = match refusal.code {
+            ErrorCode::InvalidClient => StatusCode::UNAUTHORIZED,
+            _ => StatusCode::BAD_REQUEST,
+        };
+        response::refusal(status, refusal)
+    }
+}
