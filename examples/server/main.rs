@@ -88,9 +88,11 @@ async fn run(flags: Flags) -> Result<(), Error> {
         .merge(sign_in::routes(auth.clone(), login))
         .layer(auth.well_known());
 
+    // Before anyone is told that it runs: from then on they may tell it to stop.
+    let stop = stop_signal()?;
     tracing::info!(address = %listener.local_addr()?, "listening");
     announce(&public);
-    serve(listener, app, end_sessions).await
+    serve(listener, app, stop, end_sessions).await
 }
 
 fn authorization(flags: &Flags, public: &str, login: Login) -> Result<McpAuth, Error> {
@@ -167,21 +169,29 @@ fn mcp_server(
     (service, move || streams.cancel())
 }
 
-/// Serves until SIGTERM or Ctrl-C, then lets the requests finish that have begun.
-async fn serve(
-    listener: TcpListener,
-    app: Router,
-    end_sessions: impl FnOnce() + Send + 'static,
-) -> Result<(), Error> {
+/// Waits for SIGTERM or Ctrl-C.
+fn stop_signal() -> std::io::Result<impl Future<Output = ()> + Send + 'static> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let (stopping, mut stopped) = watch::channel(false);
-    let app = app.into_make_service_with_connect_info::<SocketAddr>();
-    let server = axum::serve(listener, app).with_graceful_shutdown(async move {
+    Ok(async move {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
+    })
+}
+
+/// Serves until told to stop, then lets the requests finish that have begun.
+async fn serve(
+    listener: TcpListener,
+    app: Router,
+    stop: impl Future<Output = ()> + Send + 'static,
+    end_sessions: impl FnOnce() + Send + 'static,
+) -> Result<(), Error> {
+    let (stopping, mut stopped) = watch::channel(false);
+    let app = app.into_make_service_with_connect_info::<SocketAddr>();
+    let server = axum::serve(listener, app).with_graceful_shutdown(async move {
+        stop.await;
         tracing::info!("draining");
         end_sessions();
         let _ = stopping.send(true);
