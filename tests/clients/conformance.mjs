@@ -7,12 +7,11 @@
 
 import assert from 'node:assert/strict';
 import { mkdtemp, readFile, readdir, rm } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-import { run } from './cli.mjs';
+import { freePort, run } from './cli.mjs';
 import { signIn } from './oauth.mjs';
 import { tokenProxy } from './token_proxy.mjs';
 
@@ -62,14 +61,6 @@ const modes = {
     return { suite: 'authorization', version, passed, warnings, clientIdMetadataDocuments: cimd ? 'passed' : 'not offered' };
   },
 };
-
-async function freePort() {
-  const server = createServer().listen(0, '127.0.0.1');
-  await new Promise((resolve) => server.once('listening', resolve));
-  const { port } = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
 
 try {
   console.log(JSON.stringify(await modes[mode](rest)));

@@ -14,7 +14,8 @@ export function steps(client) {
         done[name] = 'passed';
         return result;
       } catch (error) {
-        throw new Error(`${client}: ${name}: ${await explain(error)}`, { cause: error });
+        error.message = `${client}: ${name}: ${await explain(error)}`;
+        throw error;
       }
     },
     print() {
@@ -24,11 +25,10 @@ export function steps(client) {
 }
 
 /** What these clients throw keeps the response as its cause. */
-async function explain(error) {
-  const cause = error?.cause;
-  if (!(cause instanceof Response)) return `${error?.message ?? error} ${cause ? JSON.stringify(cause, null, 1) : ''}`;
+async function explain({ message, cause }) {
+  if (!(cause instanceof Response)) return message;
   const body = cause.bodyUsed ? '(read)' : await cause.text();
-  return `${error.message}: ${cause.status} ${cause.url} ${JSON.stringify([...cause.headers])} ${body}`;
+  return `${message}: ${cause.status} ${cause.url} ${JSON.stringify([...cause.headers])} ${body}`;
 }
 
 /** One tool call, in the protocol that needs no session. */
