@@ -114,7 +114,7 @@ pub use self::{
         Refusal, StoreVerifier, TokenCache, TokenVerifier, Verdict, VerifierUnavailable,
     },
     scope::{IntoScopes, Scopes},
-    secret::{Digest, GrantId, SecretKey},
+    secret::{Digest, GrantId, KeyMaterial, SecretKey},
     store::{MemoryStore, Store, StoreError},
     uri::{Issuer, ResourceUri},
 };

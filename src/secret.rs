@@ -172,6 +172,68 @@ impl fmt::Debug for SecretKey {
     }
 }
 
+/// A key of any length, as a store keeps it: 256 random bits, or a PKCS#8 document. `Debug` shows
+/// nothing of it.
+#[derive(Clone, zeroize::Zeroize, zeroize::ZeroizeOnDrop)]
+pub struct KeyMaterial(Vec<u8>);
+
+impl KeyMaterial {
+    /// Takes a key over as it is.
+    #[must_use]
+    pub const fn new(bytes: Vec<u8>) -> Self {
+        Self(bytes)
+    }
+
+    /// The key.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The key as one of 256 bits, `None` when it is none.
+    #[must_use]
+    pub fn secret_key(&self) -> Option<SecretKey> {
+        self.0.as_slice().try_into().ok().map(SecretKey)
+    }
+}
+
+impl From<SecretKey> for KeyMaterial {
+    fn from(key: SecretKey) -> Self {
+        Self(key.0.to_vec())
+    }
+}
+
+impl PartialEq for KeyMaterial {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.ct_eq(&other.0).into()
+    }
+}
+
+impl Eq for KeyMaterial {}
+
+impl fmt::Debug for KeyMaterial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("KeyMaterial(..)")
+    }
+}
+
+impl Serialize for KeyMaterial {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let text = Zeroizing::new(base64url(&self.0));
+        serializer.serialize_str(&text)
+    }
+}
+
+impl<'de> Deserialize<'de> for KeyMaterial {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        let bytes = URL_SAFE_NO_PAD.decode(text.as_bytes());
+        bytes
+            .map(Self)
+            .map_err(|_| de::Error::custom("not base64url"))
+    }
+}
+
 /// What a token is for; its prefix lets people and secret scanners tell which kind leaked.
 pub(crate) trait Kind {
     const PREFIX: &'static str;
@@ -186,6 +248,12 @@ pub(crate) enum Code {}
 /// Marks client secrets.
 pub(crate) enum Client {}
 
+/// Marks registration access tokens.
+pub(crate) enum Management {}
+
+impl Kind for Management {
+    const PREFIX: &'static str = "mcp_mt_";
+}
 impl Kind for Access {
     const PREFIX: &'static str = "mcp_at_";
 }

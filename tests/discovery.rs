@@ -26,7 +26,7 @@ async fn the_authorization_server_says_what_it_can_do_and_nothing_more() {
             "scopes_supported": ["files:read", "notes:read", "notes:write", "offline_access"],
             "response_types_supported": ["code"],
             "response_modes_supported": ["query"],
-            "grant_types_supported": ["authorization_code", "refresh_token"],
+            "grant_types_supported": ["authorization_code", "refresh_token", "client_credentials"],
             "token_endpoint_auth_methods_supported": ["none", "client_secret_post", "client_secret_basic"],
             "revocation_endpoint": "https://api.example.com/oauth/revoke",
             "revocation_endpoint_auth_methods_supported": ["none", "client_secret_post", "client_secret_basic"],

@@ -43,11 +43,6 @@ async fn what_is_no_token_request_is_refused_in_oauth_terms() {
             "unsupported_grant_type",
         ),
         (
-            vec![id, ("grant_type", "client_credentials")],
-            400,
-            "unsupported_grant_type",
-        ),
-        (
             vec![id, ("grant_type", "authorization_code")],
             400,
             "invalid_request",

@@ -36,9 +36,9 @@ pub(crate) struct Flags {
     #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
     pub(crate) refresh_grace: Duration,
 
-    /// A confidential client (not in this version)
-    #[arg(long = "client", value_name = "ID:SECRET", value_parser = not_yet)]
-    pub(crate) _clients: Vec<String>,
+    /// A confidential client, for client credentials, introspection and revocation; may be repeated
+    #[arg(long = "client", value_name = "ID:SECRET")]
+    pub(crate) clients: Vec<ConfidentialClient>,
 
     /// A client without a secret, known without registration; may be repeated
     #[arg(long = "public-client", value_name = "ID=REDIRECT_URI")]
@@ -85,6 +85,33 @@ impl FromStr for StoreUrl {
                 "a {scheme} store is not in this version: use sled:PATH or memory:"
             )),
             _ => Err("expected sled:PATH or memory:".to_owned()),
+        }
+    }
+}
+
+#[derive(Clone)]
+pub(crate) struct ConfidentialClient {
+    pub(crate) id: String,
+    pub(crate) secret: String,
+}
+
+// Flags may be logged; a secret may not.
+impl std::fmt::Debug for ConfidentialClient {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("ConfidentialClient").field(&self.id).finish()
+    }
+}
+
+impl FromStr for ConfidentialClient {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.split_once(':') {
+            Some((id, secret)) if !id.is_empty() && !secret.is_empty() => Ok(Self {
+                id: id.to_owned(),
+                secret: secret.to_owned(),
+            }),
+            _ => Err("expected ID:SECRET"),
         }
     }
 }

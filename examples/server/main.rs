@@ -33,7 +33,7 @@ use tower_mcp_auth::{
 use tracing_subscriber::EnvFilter;
 
 use self::{
-    flags::{Flags, PublicClient, StoreUrl, Switch},
+    flags::{ConfidentialClient, Flags, PublicClient, StoreUrl, Switch},
     notes::{Notes, NotesServer},
     sign_in::Login,
 };
@@ -110,6 +110,7 @@ fn authorization(flags: &Flags, public: &str, login: Login) -> Result<McpAuth, E
         .describe_scope("profile", "See your profile")
         .describe_scope("email", "See your email address")
         .describe_scope("offline_access", "Keep access while you are away")
+        .registration_management(true)
         .code_ttl(flags.code_ttl)
         .access_token_ttl(flags.access_token_ttl)
         .refresh_token_ttl(flags.refresh_token_ttl)
@@ -121,6 +122,9 @@ fn authorization(flags: &Flags, public: &str, login: Login) -> Result<McpAuth, E
         });
     if flags.rate_limit == Switch::Off {
         builder = builder.danger_no_rate_limits();
+    }
+    for ConfidentialClient { id, secret } in &flags.clients {
+        builder = builder.client(StaticClient::confidential(id, secret, Vec::<String>::new()));
     }
     // One client may be named several times, with one redirect URI each.
     let mut clients = BTreeMap::<_, Vec<_>>::new();

@@ -164,7 +164,8 @@ impl AuthorizationServer {
         let id = Digest::of(&transaction);
         let pending = PendingAuthorization {
             request,
-            browser: browser.digest(),
+            browser: Some(browser.digest()),
+            client: None,
             created_at: now,
             expires_at: now.plus(self.lifetimes.pending),
         };

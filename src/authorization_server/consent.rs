@@ -134,9 +134,9 @@ impl AuthorizationServer {
             .await
             .map_err(|error| self.unavailable_here(parts, &error))?
             .ok_or_else(|| self.gone(parts))?;
-        let browser = self
-            .cookie
-            .find(&parts.headers, &id, pending.browser)
+        let browser = pending
+            .browser
+            .and_then(|browser| self.cookie.find(&parts.headers, &id, browser))
             .ok_or_else(|| self.gone(parts))?;
         let client = self
             .client(pending.request.client_id.as_str())

@@ -52,7 +52,8 @@ impl Endpoint {
     pub(crate) const fn allow(self) -> &'static str {
         match self {
             Self::Authorize | Self::Consent => "GET, POST",
-            Self::Token | Self::Register | Self::Revoke | Self::Introspect => "POST, OPTIONS",
+            Self::Token | Self::Revoke | Self::Introspect => "POST, OPTIONS",
+            Self::Register => "GET, POST, PUT, DELETE, OPTIONS",
             Self::Userinfo => "GET, POST, OPTIONS",
             Self::GetSession => "GET, OPTIONS",
         }

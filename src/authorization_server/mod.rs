@@ -9,6 +9,7 @@ mod endpoint;
 mod get_session;
 mod introspect;
 mod layer;
+mod manage;
 mod pages;
 #[cfg(feature = "rate-limit")]
 mod rate_limit;
@@ -69,6 +70,8 @@ pub(crate) struct Limits {
     pub(crate) clients: u64,
     /// Authorizations that wait for their user.
     pub(crate) pending: u64,
+    /// Assertions and proofs that are remembered as used.
+    pub(crate) used: u64,
 }
 
 /// Who may register, and on which terms.
@@ -77,6 +80,8 @@ pub(crate) struct RegistrationRules {
     pub(crate) policy: Option<Arc<dyn ErasedPolicy>>,
     /// Digests of the initial access tokens; without any, everyone may register.
     pub(crate) initial_tokens: Vec<Digest>,
+    /// Whether clients with a secret may manage their registration (RFC 7592).
+    pub(crate) management: bool,
     /// How long a client's secret is accepted; `None` for ever.
     pub(crate) secret_ttl: Option<Duration>,
 }
@@ -150,8 +155,10 @@ impl AuthorizationServer {
                 let candidate = KeyRecord {
                     purpose: KeyPurpose::RefreshSuccessor,
                     id: 0,
-                    key: SecretKey::random(),
+                    key: SecretKey::random().into(),
                     created_at: self.now(),
+                    retires_at: None,
+                    expires_at: None,
                 };
                 self.store.keys(KeyPurpose::RefreshSuccessor, candidate)
             })
@@ -160,7 +167,7 @@ impl AuthorizationServer {
             Some(id) => keys.iter().find(|key| key.id == id),
             None => keys.last(),
         };
-        key.map(|key| (key.id, key.key.clone()))
+        key.and_then(|key| Some((key.id, key.key.secret_key()?)))
             .ok_or_else(|| StoreError::unavailable("the store has no key for refresh tokens"))
     }
 

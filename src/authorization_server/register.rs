@@ -24,15 +24,45 @@ use crate::{
 
 /// RFC 7591 §3.2.1.
 #[derive(Serialize)]
-struct RegistrationResponse<'a> {
+pub(super) struct RegistrationResponse<'a> {
     client_id: &'a str,
     client_id_issued_at: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     client_secret: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     client_secret_expires_at: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    registration_access_token: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    registration_client_uri: Option<&'a str>,
     #[serde(flatten)]
     metadata: &'a ClientMetadata,
+}
+
+impl<'a> RegistrationResponse<'a> {
+    /// All that the store knows; the secret itself is in no store.
+    pub(super) fn of(record: &'a ClientRecord) -> Self {
+        Self {
+            client_id: record.id.as_str(),
+            client_id_issued_at: record.issued_at.as_secs(),
+            client_secret: None,
+            // Zero means never (RFC 7591 §3.2.1).
+            client_secret_expires_at: record
+                .secret
+                .is_some()
+                .then(|| record.secret_expires_at.map_or(0, Timestamp::as_secs)),
+            registration_access_token: None,
+            registration_client_uri: None,
+            metadata: &record.metadata,
+        }
+    }
+
+    /// RFC 7592 §3.
+    pub(super) fn managed(mut self, token: &'a str, uri: &'a str) -> Self {
+        self.registration_access_token = Some(token);
+        self.registration_client_uri = Some(uri);
+        self
+    }
 }
 
 impl AuthorizationServer {
@@ -59,6 +89,8 @@ impl AuthorizationServer {
         // A client with a secret is one of its kind; one without is whoever sends this metadata.
         let secret = (metadata.token_endpoint_auth_method != ClientAuthMethod::None)
             .then(Token::<secret::Client>::random);
+        let management = (self.registration.management && secret.is_some())
+            .then(Token::<secret::Management>::random);
         let id = match &secret {
             None => registration::content_id(&metadata),
             Some(_) => format!("mcp_{}", *secret::random_handle()),
@@ -79,6 +111,7 @@ impl AuthorizationServer {
             metadata,
             issued_at: now,
             expires_at: now.plus(self.lifetimes.unused_client),
+            management: management.as_ref().map(Token::digest),
         };
         let created = self
             .store
@@ -105,23 +138,17 @@ impl AuthorizationServer {
             client_id: &record.id,
             is_new,
         });
-        response::json(
-            StatusCode::CREATED,
-            &RegistrationResponse {
-                client_id: record.id.as_str(),
-                client_id_issued_at: record.issued_at.as_secs(),
-                client_secret: secret.as_ref().map(Token::reveal),
-                // Zero means never (RFC 7591 §3.2.1).
-                client_secret_expires_at: secret
-                    .is_some()
-                    .then(|| record.secret_expires_at.map_or(0, Timestamp::as_secs)),
-                metadata: &record.metadata,
-            },
-        )
+        let uri = self.management_uri(&record.id);
+        let mut registered = RegistrationResponse::of(&record);
+        registered.client_secret = secret.as_ref().map(Token::reveal);
+        if let Some(management) = &management {
+            registered = registered.managed(management.reveal(), &uri);
+        }
+        response::json(StatusCode::CREATED, &registered)
     }
 
     /// The answer to a caller who may not register, `None` to everyone else.
-    async fn refused_by_policy(
+    pub(super) async fn refused_by_policy(
         &self,
         parts: &Parts,
         metadata: &ClientMetadata,
@@ -175,7 +202,7 @@ impl AuthorizationServer {
         Some(response)
     }
 
-    fn refuse_registration(&self, error: &RegistrationError) -> EndpointResponse {
+    pub(super) fn refuse_registration(&self, error: &RegistrationError) -> EndpointResponse {
         self.emit(&Event::EndpointRefused {
             endpoint: Endpoint::Register,
             client_id: None,

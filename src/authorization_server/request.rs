@@ -21,7 +21,7 @@ where
     B::Data: Send,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    if parts.method != Method::POST {
+    if parts.method != Method::POST && parts.method != Method::PUT {
         return Ok(Bytes::new());
     }
     let refuse = |status, description| Err(response::error(status, "invalid_request", description));

@@ -181,6 +181,7 @@ impl AuthorizationServer {
             Endpoint::Token => self.token(&parts, &body).await,
             Endpoint::Revoke => self.revoke_token(&parts, &body).await,
             Endpoint::Introspect => self.introspect(&parts, &body).await,
+            Endpoint::Register if parts.method != Method::POST => self.manage(&parts, &body).await,
             Endpoint::Register => self.register(&parts, &body).await,
             Endpoint::Userinfo => self.userinfo(&parts).await,
             Endpoint::GetSession => self.get_session(&parts).await,

@@ -13,6 +13,8 @@ pub enum ClientAuthMethod {
     ClientSecretPost,
     /// With a secret in the `Authorization` header.
     ClientSecretBasic,
+    /// With an assertion that it signed (RFC 7523).
+    PrivateKeyJwt,
 }
 
 /// Which rules a client's redirect URIs follow (OpenID Connect Registration §2).
@@ -66,4 +68,27 @@ pub struct ClientMetadata {
     /// The software's version.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub software_version: Option<String>,
+    /// Its public keys (RFC 7517).
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub jwks: Option<serde_json::Value>,
+    /// Where its public keys are.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub jwks_uri: Option<String>,
+    /// Whether it always wants tokens that are bound to a key (RFC 9449 §5.2).
+    #[serde(skip_serializing_if = "is_false", default)]
+    pub dpop_bound_access_tokens: bool,
+    /// Where a user may be sent after signing out (OpenID Connect RP-Initiated Logout §3.1).
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub post_logout_redirect_uris: Vec<String>,
+    /// The one algorithm it signs assertions with.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub token_endpoint_auth_signing_alg: Option<String>,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde hands over a reference"
+)]
+fn is_false(value: &bool) -> bool {
+    !value
 }

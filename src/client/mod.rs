@@ -166,7 +166,11 @@ impl StaticClient {
                 } else {
                     ClientAuthMethod::None
                 },
-                grant_types: vec!["authorization_code".to_owned(), "refresh_token".to_owned()],
+                grant_types: ["authorization_code", "refresh_token", "client_credentials"]
+                    .into_iter()
+                    .filter(|grant| self.secret.is_some() || *grant != "client_credentials")
+                    .map(str::to_owned)
+                    .collect(),
                 response_types: vec!["code".to_owned()],
                 scope: None,
                 client_name: self.name,
@@ -177,6 +181,11 @@ impl StaticClient {
                 contacts: Vec::new(),
                 software_id: None,
                 software_version: None,
+                jwks: None,
+                jwks_uri: None,
+                dpop_bound_access_tokens: false,
+                post_logout_redirect_uris: Vec::new(),
+                token_endpoint_auth_signing_alg: None,
             },
             expires_at: None,
         })

@@ -66,6 +66,11 @@ pub(crate) fn parse(body: &[u8], supported: &Scopes) -> Result<ClientMetadata, R
         contacts: strings(&fields, "contacts", MAX_LIST)?.unwrap_or_default(),
         software_id: text(&fields, "software_id")?,
         software_version: text(&fields, "software_version")?,
+        jwks: None,
+        jwks_uri: None,
+        dpop_bound_access_tokens: false,
+        post_logout_redirect_uris: Vec::new(),
+        token_endpoint_auth_signing_alg: None,
     })
 }
 

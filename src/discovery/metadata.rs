@@ -66,7 +66,11 @@ impl AuthorizationServerMetadata {
             scopes_supported: Vec::new(),
             response_types_supported: vec!["code"],
             response_modes_supported: vec!["query"],
-            grant_types_supported: vec!["authorization_code", "refresh_token"],
+            grant_types_supported: vec![
+                "authorization_code",
+                "refresh_token",
+                "client_credentials",
+            ],
             token_endpoint_auth_methods_supported: vec![
                 "none",
                 "client_secret_post",

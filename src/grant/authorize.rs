@@ -73,6 +73,9 @@ pub(crate) fn decide(
             nonce: params.get("nonce").map(str::to_owned),
             prompt_consent: prompt.consent,
             prompt_login: prompt.login,
+            max_age: None,
+            dpop_jkt: None,
+            login_hint: None,
         },
         prompt_none: prompt.none,
     })
@@ -118,7 +121,10 @@ fn challenge(params: &Params<'_>) -> Result<CodeChallenge, Refusal> {
 }
 
 /// The one resource the tokens will be for (RFC 8707 §2).
-fn resource<'a>(params: &Params<'_>, catalog: &'a Catalog) -> Result<&'a KnownResource, Refusal> {
+pub(crate) fn resource<'a>(
+    params: &Params<'_>,
+    catalog: &'a Catalog,
+) -> Result<&'a KnownResource, Refusal> {
     let mut found: Option<&KnownResource> = None;
     for asked in params.all("resource") {
         let known = ResourceUri::parse(asked)

@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use crate::{
     clock::Timestamp,
-    id::Subject,
+    id::{ClientId, Subject},
+    resource::KnownResource,
     scope::Scopes,
     secret::GrantId,
     store::record::{
-        AccessTokenRecord, AuthorizationRequest, CodeRecord, ConsentRecord, GrantRecord,
-        RefreshTokenRecord,
+        AccessTokenRecord, AuthorizationRequest, CodeRecord, ConsentRecord, GrantHolder,
+        GrantRecord, RefreshTokenRecord,
     },
 };
 
@@ -66,6 +67,11 @@ pub(crate) fn approve(
         expires_at,
         revoked_at: None,
         refresh_generation: 0,
+        holder: GrantHolder::User,
+        auth_time: None,
+        nonce: None,
+        dpop_jkt: None,
+        session: None,
     };
     Approval {
         code: CodeRecord {
@@ -76,6 +82,7 @@ pub(crate) fn approve(
             auth_time,
             expires_at,
             redeemed_at: None,
+            dpop_jkt: None,
         },
         consent: ConsentRecord {
             subject: subject.clone(),
@@ -85,6 +92,32 @@ pub(crate) fn approve(
             granted_at: now,
         },
         grant,
+    }
+}
+
+/// The grant of a client in its own name: its subject is the client itself.
+pub(crate) fn client_grant(
+    client_id: &ClientId,
+    subject: Subject,
+    scopes: Scopes,
+    resource: &KnownResource,
+    now: Timestamp,
+) -> GrantRecord {
+    GrantRecord {
+        id: GrantId::random(),
+        client_id: client_id.clone(),
+        subject,
+        scopes,
+        resource: resource.uri.clone(),
+        created_at: now,
+        expires_at: now,
+        revoked_at: None,
+        refresh_generation: 0,
+        holder: GrantHolder::Client,
+        auth_time: None,
+        nonce: None,
+        dpop_jkt: None,
+        session: None,
     }
 }
 
@@ -104,6 +137,8 @@ pub(crate) fn access_token(
         issued_at: now,
         expires_at: now.plus(lifetimes.access_token),
         revoked_at: None,
+        holder: grant.holder,
+        dpop_jkt: grant.dpop_jkt.clone(),
     }
 }
 

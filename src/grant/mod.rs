@@ -1,6 +1,7 @@
 //! The decisions of the protocol, pure: no I/O, no clock of their own.
 
 pub(crate) mod authorize;
+pub(crate) mod client_credentials;
 pub(crate) mod code;
 pub(crate) mod issue;
 pub(crate) mod refresh;

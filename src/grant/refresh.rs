@@ -11,7 +11,7 @@ use super::{ErrorCode, Refusal, code::check_resources};
 use crate::{
     client::Client,
     scope::Scopes,
-    secret::{Access, GrantId, Refresh, SecretKey, Token},
+    secret::{GrantId, Refresh, SecretKey, Token},
     store::record::{GrantRecord, RefreshTokenRecord},
 };
 
@@ -50,10 +50,10 @@ pub(crate) fn check(
 }
 
 /// What follows a refresh token: its successor and an access token.
-#[derive(Debug)]
 pub(crate) struct Successor {
     pub(crate) refresh: Token<Refresh>,
-    pub(crate) access: Token<Access>,
+    /// The bits of the access token.
+    pub(crate) access: Zeroizing<[u8; 32]>,
 }
 
 /// Derives what follows `presented`. The same inputs give the same tokens, for ever.
@@ -74,7 +74,7 @@ pub(crate) fn successor(
             presented,
             &[],
         )),
-        access: Token::from_bytes(&derive(
+        access: derive(
             key,
             b"access",
             grant.id,
@@ -84,7 +84,7 @@ pub(crate) fn successor(
                 scopes.to_string().as_bytes(),
                 grant.resource.canonical().as_bytes(),
             ],
-        )),
+        ),
     }
 }
 

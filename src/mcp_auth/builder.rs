@@ -38,6 +38,8 @@ const USED_CLIENT_TTL: Duration = Duration::from_secs(90 * 24 * 3600);
 const MAX_CLIENTS: u64 = 100_000;
 /// How many authorizations may wait for their users at once.
 const MAX_PENDING: u64 = 100_000;
+/// How many assertions and proofs may be remembered as used at once.
+const MAX_USED: u64 = 1_000_000;
 /// How often what has expired is removed.
 const SWEEP_EVERY: Duration = Duration::from_secs(30);
 /// A code lives minutes (RFC 6749 §4.1.2 recommends at most ten).
@@ -96,6 +98,7 @@ impl McpAuthBuilder {
             limits: Limits {
                 clients: MAX_CLIENTS,
                 pending: MAX_PENDING,
+                used: MAX_USED,
             },
             cache: TokenCache::new(),
             store: None,
@@ -188,6 +191,14 @@ impl McpAuthBuilder {
     /// Only its digest is kept.
     pub fn initial_access_token(mut self, token: &str) -> Self {
         self.registration.initial_tokens.push(Digest::of(token));
+        self
+    }
+
+    /// Whether clients with a secret may read, change and delete their registration (RFC 7592):
+    /// not by default. Public clients get no such credentials: whoever sends the same metadata is
+    /// the same client.
+    pub fn registration_management(mut self, on: bool) -> Self {
+        self.registration.management = on;
         self
     }
 

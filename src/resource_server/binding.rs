@@ -65,14 +65,17 @@ impl SessionBinding {
             let candidate = KeyRecord {
                 purpose: KeyPurpose::SessionBinding,
                 id: 0,
-                key,
+                key: key.into(),
                 created_at: clock.now(),
+                retires_at: None,
+                expires_at: None,
             };
             let records = store
                 .keys(KeyPurpose::SessionBinding, candidate)
                 .await
                 .map_err(VerifierUnavailable::new)?;
-            Ok(records.into_iter().map(|record| record.key).collect())
+            let keys = records.iter().filter_map(|record| record.key.secret_key());
+            Ok(keys.collect())
         };
         self.keys.get_or_try_init(load).await.map(|_| ())
     }

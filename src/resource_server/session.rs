@@ -28,6 +28,7 @@ struct Claims {
     issued_at: Timestamp,
     expires_at: Timestamp,
     grant_id: Option<GrantId>,
+    is_client: bool,
 }
 
 impl McpSession {
@@ -61,6 +62,7 @@ impl McpSession {
             issued_at: Timestamp::default(),
             expires_at,
             grant_id: None,
+            is_client: false,
         })
     }
 
@@ -68,6 +70,14 @@ impl McpSession {
     #[must_use]
     pub fn subject(&self) -> &Subject {
         &self.0.subject
+    }
+
+    /// Whether the token was issued to a program in its own name (client credentials): then no user
+    /// is behind it, and [`subject`](Self::subject) is the client's id, whatever user may be called
+    /// the same.
+    #[must_use]
+    pub fn is_client(&self) -> bool {
+        self.0.is_client
     }
 
     /// The program it was issued to.
@@ -147,6 +157,12 @@ impl McpSessionBuilder {
     /// The grant it came of: revoking that grant then ends this session too.
     pub fn grant_id(mut self, grant_id: GrantId) -> Self {
         self.0.grant_id = Some(grant_id);
+        self
+    }
+
+    /// It was issued to the client in its own name.
+    pub fn of_client(mut self) -> Self {
+        self.0.is_client = true;
         self
     }
 

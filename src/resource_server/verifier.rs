@@ -8,7 +8,7 @@ use super::session::McpSession;
 use crate::{
     clock::{Clock, SystemClock},
     secret::{Access, Digest, Token},
-    store::{ErasedStore, Store},
+    store::{ErasedStore, Store, record::GrantHolder},
 };
 
 /// What a verifier says of a token.
@@ -203,7 +203,7 @@ impl TokenVerifier for StoreVerifier {
         if record.expires_at <= self.clock.now() {
             return Ok(Verdict::Expired);
         }
-        let session = McpSession::builder(
+        let mut session = McpSession::builder(
             record.subject,
             record.client_id,
             record.resource,
@@ -211,8 +211,10 @@ impl TokenVerifier for StoreVerifier {
         )
         .scopes(record.scopes)
         .issued_at(record.issued_at)
-        .grant_id(record.grant)
-        .build();
-        Ok(Verdict::Verified(session))
+        .grant_id(record.grant);
+        if record.holder == GrantHolder::Client {
+            session = session.of_client();
+        }
+        Ok(Verdict::Verified(session.build()))
     }
 }

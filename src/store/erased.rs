@@ -40,6 +40,7 @@ macro_rules! erase {
 erase! {
     fn create_client(client: ClientRecord, max: u64, now: Timestamp) -> CreateClient;
     fn client(id: ClientId, now: Timestamp) -> Option<ClientRecord>;
+    fn update_client(client: ClientRecord, now: Timestamp) -> bool;
     fn delete_client(id: ClientId, now: Timestamp) -> Revocation;
     fn begin_authorization(id: Digest, pending: PendingAuthorization, max: u64, now: Timestamp) -> BeginAuthorization;
     fn pending_authorization(id: Digest, now: Timestamp) -> Option<PendingAuthorization>;
@@ -47,13 +48,23 @@ erase! {
     fn issue_code(issue: IssueCode, now: Timestamp) -> IssueCodeOutcome;
     fn code(digest: Digest) -> Option<(CodeRecord, GrantRecord)>;
     fn redeem_code(redeem: RedeemCode, now: Timestamp) -> RedeemCodeOutcome;
+    fn issue_tokens(issue: IssueTokens, max_used: u64, now: Timestamp) -> IssueTokensOutcome;
+    fn use_once(digest: Digest, expires_at: Timestamp, max: u64, now: Timestamp) -> UseOnce;
+    fn begin_device(device: Digest, record: DeviceRecord, max: u64, now: Timestamp) -> BeginDevice;
+    fn device_by_user_code(user_code: Digest, now: Timestamp) -> Option<DeviceRecord>;
+    fn decide_device(user_code: Digest, decision: DecideDevice, now: Timestamp) -> bool;
+    fn poll_device(device: Digest, client: ClientId, now: Timestamp) -> PollDevice;
+    fn redeem_device(device: Digest, redeem: DeviceTokens, now: Timestamp) -> RedeemDevice;
     fn refresh_token(digest: Digest) -> Option<(RefreshTokenRecord, GrantRecord)>;
     fn rotate_refresh(rotate: RotateRefresh, now: Timestamp) -> RotateRefreshOutcome;
     fn access_token(digest: Digest) -> Option<AccessToken>;
     fn revoke(target: RevokeTarget, now: Timestamp) -> Revocation;
+    fn grants(subject: Subject, now: Timestamp) -> Vec<GrantRecord>;
+    fn grants_of(subject: Subject, client: ClientId, now: Timestamp) -> Vec<GrantRecord>;
     fn consent(subject: Subject, client: ClientId, resource: ResourceUri) -> Option<ConsentRecord>;
     fn consents(subject: Subject) -> Vec<ConsentRecord>;
     fn keys(purpose: KeyPurpose, candidate: KeyRecord) -> Vec<KeyRecord>;
+    fn add_key(key: KeyRecord, overlap: Duration, now: Timestamp) -> Vec<KeyRecord>;
     fn sweep(now: Timestamp, limit: usize) -> usize;
     whole:
     fn export(cursor: Option<Vec<u8>>, limit: usize) -> ExportPage;

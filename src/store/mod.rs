@@ -11,6 +11,7 @@ mod erased;
 mod error;
 mod kv;
 mod memory;
+mod outcome;
 pub mod record;
 #[cfg(feature = "sled")]
 mod sled;
@@ -18,13 +19,19 @@ mod sweeper;
 mod transfer;
 mod transition;
 
-use std::future::Future;
+use std::{future::Future, time::Duration};
 
 #[cfg(feature = "sled")]
 pub use self::sled::{SledOptions, SledStore};
 pub use self::{
     error::StoreError,
     memory::MemoryStore,
+    outcome::{
+        AccessToken, BeginAuthorization, BeginDevice, CreateClient, DecideDevice, DeviceTokens,
+        ExportPage, IssueCode, IssueCodeOutcome, IssueTokens, IssueTokensOutcome, PollDevice,
+        RedeemCode, RedeemCodeOutcome, RedeemDevice, Revocation, RevokeTarget, RotateRefresh,
+        RotateRefreshOutcome, UseOnce,
+    },
     transfer::{TransferError, export, import},
 };
 
@@ -34,201 +41,15 @@ pub(crate) use self::{
 };
 
 use self::record::{
-    AccessTokenRecord, ClientRecord, CodeRecord, ConsentRecord, GrantRecord, KeyPurpose, KeyRecord,
+    ClientRecord, CodeRecord, ConsentRecord, DeviceRecord, GrantRecord, KeyPurpose, KeyRecord,
     PendingAuthorization, Record, RefreshTokenRecord,
 };
 use crate::{
     clock::Timestamp,
     id::{ClientId, Subject},
-    secret::{Digest, GrantId},
+    secret::Digest,
     uri::ResourceUri,
 };
-
-/// What became of [`Store::create_client`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "one such value lives for a moment per registration"
-)]
-#[non_exhaustive]
-pub enum CreateClient {
-    /// It is stored.
-    Created,
-    /// A client of that id is there already, unexpired: here it is. Only its expiry was moved
-    /// later, if less than half of the time that the new one would have had was left.
-    Exists(ClientRecord),
-    /// As many clients as allowed are stored.
-    Full,
-}
-
-/// What became of [`Store::begin_authorization`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum BeginAuthorization {
-    /// It is stored.
-    Begun,
-    /// As many authorizations as allowed are pending.
-    Full,
-}
-
-/// Everything that comes into being when a user approves.
-#[derive(Clone, Debug)]
-pub struct IssueCode {
-    /// The pending authorization this answers; it is used up. `None` where the answer needed no
-    /// page.
-    pub pending: Option<Digest>,
-    /// Digest of the new code.
-    pub digest: Digest,
-    /// The code.
-    pub code: CodeRecord,
-    /// The grant it will give, not revoked.
-    pub grant: GrantRecord,
-    /// The consent to remember; its scopes are added to what is remembered already for the same
-    /// subject, client and resource.
-    pub consent: Option<ConsentRecord>,
-    /// Move the registered client's expiry to at least here.
-    pub renew_client: Option<Timestamp>,
-}
-
-/// What became of [`Store::issue_code`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum IssueCodeOutcome {
-    /// Code, grant and consent are stored.
-    Issued,
-    /// The pending authorization was answered before, or has expired. Nothing changed.
-    Gone,
-}
-
-/// The tokens that a code is redeemed for.
-#[derive(Clone, Debug)]
-pub struct RedeemCode {
-    /// Digest of the code.
-    pub code: Digest,
-    /// The access token.
-    pub access: (Digest, AccessTokenRecord),
-    /// The refresh token of generation 0, if one is issued.
-    pub refresh: Option<(Digest, RefreshTokenRecord)>,
-    /// Move the registered client's expiry to at least here.
-    pub renew_client: Option<Timestamp>,
-}
-
-/// What became of [`Store::redeem_code`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum RedeemCodeOutcome {
-    /// The tokens are stored and the code is used up.
-    Redeemed,
-    /// The code was redeemed before. Its grant is revoked now, by this very operation.
-    Replayed(GrantId),
-    /// The grant was revoked before the code was redeemed.
-    Revoked,
-    /// The code's time is over.
-    Expired,
-    /// There is no such code.
-    Unknown,
-}
-
-/// A refresh, as decided from the records read before.
-#[derive(Clone, Debug)]
-pub struct RotateRefresh {
-    /// Digest of the token presented.
-    pub presented: Digest,
-    /// Digest of its successor.
-    pub successor: Digest,
-    /// When the successor expires.
-    pub successor_expires_at: Timestamp,
-    /// The key the successor was derived with.
-    pub key: u32,
-    /// The access token.
-    pub access: (Digest, AccessTokenRecord),
-    /// How long after its first use the presented token is still answered, in seconds. The last
-    /// second counts whole.
-    pub grace: u64,
-    /// How many different access tokens one generation may give.
-    pub max_access_tokens: u8,
-    /// Move the registered client's expiry to at least here.
-    pub renew_client: Option<Timestamp>,
-}
-
-/// What became of [`Store::rotate_refresh`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum RotateRefreshOutcome {
-    /// Successor and access token are stored; the presented token is marked as used.
-    Rotated,
-    /// The presented token was used before, within the grace window, and with the same key: the
-    /// caller's successor is the one stored then. The access token is stored too (it was, or it
-    /// is one of the few more that a generation may give).
-    Repeated {
-        /// When the token was first used.
-        first_used_at: Timestamp,
-    },
-    /// As [`Repeated`](Self::Repeated), but the first use derived the successor with another key:
-    /// derive it anew with that one. Nothing changed.
-    OtherKey {
-        /// The key of the first use.
-        key: u32,
-        /// When the token was first used.
-        first_used_at: Timestamp,
-    },
-    /// The presented token was used before and its window is over, or its successor has been used
-    /// too. Its grant is revoked now, by this very operation.
-    Replayed(GrantId),
-    /// As many different access tokens as allowed were issued for this generation.
-    TooManyAccessTokens,
-    /// The grant was revoked before.
-    Revoked,
-    /// The token's time is over.
-    Expired,
-    /// There is no such token.
-    Unknown,
-}
-
-/// An access token and whether it is alive.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AccessToken {
-    /// The token.
-    pub record: AccessTokenRecord,
-    /// Whether it, or its grant, was revoked.
-    pub revoked: bool,
-}
-
-/// What to revoke.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum RevokeTarget {
-    /// One access token and nothing else.
-    AccessToken(Digest),
-    /// The grant that a refresh token belongs to, with every token of it.
-    RefreshToken(Digest),
-    /// One grant, with every token of it.
-    Grant(GrantId),
-    /// Every grant of one user to one client, and the consents remembered for the two.
-    Consent(Subject, ClientId),
-    /// Every grant of one user, and all consents of that user.
-    Subject(Subject),
-    /// Every grant to one client, and all consents to it.
-    Client(ClientId),
-}
-
-/// What a revocation reached: what caches must forget.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Revocation {
-    /// The grants that are revoked now, those that were so before among them.
-    pub grants: Vec<GrantId>,
-    /// Single access tokens that are revoked now.
-    pub access_tokens: Vec<Digest>,
-}
-
-/// One page of [`Store::export`].
-#[derive(Clone, Debug, Default)]
-pub struct ExportPage {
-    /// The records.
-    pub records: Vec<Record>,
-    /// Where the next page starts; `None` after the last.
-    pub next: Option<Vec<u8>>,
-}
 
 /// A place for grants, tokens, codes, clients, consents and keys.
 ///
@@ -240,8 +61,9 @@ pub struct ExportPage {
 ///   go on in several atomic steps, and returns after the last.
 /// * An operation that changed something, or whose answer rests on another operation's change
 ///   (a repeat, a replay, an already revoked), returns only when that change is durable.
-///   [`begin_authorization`](Self::begin_authorization) and
-///   [`end_authorization`](Self::end_authorization) alone may forget.
+///   [`begin_authorization`](Self::begin_authorization),
+///   [`end_authorization`](Self::end_authorization), [`begin_device`](Self::begin_device) and
+///   [`poll_device`](Self::poll_device) alone may forget.
 /// * A failure is a [`StoreError`], never one of the outcomes: callers answer 503 to the first and
 ///   refuse for good on the second.
 /// * An expired record may be swept at any time; until then operations judge it by `now`
@@ -264,6 +86,14 @@ pub trait Store: Send + Sync + 'static {
         id: ClientId,
         now: Timestamp,
     ) -> impl Future<Output = Result<Option<ClientRecord>, StoreError>> + Send;
+
+    /// Replaces the unexpired client of that id; false when there is none. An expiry that is later
+    /// already stays.
+    fn update_client(
+        &self,
+        client: ClientRecord,
+        now: Timestamp,
+    ) -> impl Future<Output = Result<bool, StoreError>> + Send;
 
     /// Forgets a client and revokes all its grants and consents.
     fn delete_client(
@@ -316,6 +146,69 @@ pub trait Store: Send + Sync + 'static {
         now: Timestamp,
     ) -> impl Future<Output = Result<RedeemCodeOutcome, StoreError>> + Send;
 
+    /// Stores a grant and its tokens without a code, and takes note of what was used up for it,
+    /// all in one commit. The grant's expiry is moved to that of the longest-lived token.
+    fn issue_tokens(
+        &self,
+        issue: IssueTokens,
+        max_used: u64,
+        now: Timestamp,
+    ) -> impl Future<Output = Result<IssueTokensOutcome, StoreError>> + Send;
+
+    /// Uses something up that is good once: of all callers exactly one is the first, until
+    /// `expires_at`. At most `max` such things are remembered, unexpired or unswept.
+    fn use_once(
+        &self,
+        digest: Digest,
+        expires_at: Timestamp,
+        max: u64,
+        now: Timestamp,
+    ) -> impl Future<Output = Result<UseOnce, StoreError>> + Send;
+
+    /// Stores a device that waits for its user, unless `max` are waiting or unswept, or an
+    /// unexpired one has the same user code.
+    fn begin_device(
+        &self,
+        device: Digest,
+        record: DeviceRecord,
+        max: u64,
+        now: Timestamp,
+    ) -> impl Future<Output = Result<BeginDevice, StoreError>> + Send;
+
+    /// The device of that user code, decided or not; `None` when it has expired.
+    fn device_by_user_code(
+        &self,
+        user_code: Digest,
+        now: Timestamp,
+    ) -> impl Future<Output = Result<Option<DeviceRecord>, StoreError>> + Send;
+
+    /// Decides about a device: true exactly once, and false when it is unknown, has expired or
+    /// was decided before. An approval stores grant and consent in the same commit.
+    fn decide_device(
+        &self,
+        user_code: Digest,
+        decision: DecideDevice,
+        now: Timestamp,
+    ) -> impl Future<Output = Result<bool, StoreError>> + Send;
+
+    /// What became of a device, for the client that began it. One that waits and asks sooner than
+    /// its interval must wait five seconds longer from then on.
+    fn poll_device(
+        &self,
+        device: Digest,
+        client: ClientId,
+        now: Timestamp,
+    ) -> impl Future<Output = Result<PollDevice, StoreError>> + Send;
+
+    /// Stores the tokens of an approved device, which is used up by that: of several callers
+    /// exactly one redeems it. The grant's expiry is moved to that of the longest-lived token.
+    fn redeem_device(
+        &self,
+        device: Digest,
+        redeem: DeviceTokens,
+        now: Timestamp,
+    ) -> impl Future<Output = Result<RedeemDevice, StoreError>> + Send;
+
     /// A refresh token and its grant, whatever their state, for the checks that come before
     /// rotating.
     fn refresh_token(
@@ -346,6 +239,21 @@ pub trait Store: Send + Sync + 'static {
         now: Timestamp,
     ) -> impl Future<Output = Result<Revocation, StoreError>> + Send;
 
+    /// The grants of one user that are neither revoked nor expired.
+    fn grants(
+        &self,
+        subject: Subject,
+        now: Timestamp,
+    ) -> impl Future<Output = Result<Vec<GrantRecord>, StoreError>> + Send;
+
+    /// As [`grants`](Self::grants), of one user to one client.
+    fn grants_of(
+        &self,
+        subject: Subject,
+        client: ClientId,
+        now: Timestamp,
+    ) -> impl Future<Output = Result<Vec<GrantRecord>, StoreError>> + Send;
+
     /// What one user allowed one client at one resource.
     fn consent(
         &self,
@@ -360,12 +268,22 @@ pub trait Store: Send + Sync + 'static {
         subject: Subject,
     ) -> impl Future<Output = Result<Vec<ConsentRecord>, StoreError>> + Send;
 
-    /// The keys of one purpose, lowest number first. Stores `candidate` as number 0 when there is
+    /// The keys of one purpose, expired but unswept ones too, lowest number first. Stores `candidate` as number 0 when there is
     /// none yet, so that all nodes agree on one.
     fn keys(
         &self,
         purpose: KeyPurpose,
         candidate: KeyRecord,
+    ) -> impl Future<Output = Result<Vec<KeyRecord>, StoreError>> + Send;
+
+    /// Adds a key if its number is the next one of its purpose, and returns the unexpired keys of
+    /// that purpose, lowest number first: of several nodes that rotate at once one wins, and all
+    /// see the same keys. The older keys that were in use retire `now` and expire after `overlap`.
+    fn add_key(
+        &self,
+        key: KeyRecord,
+        overlap: Duration,
+        now: Timestamp,
     ) -> impl Future<Output = Result<Vec<KeyRecord>, StoreError>> + Send;
 
     /// Removes up to `limit` expired records and returns how many it removed. Touches no record

@@ -7,7 +7,7 @@ use crate::{
     id::{ClientId, Subject},
     pkce::CodeChallenge,
     scope::Scopes,
-    secret::{Digest, GrantId, SecretKey},
+    secret::{Digest, GrantId, KeyMaterial},
     uri::ResourceUri,
 };
 
@@ -28,6 +28,10 @@ pub struct ClientRecord {
     pub issued_at: Timestamp,
     /// When it may be forgotten; moved later whenever it is used.
     pub expires_at: Timestamp,
+    /// Digest of the token that it manages its registration with (RFC 7592); `None` where it
+    /// cannot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub management: Option<Digest>,
 }
 
 /// What a client asked of the authorization endpoint, fully validated.
@@ -51,6 +55,15 @@ pub struct AuthorizationRequest {
     pub prompt_consent: bool,
     /// Whether the user must sign in anew (`prompt=login`, `select_account`).
     pub prompt_login: bool,
+    /// How many seconds ago the user may have signed in at most (OpenID Connect `max_age`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_age: Option<u64>,
+    /// Thumbprint of the key that the code is bound to (RFC 9449 §10).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dpop_jkt: Option<String>,
+    /// Who the client thinks will sign in (OpenID Connect `login_hint`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub login_hint: Option<String>,
 }
 
 /// An authorization request that waits for its user to sign in or to decide.
@@ -58,8 +71,14 @@ pub struct AuthorizationRequest {
 pub struct PendingAuthorization {
     /// The request.
     pub request: AuthorizationRequest,
-    /// Digest of the browser's cookie: only that browser may go on with it.
-    pub browser: Digest,
+    /// Digest of the browser's cookie: only that browser may go on with it. `None` for a request
+    /// that the client pushed (RFC 9126) and no browser has taken up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub browser: Option<Digest>,
+    /// What the client's metadata document said when the request came, where the client is known
+    /// by one: what was checked then is what counts until the end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client: Option<Box<ClientMetadata>>,
     /// When the request came.
     pub created_at: Timestamp,
     /// When it is forgotten.
@@ -83,6 +102,29 @@ pub struct CodeRecord {
     pub expires_at: Timestamp,
     /// When it was redeemed.
     pub redeemed_at: Option<Timestamp>,
+    /// Thumbprint of the key that must be proven to redeem it (RFC 9449 §10).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dpop_jkt: Option<String>,
+}
+
+/// Who the `subject` of a grant or token names.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum GrantHolder {
+    /// A user of the application.
+    #[default]
+    User,
+    /// The client itself (client credentials): no user is involved, and nothing that is done to
+    /// the user of the same name reaches it.
+    Client,
+}
+
+impl GrantHolder {
+    /// For rows, which mostly are a user's and need not say so.
+    pub(crate) fn is_user(&self) -> bool {
+        *self == Self::User
+    }
 }
 
 /// What one user allowed one client to do at one resource. Owns every token that came of it:
@@ -109,6 +151,21 @@ pub struct GrantRecord {
     /// presented generation's successor is unused exactly when the successor is the newest.
     #[serde(default)]
     pub refresh_generation: u32,
+    /// Who `subject` names.
+    #[serde(default, skip_serializing_if = "GrantHolder::is_user")]
+    pub holder: GrantHolder,
+    /// When the user signed in, where the application knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auth_time: Option<Timestamp>,
+    /// OpenID Connect `nonce`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nonce: Option<String>,
+    /// Thumbprint of the key that its refresh tokens are bound to (RFC 9449 §5).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dpop_jkt: Option<String>,
+    /// The sign-in session that it was given in (OpenID Connect `sid`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<String>,
 }
 
 /// One access token.
@@ -130,6 +187,12 @@ pub struct AccessTokenRecord {
     pub expires_at: Timestamp,
     /// When it alone was revoked.
     pub revoked_at: Option<Timestamp>,
+    /// Who `subject` names.
+    #[serde(default, skip_serializing_if = "GrantHolder::is_user")]
+    pub holder: GrantHolder,
+    /// Thumbprint of the key that it is bound to (RFC 9449); `None` for a bearer token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dpop_jkt: Option<String>,
 }
 
 /// One generation of a grant's refresh token.
@@ -172,6 +235,52 @@ pub struct ConsentRecord {
     pub granted_at: Timestamp,
 }
 
+/// A device that waits for its user to approve it elsewhere (RFC 8628).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceRecord {
+    /// Who asks.
+    pub client_id: ClientId,
+    /// The scopes that a user may consent to.
+    pub scopes: Scopes,
+    /// The one resource the tokens will be for.
+    pub resource: ResourceUri,
+    /// Digest of the code that the user types.
+    pub user_code: Digest,
+    /// When the device asked.
+    pub created_at: Timestamp,
+    /// When it is forgotten, decided or not.
+    pub expires_at: Timestamp,
+    /// How many seconds it must wait between polls.
+    pub interval: u64,
+    /// When it polled last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_poll: Option<Timestamp>,
+    /// What the user decided.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decision: Option<DeviceDecision>,
+    /// What the client's metadata document said when the device asked, where the client is known
+    /// by one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client: Option<Box<ClientMetadata>>,
+    /// Thumbprint of the key that the device proved when it asked (RFC 9449).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dpop_jkt: Option<String>,
+}
+
+/// What a user decided about a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum DeviceDecision {
+    /// It gets the tokens of this grant.
+    Approved {
+        /// The grant.
+        grant: GrantId,
+    },
+    /// It gets nothing.
+    Denied,
+}
+
 /// What a stored key is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -181,6 +290,10 @@ pub enum KeyPurpose {
     RefreshSuccessor,
     /// Binding an MCP session to the grant that opened it.
     SessionBinding,
+    /// Signing JWTs with EdDSA (Ed25519); the material is a PKCS#8 document.
+    SignEdDsa,
+    /// Signing JWTs with RS256; the material is a PKCS#8 document.
+    SignRs256,
 }
 
 /// A key that every node of a deployment shares through the store.
@@ -191,16 +304,27 @@ pub struct KeyRecord {
     /// Its number within its purpose.
     pub id: u32,
     /// The key.
-    pub key: SecretKey,
+    pub key: KeyMaterial,
     /// When it was made.
     pub created_at: Timestamp,
+    /// From when on it signs nothing new; `None` for the one in use.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retires_at: Option<Timestamp>,
+    /// From when on it is forgotten: nothing that it signed is accepted any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Timestamp>,
 }
 
 /// Any record, as `export` writes and `import` reads it: one JSON object per line.
 ///
-/// Pending authorizations are left out: they live for minutes and belong to one browser.
+/// Pending authorizations and devices are left out: they live for minutes, and whoever waits
+/// starts again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a page of them lives for a moment per export or import"
+)]
 #[non_exhaustive]
 pub enum Record {
     /// A registered client.
@@ -233,4 +357,11 @@ pub enum Record {
     /// A shared key. Whoever has it together with an unexpired refresh token can derive that
     /// token's successor: keep exports as safe as the store itself.
     Key(KeyRecord),
+    /// Something that could be used once, and was: an assertion's id or the like.
+    Used {
+        /// Of what.
+        digest: Digest,
+        /// When it would have been refused anyway.
+        expires_at: Timestamp,
+    },
 }

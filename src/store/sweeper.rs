@@ -125,6 +125,8 @@ mod tests {
                 issued_at: crate::Timestamp::from_secs(1),
                 expires_at: crate::Timestamp::from_secs(2),
                 revoked_at: None,
+                holder: crate::store::record::GrantHolder::User,
+                dpop_jkt: None,
             },
         }
     }

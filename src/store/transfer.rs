@@ -29,7 +29,7 @@ pub enum TransferError {
     },
 }
 
-/// Writes everything in `store` but pending authorizations, and returns how many records that were.
+/// Writes everything in `store` but waiting authorizations and devices, and returns how many records that were.
 ///
 /// Records are written one by one while the store is in use, so what changes meanwhile may be
 /// there in part. For a move to another store stop the server first: a copy of a store that went

@@ -5,16 +5,26 @@
 use std::time::Duration;
 
 use super::{
-    RedeemCode, RedeemCodeOutcome, RotateRefresh, RotateRefreshOutcome,
-    record::{CodeRecord, GrantRecord, RefreshTokenRecord, RefreshUse},
+    PollDevice, RedeemCode, RedeemCodeOutcome, RotateRefresh, RotateRefreshOutcome,
+    record::{
+        AccessTokenRecord, CodeRecord, DeviceRecord, GrantRecord, RefreshTokenRecord, RefreshUse,
+    },
 };
-use crate::clock::Timestamp;
+use crate::{clock::Timestamp, secret::Digest};
+
+/// By how many seconds a device that polls too often must slow down (RFC 8628 §3.5).
+const SLOW_DOWN: u64 = 5;
 
 /// Marks a grant as revoked and says whether that is news.
 pub(crate) fn revoke(grant: &mut GrantRecord, now: Timestamp) -> bool {
     let news = grant.revoked_at.is_none();
     grant.revoked_at.get_or_insert(now);
     news
+}
+
+/// Whether a grant is neither revoked nor expired.
+pub(crate) fn is_live(grant: &GrantRecord, now: Timestamp) -> bool {
+    grant.revoked_at.is_none() && now < grant.expires_at
 }
 
 /// Redeems a code. The caller writes back `code` and `grant`, and on
@@ -37,12 +47,37 @@ pub(crate) fn redeem(
         return RedeemCodeOutcome::Revoked;
     }
     code.redeemed_at = Some(now);
-    outlive(grant, request.access.1.expires_at);
-    if let Some((_, refresh)) = &request.refresh {
+    endow(grant, &request.access.1, request.refresh.as_ref());
+    RedeemCodeOutcome::Redeemed
+}
+
+/// Makes a grant know of its first tokens.
+pub(crate) fn endow(
+    grant: &mut GrantRecord,
+    access: &AccessTokenRecord,
+    refresh: Option<&(Digest, RefreshTokenRecord)>,
+) {
+    outlive(grant, access.expires_at);
+    if let Some((_, refresh)) = refresh {
         outlive(grant, refresh.expires_at);
         grant.refresh_generation = refresh.generation;
     }
-    RedeemCodeOutcome::Redeemed
+}
+
+/// Notes that a device asked, whose user has not decided.
+pub(crate) fn poll(device: &mut DeviceRecord, now: Timestamp) -> PollDevice {
+    let interval = Duration::from_secs(device.interval);
+    let too_soon = device
+        .last_poll
+        .is_some_and(|last| now < last.plus(interval));
+    device.last_poll = Some(now);
+    if too_soon {
+        device.interval = device.interval.saturating_add(SLOW_DOWN);
+        return PollDevice::SlowDown {
+            interval: device.interval,
+        };
+    }
+    PollDevice::Pending
 }
 
 /// What a rotation decided, beside the records it changed in place.

@@ -7,7 +7,7 @@ use tower_mcp_auth::{
         IssueCode, IssueCodeOutcome, RedeemCode, RedeemCodeOutcome, RotateRefresh,
         RotateRefreshOutcome, Store, StoreError,
         record::{
-            AccessTokenRecord, ClientRecord, CodeRecord, ConsentRecord, GrantRecord,
+            AccessTokenRecord, ClientRecord, CodeRecord, ConsentRecord, GrantHolder, GrantRecord,
             RefreshTokenRecord,
         },
     },
@@ -78,6 +78,7 @@ impl Flow {
                 auth_time: None,
                 expires_at: after(600),
                 redeemed_at: None,
+                dpop_jkt: None,
             },
             grant: GrantRecord {
                 id: self.grant(),
@@ -89,6 +90,11 @@ impl Flow {
                 expires_at: after(600),
                 revoked_at: None,
                 refresh_generation: 0,
+                holder: GrantHolder::User,
+                auth_time: None,
+                nonce: None,
+                dpop_jkt: None,
+                session: None,
             },
             consent: Some(ConsentRecord {
                 subject: self.subject(),
@@ -112,6 +118,8 @@ impl Flow {
             issued_at: NOW,
             expires_at: after(3600),
             revoked_at: None,
+            holder: GrantHolder::User,
+            dpop_jkt: None,
         }
     }
 
@@ -181,5 +189,6 @@ pub(crate) fn giant_client(name: &str) -> ClientRecord {
         metadata: serde_json::from_value(metadata).unwrap(),
         issued_at: NOW,
         expires_at: after(1000),
+        management: None,
     }
 }

@@ -56,9 +56,15 @@ pub(super) fn client(name: &str) -> ClientRecord {
             contacts: vec!["someone@example.com".to_owned()],
             software_id: None,
             software_version: None,
+            jwks: None,
+            jwks_uri: None,
+            dpop_bound_access_tokens: false,
+            post_logout_redirect_uris: Vec::new(),
+            token_endpoint_auth_signing_alg: None,
         },
         issued_at: NOW,
         expires_at: after(1000),
+        management: None,
     }
 }
 
@@ -74,8 +80,12 @@ pub(super) fn pending(client: &str) -> PendingAuthorization {
             nonce: None,
             prompt_consent: false,
             prompt_login: false,
+            max_age: None,
+            dpop_jkt: None,
+            login_hint: None,
         },
-        browser: Digest::of("a cookie"),
+        browser: Some(Digest::of("a cookie")),
+        client: None,
         created_at: NOW,
         expires_at: after(CODE_TTL),
     }
@@ -110,6 +120,11 @@ impl Flow {
             expires_at: after(CODE_TTL),
             revoked_at: None,
             refresh_generation: 0,
+            holder: GrantHolder::User,
+            auth_time: None,
+            nonce: None,
+            dpop_jkt: None,
+            session: None,
         };
         let issue = IssueCode {
             pending: None,
@@ -122,6 +137,7 @@ impl Flow {
                 auth_time: Some(NOW),
                 expires_at: after(CODE_TTL),
                 redeemed_at: None,
+                dpop_jkt: None,
             },
             grant,
             consent: Some(consent(subject_, client, "notes:read")),
@@ -160,6 +176,8 @@ impl Flow {
             issued_at,
             expires_at: Timestamp::from_secs(issued_at.as_secs() + ACCESS_TTL),
             revoked_at: None,
+            holder: GrantHolder::User,
+            dpop_jkt: None,
         }
     }
 

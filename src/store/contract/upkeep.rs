@@ -9,8 +9,10 @@ fn key(purpose: KeyPurpose) -> KeyRecord {
     KeyRecord {
         purpose,
         id: 0,
-        key: crate::SecretKey::random(),
+        key: crate::SecretKey::random().into(),
         created_at: NOW,
+        retires_at: None,
+        expires_at: None,
     }
 }
 

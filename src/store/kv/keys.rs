@@ -16,10 +16,13 @@ pub(crate) const ACCESS_TOKEN: u8 = b'a';
 pub(crate) const CLIENT: u8 = b'c';
 pub(crate) const CODE: u8 = b'd';
 pub(crate) const GRANT: u8 = b'g';
+pub(crate) const USED: u8 = b'j';
 pub(crate) const KEY: u8 = b'k';
 pub(crate) const REFRESH_TOKEN: u8 = b'r';
 pub(crate) const CONSENT: u8 = b'u';
+pub(crate) const DEVICE: u8 = b'D';
 pub(crate) const PENDING: u8 = b'P';
+const DEVICE_OF_USER_CODE: u8 = b'E';
 const GRANT_OF_SUBJECT: u8 = b'G';
 const GRANT_OF_CLIENT: u8 = b'H';
 const CONSENT_OF_CLIENT: u8 = b'U';
@@ -32,6 +35,10 @@ pub(crate) const EXPORTED: (&[u8], &[u8]) = (b"a", b"{");
 pub(crate) const CLIENTS: &[u8] = b"Mclients";
 /// How many authorizations are pending.
 pub(crate) const PENDINGS: &[u8] = b"Mpending";
+/// How many devices are waiting.
+pub(crate) const DEVICES: &[u8] = b"Mdevices";
+/// How many used things are remembered.
+pub(crate) const USES: &[u8] = b"Mused";
 /// The version of this layout.
 #[cfg(feature = "sled")]
 pub(crate) const SCHEMA: &[u8] = b"Mschema";
@@ -62,6 +69,24 @@ pub(crate) fn pending(digest: &Digest) -> Vec<u8> {
     of_digest(PENDING, digest)
 }
 
+pub(crate) fn used(digest: &Digest) -> Vec<u8> {
+    of_digest(USED, digest)
+}
+
+pub(crate) fn device(digest: &Digest) -> Vec<u8> {
+    of_digest(DEVICE, digest)
+}
+
+/// Index: the devices that have a user code; all but one of them have expired.
+pub(crate) fn devices_of_user_code(user_code: &Digest) -> Vec<u8> {
+    of_digest(DEVICE_OF_USER_CODE, user_code)
+}
+
+/// The device that a row of that index points at.
+pub(crate) fn device_of_index(key: &[u8]) -> &[u8] {
+    key.get(33..).unwrap_or_default()
+}
+
 /// The digest in a key that has one.
 pub(crate) fn digest(key: &[u8]) -> Option<Digest> {
     key.get(1..)?.try_into().ok().map(Digest::from_bytes)
@@ -90,6 +115,8 @@ pub(crate) fn keys(purpose: KeyPurpose) -> Vec<u8> {
     let purpose = match purpose {
         KeyPurpose::RefreshSuccessor => 0,
         KeyPurpose::SessionBinding => 1,
+        KeyPurpose::SignEdDsa => 2,
+        KeyPurpose::SignRs256 => 3,
     };
     vec![KEY, purpose]
 }

@@ -1,10 +1,12 @@
 //! What the engines that keep one ordered map share: the layout of the map, and every operation
 //! as one function over a transaction. An engine brings reads, writes and scans.
 
+pub(crate) mod devices;
 pub(crate) mod keys;
 pub(crate) mod ops;
 pub(crate) mod revoke;
 pub(crate) mod table;
+pub(crate) mod upkeep;
 
 use self::table::{Table, index_keys};
 

@@ -3,7 +3,7 @@
 
 use super::{
     Read, Tx, keys,
-    table::{Row, Table},
+    table::{Row, Table, Used},
 };
 use crate::{
     clock::Timestamp,
@@ -11,11 +11,12 @@ use crate::{
     scope,
     secret::Digest,
     store::{
-        AccessToken, BeginAuthorization, CreateClient, IssueCode, IssueCodeOutcome, RedeemCode,
-        RedeemCodeOutcome, RotateRefresh, RotateRefreshOutcome,
+        AccessToken, BeginAuthorization, CreateClient, IssueCode, IssueCodeOutcome, IssueTokens,
+        IssueTokensOutcome, RedeemCode, RedeemCodeOutcome, RotateRefresh, RotateRefreshOutcome,
+        UseOnce,
         record::{
-            AccessTokenRecord, ClientRecord, CodeRecord, ConsentRecord, GrantRecord, KeyPurpose,
-            KeyRecord, PendingAuthorization, Record, RefreshTokenRecord,
+            AccessTokenRecord, ClientRecord, CodeRecord, ConsentRecord, GrantRecord,
+            PendingAuthorization, RefreshTokenRecord,
         },
         transition,
     },
@@ -46,6 +47,24 @@ pub(crate) fn create_client<X: Tx>(
     }
     tx.put(&key, client)?;
     Ok(CreateClient::Created)
+}
+
+/// Replaces a client. Its expiry may have been moved later since the caller read it.
+pub(crate) fn update_client<X: Tx>(
+    tx: &mut X,
+    client: &ClientRecord,
+    now: Timestamp,
+) -> Result<bool, X> {
+    let key = keys::client(&client.id);
+    match tx.read::<ClientRecord>(&key)? {
+        Some(old) if now < old.expires_at => {
+            let mut client = client.clone();
+            client.expires_at = client.expires_at.max(old.expires_at);
+            tx.put(&key, &client)?;
+            Ok(true)
+        }
+        _ => Ok(false),
+    }
 }
 
 pub(crate) fn begin_authorization<X: Tx>(
@@ -95,7 +114,7 @@ pub(crate) fn issue_code<X: Tx>(
 }
 
 /// Adds a consent to what is remembered already.
-fn remember<X: Tx>(tx: &mut X, consent: &ConsentRecord) -> Result<(), X> {
+pub(super) fn remember<X: Tx>(tx: &mut X, consent: &ConsentRecord) -> Result<(), X> {
     let key = keys::consent(&consent.subject, &consent.client_id, &consent.resource);
     let mut merged = consent.clone();
     if let Some(old) = tx.read::<ConsentRecord>(&key)? {
@@ -109,7 +128,11 @@ fn remember<X: Tx>(tx: &mut X, consent: &ConsentRecord) -> Result<(), X> {
     tx.put(&key, &merged)
 }
 
-fn renew_client<X: Tx>(tx: &mut X, id: &ClientId, until: Option<Timestamp>) -> Result<(), X> {
+pub(super) fn renew_client<X: Tx>(
+    tx: &mut X,
+    id: &ClientId,
+    until: Option<Timestamp>,
+) -> Result<(), X> {
     let Some(until) = until else { return Ok(()) };
     let key = keys::client(id);
     match tx.read::<ClientRecord>(&key)? {
@@ -140,16 +163,66 @@ pub(crate) fn redeem_code<X: Tx>(
         RedeemCodeOutcome::Redeemed => {
             tx.put(&code_key, &code)?;
             tx.put(&grant_key, &grant)?;
-            tx.put(&keys::access_token(&redeem.access.0), &redeem.access.1)?;
-            if let Some((digest, refresh)) = &redeem.refresh {
-                tx.put(&keys::refresh_token(digest), refresh)?;
-            }
+            put_tokens(tx, &redeem.access, redeem.refresh.as_ref())?;
             renew_client(tx, &grant.client_id, redeem.renew_client)?;
         }
         RedeemCodeOutcome::Replayed(_) if !revoked_before => tx.put(&grant_key, &grant)?,
         _ => {}
     }
     Ok(outcome)
+}
+
+/// Stores the first tokens of a grant.
+pub(super) fn put_tokens<X: Tx>(
+    tx: &mut X,
+    (digest, access): &(Digest, AccessTokenRecord),
+    refresh: Option<&(Digest, RefreshTokenRecord)>,
+) -> Result<(), X> {
+    tx.put(&keys::access_token(digest), access)?;
+    if let Some((digest, refresh)) = refresh {
+        tx.put(&keys::refresh_token(digest), refresh)?;
+    }
+    Ok(())
+}
+
+pub(crate) fn issue_tokens<X: Tx>(
+    tx: &mut X,
+    issue: &IssueTokens,
+    max_used: u64,
+    now: Timestamp,
+) -> Result<IssueTokensOutcome, X> {
+    if let Some((digest, expires_at)) = &issue.used {
+        match use_once(tx, digest, *expires_at, max_used, now)? {
+            UseOnce::First => {}
+            UseOnce::Again => return Ok(IssueTokensOutcome::Used),
+            UseOnce::Full => return Ok(IssueTokensOutcome::Full),
+        }
+    }
+    let mut grant = issue.grant.clone();
+    transition::endow(&mut grant, &issue.access.1, issue.refresh.as_ref());
+    tx.put(&keys::grant(&grant.id), &grant)?;
+    put_tokens(tx, &issue.access, issue.refresh.as_ref())?;
+    renew_client(tx, &grant.client_id, issue.renew_client)?;
+    Ok(IssueTokensOutcome::Issued)
+}
+
+pub(crate) fn use_once<X: Tx>(
+    tx: &mut X,
+    digest: &Digest,
+    expires_at: Timestamp,
+    max: u64,
+    now: Timestamp,
+) -> Result<UseOnce, X> {
+    let key = keys::used(digest);
+    match tx.read::<Used>(&key)? {
+        Some(used) if now < used.expires_at => return Ok(UseOnce::Again),
+        // Takes the place of the one that expired.
+        Some(_) => {}
+        None if tx.count(keys::USES)? >= max => return Ok(UseOnce::Full),
+        None => {}
+    }
+    tx.put(&key, &Used { expires_at })?;
+    Ok(UseOnce::First)
 }
 
 pub(crate) fn rotate_refresh<X: Tx>(
@@ -216,98 +289,6 @@ pub(crate) fn access_token<X: Read>(tx: &mut X, digest: &Digest) -> Result<Optio
         revoked: !grant_live || record.revoked_at.is_some(),
         record,
     }))
-}
-
-/// Stores the first key of a purpose.
-pub(crate) fn first_key<X: Tx>(
-    tx: &mut X,
-    purpose: KeyPurpose,
-    candidate: &KeyRecord,
-) -> Result<KeyRecord, X> {
-    let mut first = candidate.clone();
-    first.purpose = purpose;
-    first.id = 0;
-    tx.put(&keys::key(purpose, 0), &first)?;
-    Ok(first)
-}
-
-/// Removes rows that the expiry index said have expired, with the rows in `dependents` that go
-/// with them. Returns how many records it removed.
-pub(crate) fn sweep<X: Tx>(
-    tx: &mut X,
-    index: &[Vec<u8>],
-    dependents: &[Vec<u8>],
-    now: Timestamp,
-) -> Result<usize, X> {
-    let mut removed = 0;
-    for consent in dependents {
-        removed += usize::from(tx.remove::<ConsentRecord>(consent)?.is_some());
-    }
-    for entry in index {
-        let key = keys::expired(entry);
-        let gone = match key.first() {
-            Some(&keys::ACCESS_TOKEN) => take_expired::<AccessTokenRecord, X>(tx, key, now)?,
-            Some(&keys::CLIENT) => take_expired::<ClientRecord, X>(tx, key, now)?,
-            Some(&keys::CODE) => take_expired::<CodeRecord, X>(tx, key, now)?,
-            Some(&keys::GRANT) => take_expired::<GrantRecord, X>(tx, key, now)?,
-            Some(&keys::REFRESH_TOKEN) => take_expired::<RefreshTokenRecord, X>(tx, key, now)?,
-            Some(&keys::PENDING) => take_expired::<PendingAuthorization, X>(tx, key, now)?,
-            _ => false,
-        };
-        // An entry that led nowhere is gone as well, or the next sweep would meet it again.
-        tx.erase(entry)?;
-        removed += usize::from(gone);
-    }
-    Ok(removed)
-}
-
-fn take_expired<T: Table, X: Tx>(tx: &mut X, key: &[u8], now: Timestamp) -> Result<bool, X> {
-    let row = tx.read::<T>(key)?;
-    let due = row.and_then(|row| row.expires_at());
-    if due.is_some_and(|at| at <= now) {
-        tx.remove::<T>(key)?;
-        return Ok(true);
-    }
-    Ok(false)
-}
-
-/// Stores a record as it is.
-pub(crate) fn import<X: Tx>(tx: &mut X, record: &Record) -> Result<(), X> {
-    match record {
-        Record::Client(client) => tx.put(&keys::client(&client.id), client),
-        Record::Code { digest, record } => tx.put(&keys::code(digest), record),
-        Record::Grant(grant) => tx.put(&keys::grant(&grant.id), grant),
-        Record::AccessToken { digest, record } => tx.put(&keys::access_token(digest), record),
-        Record::RefreshToken { digest, record } => {
-            raise_generation(tx, record)?;
-            tx.put(&keys::refresh_token(digest), record)
-        }
-        Record::Consent(consent) => {
-            let key = keys::consent(&consent.subject, &consent.client_id, &consent.resource);
-            tx.put(&key, consent)
-        }
-        Record::Key(record) => tx.put(&keys::key(record.purpose, record.id), record),
-    }
-}
-
-/// Makes a grant know of a generation: grants written before they counted generations do not.
-pub(crate) fn raise_generation<X: Tx>(tx: &mut X, token: &RefreshTokenRecord) -> Result<(), X> {
-    let key = keys::grant(&token.grant);
-    match tx.read::<GrantRecord>(&key)? {
-        Some(mut grant) if grant.refresh_generation < token.generation => {
-            grant.refresh_generation = token.generation;
-            tx.put(&key, &grant)
-        }
-        _ => Ok(()),
-    }
-}
-
-/// The client that a row of the expiry index stands for. Its consents go with it, since nobody
-/// can ask for them again.
-pub(crate) fn expired_client(entry: &[u8]) -> Option<ClientId> {
-    let (&kind, id) = keys::expired(entry).split_first()?;
-    let id = std::str::from_utf8(id).ok()?;
-    (kind == keys::CLIENT).then(|| ClientId::new(id).ok())?
 }
 
 /// A row of a map that keeps rows as they are.

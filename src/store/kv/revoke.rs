@@ -31,8 +31,10 @@ pub(crate) enum One {
 pub(crate) struct Many {
     /// An index of grants.
     pub(crate) grants: Vec<u8>,
-    /// Consents themselves, or their index.
-    pub(crate) consents: Vec<u8>,
+    /// Of those grants, the ones of this sign-in session only.
+    pub(crate) session: Option<String>,
+    /// Consents themselves, or their index; `None` where they stay.
+    pub(crate) consents: Option<Vec<u8>>,
     /// The client that is to be forgotten as well.
     pub(crate) client: Option<Vec<u8>>,
 }
@@ -42,7 +44,8 @@ impl From<RevokeTarget> for Reach {
         let many = |grants, consents| {
             Self::Many(Many {
                 grants,
-                consents,
+                session: None,
+                consents: Some(consents),
                 client: None,
             })
         };
@@ -62,6 +65,12 @@ impl From<RevokeTarget> for Reach {
                 keys::grants_of_client(&client),
                 keys::consents_of_client(&client),
             ),
+            RevokeTarget::Session(subject, session) => Self::Many(Many {
+                grants: keys::grants_of_subject(&subject, None),
+                session: Some(session),
+                consents: None,
+                client: None,
+            }),
         }
     }
 }
@@ -71,7 +80,8 @@ impl Many {
     pub(crate) fn forget_client(id: &ClientId) -> Self {
         Self {
             grants: keys::grants_of_client(id),
-            consents: keys::consents_of_client(id),
+            session: None,
+            consents: Some(keys::consents_of_client(id)),
             client: Some(keys::client(id)),
         }
     }
@@ -81,8 +91,13 @@ impl Many {
         if found.first() == Some(&keys::CONSENT) {
             found
         } else {
-            found.get(self.consents.len()..).unwrap_or_default()
+            let prefix = self.consents.as_ref().map_or(0, Vec::len);
+            found.get(prefix..).unwrap_or_default()
         }
+    }
+
+    fn reaches(&self, grant: &GrantRecord) -> bool {
+        self.session.is_none() || self.session == grant.session
     }
 }
 
@@ -109,7 +124,7 @@ pub(crate) fn one<X: Tx>(tx: &mut X, one: &One, now: Timestamp) -> Result<Revoca
         }
         One::Grant(id) => *id,
     };
-    revoke_grant(tx, grant, now, &mut reached)?;
+    revoke_grant(tx, grant, now, |_| true, &mut reached)?;
     Ok(reached)
 }
 
@@ -126,7 +141,7 @@ pub(crate) fn many<X: Tx>(
         tx.remove::<ClientRecord>(client)?;
     }
     for id in grants.iter().filter_map(|key| keys::grant_of_index(key)) {
-        revoke_grant(tx, id, now, &mut reached)?;
+        revoke_grant(tx, id, now, |grant| many.reaches(grant), &mut reached)?;
     }
     for found in consents {
         tx.remove::<ConsentRecord>(many.consent(found))?;
@@ -138,10 +153,11 @@ fn revoke_grant<X: Tx>(
     tx: &mut X,
     id: GrantId,
     now: Timestamp,
+    is_meant: impl FnOnce(&GrantRecord) -> bool,
     reached: &mut Revocation,
 ) -> Result<(), X::Error> {
     let key = keys::grant(&id);
-    if let Some(mut grant) = tx.read::<GrantRecord>(&key)? {
+    if let Some(mut grant) = tx.read::<GrantRecord>(&key)?.filter(is_meant) {
         if transition::revoke(&mut grant, now) {
             tx.put(&key, &grant)?;
         }

@@ -1,13 +1,13 @@
 //! The kinds of rows, and the index rows that each brings along.
 
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::keys;
 use crate::{
     clock::Timestamp,
     store::record::{
-        AccessTokenRecord, ClientRecord, CodeRecord, ConsentRecord, GrantRecord, KeyRecord,
-        PendingAuthorization, Record, RefreshTokenRecord,
+        AccessTokenRecord, ClientRecord, CodeRecord, ConsentRecord, DeviceRecord, GrantHolder,
+        GrantRecord, KeyRecord, PendingAuthorization, Record, RefreshTokenRecord,
     },
 };
 
@@ -29,6 +29,12 @@ pub(crate) trait Table: Clone + Serialize + DeserializeOwned {
 
     /// Undoes [`into_row`](Self::into_row).
     fn from_row(row: &Row) -> Option<&Self>;
+}
+
+/// Something good once that was used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Used {
+    pub(crate) expires_at: Timestamp,
 }
 
 /// All index rows of one row.
@@ -96,10 +102,12 @@ tables! {
         }
 
         fn indexes(&self) -> Vec<Vec<u8>> {
-            vec![
-                keys::grants_of_subject(&self.subject, Some(&self.client_id)),
-                keys::grants_of_client(&self.client_id),
-            ]
+            let mut indexes = vec![keys::grants_of_client(&self.client_id)];
+            // A client's own name says nothing about the user who has the same one.
+            if self.holder == GrantHolder::User {
+                indexes.push(keys::grants_of_subject(&self.subject, Some(&self.client_id)));
+            }
+            indexes
         }
     }
     AccessToken(AccessTokenRecord) {
@@ -123,7 +131,25 @@ tables! {
     }
     Key(KeyRecord) {
         fn expires_at(&self) -> Option<Timestamp> {
-            None
+            self.expires_at
+        }
+    }
+    Used(Used) {
+        const COUNTER: Option<&'static [u8]> = Some(keys::USES);
+
+        fn expires_at(&self) -> Option<Timestamp> {
+            Some(self.expires_at)
+        }
+    }
+    Device(DeviceRecord) {
+        const COUNTER: Option<&'static [u8]> = Some(keys::DEVICES);
+
+        fn expires_at(&self) -> Option<Timestamp> {
+            Some(self.expires_at)
+        }
+
+        fn indexes(&self) -> Vec<Vec<u8>> {
+            vec![keys::devices_of_user_code(&self.user_code)]
         }
     }
 }
@@ -147,6 +173,9 @@ pub(crate) fn export<R: ReadRow>(key: &[u8], mut row: R) -> Result<Option<Record
         Some(&keys::REFRESH_TOKEN) => digest()
             .zip(row.read()?)
             .map(|(digest, record)| Record::RefreshToken { digest, record }),
+        Some(&keys::USED) => digest()
+            .zip(row.read()?)
+            .map(|(digest, Used { expires_at })| Record::Used { digest, expires_at }),
         _ => None,
     })
 }

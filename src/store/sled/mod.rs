@@ -27,8 +27,9 @@ use self::{
 use super::{
     Revocation, StoreError,
     kv::{
-        keys, ops,
+        keys,
         revoke::{self, Many},
+        upkeep,
     },
 };
 use crate::clock::Timestamp;
@@ -225,7 +226,7 @@ impl SledStore {
             let mut consents = Vec::new();
             let mut finished = due.len();
             for (position, entry) in due.iter().enumerate() {
-                let Some(client) = ops::expired_client(entry) else {
+                let Some(client) = upkeep::expired_client(entry) else {
                     continue;
                 };
                 let prefix = keys::consents_of_client(&client);
@@ -240,7 +241,7 @@ impl SledStore {
             }
             let more = more || finished < due.len();
             due.truncate(finished);
-            let removed = self.commit(|tx| ops::sweep(tx, &due, &consents, now))?;
+            let removed = self.commit(|tx| upkeep::sweep(tx, &due, &consents, now))?;
             Ok((removed, more))
         })
     }
@@ -262,6 +263,13 @@ struct Cursor {
 }
 
 impl Cursor {
+    /// Over nothing.
+    const NONE: Self = Self {
+        from: Vec::new(),
+        end: Vec::new(),
+        done: true,
+    };
+
     fn of(prefix: Vec<u8>) -> Self {
         // No kind of row is 0xff, so there is always a key after the prefix.
         let end = keys::after_prefix(&prefix).unwrap_or_default();
@@ -296,7 +304,7 @@ impl Progress {
     fn of(many: &Many) -> Self {
         Self {
             grants: Cursor::of(many.grants.clone()),
-            consents: Cursor::of(many.consents.clone()),
+            consents: many.consents.clone().map_or(Cursor::NONE, Cursor::of),
         }
     }
 

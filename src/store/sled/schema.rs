@@ -18,8 +18,8 @@ use crate::store::{
     kv::{
         Tx,
         keys::{self, SCHEMA},
-        ops,
         table::{Table, index_keys},
+        upkeep,
     },
     record::{ConsentRecord, GrantRecord, RefreshTokenRecord},
 };
@@ -62,7 +62,7 @@ pub(super) fn migrate(db: &Db, path: &Path) -> Result<(), StoreError> {
             reindex(tx, key, &decode::<ConsentRecord>(value)?)
         })?;
         each(db, path, &[keys::REFRESH_TOKEN], |tx, _, value| {
-            ops::raise_generation(tx, &decode::<RefreshTokenRecord>(value)?)
+            upkeep::raise_generation(tx, &decode::<RefreshTokenRecord>(value)?)
         })?;
     }
     if version.is_none() || found < CURRENT {
@@ -114,7 +114,7 @@ mod tests {
         ClientId, Digest, GrantId, ResourceUri, Scopes, Subject, Timestamp,
         store::{
             CreateClient, RevokeTarget, RotateRefresh, RotateRefreshOutcome, SledStore, Store,
-            record::{AccessTokenRecord, ClientRecord},
+            record::{AccessTokenRecord, ClientRecord, GrantHolder},
         },
     };
 
@@ -214,6 +214,8 @@ mod tests {
             issued_at: NOW,
             expires_at: Timestamp::from_secs(NOW.as_secs() + 100),
             revoked_at: None,
+            holder: GrantHolder::User,
+            dpop_jkt: None,
         };
         let rotate = RotateRefresh {
             presented: refresh(grant, generation),

@@ -5,14 +5,15 @@ use ::sled::IVec;
 use tokio::task::yield_now;
 
 use super::{
-    CHUNK, Progress, SledStore,
-    tx::{ReadError, Value, decode},
+    CHUNK, Cursor, Progress, SledStore,
+    tx::{ReadError, Reader, Value, decode},
 };
 use crate::store::{
     kv::{
-        Read, keys, ops,
+        Read, devices, keys, ops,
         revoke::{self, Many, Reach},
         table::{self, Table},
+        upkeep,
     },
     *,
 };
@@ -24,6 +25,28 @@ impl SledStore {
         rows.map(|row| Ok(decode(&row?.1)?))
             .collect::<Result<_, ReadError>>()
             .map_err(|error| self.read_error(error))
+    }
+
+    /// The index rows of a user code, of which there are only ever a few.
+    fn same_code(&self, user_code: &Digest) -> Result<Vec<Vec<u8>>, StoreError> {
+        Cursor::of(keys::devices_of_user_code(user_code)).next(self)
+    }
+
+    /// The unrevoked, unexpired grants under a prefix of the users' index.
+    fn live_grants(&self, prefix: &[u8], now: Timestamp) -> Result<Vec<GrantRecord>, StoreError> {
+        self.guarded(|| {
+            let mut live = Vec::new();
+            for key in self.db.scan_prefix(prefix).keys() {
+                let key = key.map_err(|error| self.engine_error(error))?;
+                let Some(id) = keys::grant_of_index(&key) else {
+                    continue;
+                };
+                let grant = Reader(&self.db).read::<GrantRecord>(&keys::grant(&id));
+                let grant = grant.map_err(|error| self.read_error(error))?;
+                live.extend(grant.filter(|grant| transition::is_live(grant, now)));
+            }
+            Ok(live)
+        })
     }
 
     async fn revoke_many(&self, many: Many, now: Timestamp) -> Result<Revocation, StoreError> {
@@ -73,6 +96,15 @@ impl Store for SledStore {
     ) -> Result<Option<ClientRecord>, StoreError> {
         let found: Option<ClientRecord> = self.read(|rows| rows.read(&keys::client(&id)))?;
         Ok(found.filter(|client| now < client.expires_at))
+    }
+
+    async fn update_client(
+        &self,
+        client: ClientRecord,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        self.change_durably(|tx| ops::update_client(tx, &client, now))
+            .await
     }
 
     async fn delete_client(&self, id: ClientId, now: Timestamp) -> Result<Revocation, StoreError> {
@@ -129,6 +161,88 @@ impl Store for SledStore {
             .await
     }
 
+    async fn issue_tokens(
+        &self,
+        issue: IssueTokens,
+        max_used: u64,
+        now: Timestamp,
+    ) -> Result<IssueTokensOutcome, StoreError> {
+        self.change_durably(|tx| ops::issue_tokens(tx, &issue, max_used, now))
+            .await
+    }
+
+    async fn use_once(
+        &self,
+        digest: Digest,
+        expires_at: Timestamp,
+        max: u64,
+        now: Timestamp,
+    ) -> Result<UseOnce, StoreError> {
+        self.change_durably(|tx| ops::use_once(tx, &digest, expires_at, max, now))
+            .await
+    }
+
+    async fn begin_device(
+        &self,
+        device: Digest,
+        record: DeviceRecord,
+        max: u64,
+        now: Timestamp,
+    ) -> Result<BeginDevice, StoreError> {
+        self.in_turn(|| {
+            let same_code = self.same_code(&record.user_code)?;
+            let begun =
+                self.transact(|tx| devices::begin(tx, &same_code, &device, &record, max, now))?;
+            Ok(begun.0)
+        })
+    }
+
+    async fn device_by_user_code(
+        &self,
+        user_code: Digest,
+        now: Timestamp,
+    ) -> Result<Option<DeviceRecord>, StoreError> {
+        self.guarded(|| {
+            let same_code = self.same_code(&user_code)?;
+            let found = devices::by_user_code(&mut Reader(&self.db), &same_code, now);
+            let found = found.map_err(|error| self.read_error(error))?;
+            Ok(found.map(|(_, device)| device))
+        })
+    }
+
+    async fn decide_device(
+        &self,
+        user_code: Digest,
+        decision: DecideDevice,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let decided = self.in_turn(|| {
+            let same_code = self.same_code(&user_code)?;
+            self.commit(|tx| devices::decide(tx, &same_code, &decision, now))
+        })?;
+        self.commits.durable().await?;
+        Ok(decided)
+    }
+
+    async fn poll_device(
+        &self,
+        device: Digest,
+        client: ClientId,
+        now: Timestamp,
+    ) -> Result<PollDevice, StoreError> {
+        self.change(|tx| devices::poll(tx, &device, &client, now))
+    }
+
+    async fn redeem_device(
+        &self,
+        device: Digest,
+        redeem: DeviceTokens,
+        now: Timestamp,
+    ) -> Result<RedeemDevice, StoreError> {
+        self.change_durably(|tx| devices::redeem(tx, &device, &redeem, now))
+            .await
+    }
+
     async fn refresh_token(
         &self,
         digest: Digest,
@@ -156,6 +270,23 @@ impl Store for SledStore {
         }
     }
 
+    async fn grants(
+        &self,
+        subject: Subject,
+        now: Timestamp,
+    ) -> Result<Vec<GrantRecord>, StoreError> {
+        self.live_grants(&keys::grants_of_subject(&subject, None), now)
+    }
+
+    async fn grants_of(
+        &self,
+        subject: Subject,
+        client: ClientId,
+        now: Timestamp,
+    ) -> Result<Vec<GrantRecord>, StoreError> {
+        self.live_grants(&keys::grants_of_subject(&subject, Some(&client)), now)
+    }
+
     async fn consent(
         &self,
         subject: Subject,
@@ -177,13 +308,27 @@ impl Store for SledStore {
         let found = self.in_turn(|| {
             let found = self.list(&keys::keys(purpose))?;
             if found.is_empty() {
-                let first = self.commit(|tx| ops::first_key(tx, purpose, &candidate))?;
+                let first = self.commit(|tx| upkeep::first_key(tx, purpose, &candidate))?;
                 return Ok(vec![first]);
             }
             Ok(found)
         })?;
         self.commits.durable().await?;
         Ok(found)
+    }
+
+    async fn add_key(
+        &self,
+        key: KeyRecord,
+        overlap: Duration,
+        now: Timestamp,
+    ) -> Result<Vec<KeyRecord>, StoreError> {
+        let keys = self.in_turn(|| {
+            let stored = self.list(&keys::keys(key.purpose))?;
+            self.commit(|tx| upkeep::add_key(tx, &stored, &key, overlap, now))
+        })?;
+        self.commits.durable().await?;
+        Ok(keys)
     }
 
     async fn sweep(&self, now: Timestamp, limit: usize) -> Result<usize, StoreError> {
@@ -217,7 +362,9 @@ impl Store for SledStore {
 
     async fn import(&self, records: Vec<Record>) -> Result<(), StoreError> {
         for chunk in records.chunks(CHUNK) {
-            self.in_turn(|| self.commit(|tx| chunk.iter().try_for_each(|r| ops::import(tx, r))))?;
+            self.in_turn(|| {
+                self.commit(|tx| chunk.iter().try_for_each(|r| upkeep::import(tx, r)))
+            })?;
             yield_now().await;
         }
         self.commits.durable().await

@@ -30,9 +30,15 @@ fn client(name: &str) -> ClientRecord {
             contacts: Vec::new(),
             software_id: None,
             software_version: None,
+            jwks: None,
+            jwks_uri: None,
+            dpop_bound_access_tokens: false,
+            post_logout_redirect_uris: Vec::new(),
+            token_endpoint_auth_signing_alg: None,
         },
         issued_at: NOW,
         expires_at: Timestamp::from_secs(2000),
+        management: None,
     }
 }
 

@@ -1,18 +1,19 @@
 //! A store in memory: for tests, and for servers whose users may sign in again after a restart.
 
+mod rows;
+
 use std::{
-    collections::BTreeMap,
     convert::Infallible,
     fmt,
-    ops::Bound,
     sync::{Mutex, PoisonError},
 };
 
+use self::rows::Rows;
 use super::{
     kv::{
-        Read, Tx, keys, ops,
+        Read, devices, keys, ops,
         revoke::{self, Many, Reach},
-        table::{self, ReadRow, Row, Table},
+        table, upkeep,
     },
     *,
 };
@@ -52,101 +53,6 @@ impl fmt::Debug for MemoryStore {
     }
 }
 
-/// One ordered map, so that indexes are ranges.
-#[derive(Default)]
-struct Rows(BTreeMap<Vec<u8>, Row>);
-
-impl Rows {
-    fn range(&self, start: &[u8], end: Option<&[u8]>) -> impl Iterator<Item = (&Vec<u8>, &Row)> {
-        let end = end.map_or(Bound::Unbounded, Bound::Excluded);
-        self.0.range::<[u8], _>((Bound::Included(start), end))
-    }
-
-    fn scan(&self, prefix: &[u8]) -> Vec<Vec<u8>> {
-        let end = keys::after_prefix(prefix);
-        let rows = self.range(prefix, end.as_deref());
-        rows.map(|(key, _)| key.clone()).collect()
-    }
-
-    fn list<T: Table>(&self, prefix: &[u8]) -> Vec<T> {
-        let end = keys::after_prefix(prefix);
-        let rows = self.range(prefix, end.as_deref());
-        rows.filter_map(|(_, row)| ops::found(Some(row))).collect()
-    }
-
-    fn revoke_many(&mut self, many: &Many, now: Timestamp) -> Result<Revocation, Infallible> {
-        let grants = self.scan(&many.grants);
-        let consents = self.scan(&many.consents);
-        revoke::many(self, many, &grants, &consents, now)
-    }
-
-    fn sweep(&mut self, now: Timestamp, limit: usize) -> Result<usize, Infallible> {
-        let (start, end) = keys::expired_until(now);
-        let due: Vec<_> = self
-            .range(&start, Some(&end))
-            .map(|(key, _)| key.clone())
-            .take(limit)
-            .collect();
-        let consents: Vec<_> = due
-            .iter()
-            .filter_map(|entry| ops::expired_client(entry))
-            .flat_map(|client| {
-                let prefix = keys::consents_of_client(&client);
-                let found = self.scan(&prefix);
-                found
-                    .into_iter()
-                    .map(move |key| key[prefix.len()..].to_vec())
-            })
-            .collect();
-        ops::sweep(self, &due, &consents, now)
-    }
-}
-
-impl Read for Rows {
-    type Error = Infallible;
-
-    fn read<T: Table>(&mut self, key: &[u8]) -> Result<Option<T>, Infallible> {
-        Ok(ops::found(self.0.get(key)))
-    }
-}
-
-impl Tx for Rows {
-    fn write<T: Table>(&mut self, key: &[u8], row: &T) -> Result<(), Infallible> {
-        self.0.insert(key.to_vec(), row.clone().into_row());
-        Ok(())
-    }
-
-    fn mark(&mut self, key: &[u8]) -> Result<(), Infallible> {
-        self.0.insert(key.to_vec(), Row::Mark);
-        Ok(())
-    }
-
-    fn erase(&mut self, key: &[u8]) -> Result<(), Infallible> {
-        self.0.remove(key);
-        Ok(())
-    }
-
-    fn count(&mut self, counter: &'static [u8]) -> Result<u64, Infallible> {
-        Ok(match self.0.get(counter) {
-            Some(Row::Count(count)) => *count,
-            _ => 0,
-        })
-    }
-
-    fn set_count(&mut self, counter: &'static [u8], value: u64) -> Result<(), Infallible> {
-        self.0.insert(counter.to_vec(), Row::Count(value));
-        Ok(())
-    }
-}
-
-impl ReadRow for &Row {
-    type Error = Infallible;
-
-    fn read<T: Table>(&mut self) -> Result<Option<T>, Infallible> {
-        Ok(ops::found(Some(self)))
-    }
-}
-
 impl Store for MemoryStore {
     async fn create_client(
         &self,
@@ -164,6 +70,14 @@ impl Store for MemoryStore {
     ) -> Result<Option<ClientRecord>, StoreError> {
         let found: Option<ClientRecord> = self.run(|rows| rows.read(&keys::client(&id)))?;
         Ok(found.filter(|client| now < client.expires_at))
+    }
+
+    async fn update_client(
+        &self,
+        client: ClientRecord,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        self.run(|rows| ops::update_client(rows, &client, now))
     }
 
     async fn delete_client(&self, id: ClientId, now: Timestamp) -> Result<Revocation, StoreError> {
@@ -218,6 +132,80 @@ impl Store for MemoryStore {
         self.run(|rows| ops::redeem_code(rows, &redeem, now))
     }
 
+    async fn issue_tokens(
+        &self,
+        issue: IssueTokens,
+        max_used: u64,
+        now: Timestamp,
+    ) -> Result<IssueTokensOutcome, StoreError> {
+        self.run(|rows| ops::issue_tokens(rows, &issue, max_used, now))
+    }
+
+    async fn use_once(
+        &self,
+        digest: Digest,
+        expires_at: Timestamp,
+        max: u64,
+        now: Timestamp,
+    ) -> Result<UseOnce, StoreError> {
+        self.run(|rows| ops::use_once(rows, &digest, expires_at, max, now))
+    }
+
+    async fn begin_device(
+        &self,
+        device: Digest,
+        record: DeviceRecord,
+        max: u64,
+        now: Timestamp,
+    ) -> Result<BeginDevice, StoreError> {
+        self.run(|rows| {
+            let same_code = rows.scan(&keys::devices_of_user_code(&record.user_code));
+            devices::begin(rows, &same_code, &device, &record, max, now)
+        })
+    }
+
+    async fn device_by_user_code(
+        &self,
+        user_code: Digest,
+        now: Timestamp,
+    ) -> Result<Option<DeviceRecord>, StoreError> {
+        self.run(|rows| {
+            let same_code = rows.scan(&keys::devices_of_user_code(&user_code));
+            let found = devices::by_user_code(rows, &same_code, now)?;
+            Ok(found.map(|(_, device)| device))
+        })
+    }
+
+    async fn decide_device(
+        &self,
+        user_code: Digest,
+        decision: DecideDevice,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        self.run(|rows| {
+            let same_code = rows.scan(&keys::devices_of_user_code(&user_code));
+            devices::decide(rows, &same_code, &decision, now)
+        })
+    }
+
+    async fn poll_device(
+        &self,
+        device: Digest,
+        client: ClientId,
+        now: Timestamp,
+    ) -> Result<PollDevice, StoreError> {
+        self.run(|rows| devices::poll(rows, &device, &client, now))
+    }
+
+    async fn redeem_device(
+        &self,
+        device: Digest,
+        redeem: DeviceTokens,
+        now: Timestamp,
+    ) -> Result<RedeemDevice, StoreError> {
+        self.run(|rows| devices::redeem(rows, &device, &redeem, now))
+    }
+
     async fn refresh_token(
         &self,
         digest: Digest,
@@ -244,6 +232,25 @@ impl Store for MemoryStore {
         })
     }
 
+    async fn grants(
+        &self,
+        subject: Subject,
+        now: Timestamp,
+    ) -> Result<Vec<GrantRecord>, StoreError> {
+        let prefix = keys::grants_of_subject(&subject, None);
+        self.run(|rows| Ok(rows.grants(&prefix, now)))
+    }
+
+    async fn grants_of(
+        &self,
+        subject: Subject,
+        client: ClientId,
+        now: Timestamp,
+    ) -> Result<Vec<GrantRecord>, StoreError> {
+        let prefix = keys::grants_of_subject(&subject, Some(&client));
+        self.run(|rows| Ok(rows.grants(&prefix, now)))
+    }
+
     async fn consent(
         &self,
         subject: Subject,
@@ -265,9 +272,21 @@ impl Store for MemoryStore {
         self.run(|rows| {
             let found = rows.list(&keys::keys(purpose));
             if found.is_empty() {
-                return Ok(vec![ops::first_key(rows, purpose, &candidate)?]);
+                return Ok(vec![upkeep::first_key(rows, purpose, &candidate)?]);
             }
             Ok(found)
+        })
+    }
+
+    async fn add_key(
+        &self,
+        key: KeyRecord,
+        overlap: Duration,
+        now: Timestamp,
+    ) -> Result<Vec<KeyRecord>, StoreError> {
+        self.run(|rows| {
+            let stored = rows.list(&keys::keys(key.purpose));
+            upkeep::add_key(rows, &stored, &key, overlap, now)
         })
     }
 
@@ -300,32 +319,7 @@ impl Store for MemoryStore {
         self.run(|rows| {
             records
                 .iter()
-                .try_for_each(|record| ops::import(rows, record))
+                .try_for_each(|record| upkeep::import(rows, record))
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_row_that_changes_leaves_no_index_row_behind() {
-        let mut rows = Rows::default();
-        let mut token = RefreshTokenRecord {
-            grant: GrantId::random(),
-            generation: 0,
-            expires_at: Timestamp::from_secs(1),
-            used: None,
-        };
-        let key = keys::refresh_token(&Digest::of("token"));
-        for expires_at in [1, 5, 3] {
-            token.expires_at = Timestamp::from_secs(expires_at);
-            let Ok(()) = rows.put(&key, &token);
-            assert_eq!(rows.0.len(), 2, "the row and its expiry");
-        }
-        let Ok(taken) = rows.remove::<RefreshTokenRecord>(&key);
-        assert_eq!(taken, Some(token));
-        assert!(rows.0.is_empty());
     }
 }

@@ -1,0 +1,92 @@
+//! Redeeming a code (RFC 6749 §4.1.3).
+
+use zeroize::Zeroizing;
+
+use super::{
+    super::{AuthorizationServer, response::EndpointResponse, token_call::TokenCall},
+    GRANT_REVOKED, Issued, TokenError,
+};
+use crate::{
+    event::Event,
+    grant::{self, Refusal, code::CodeRequest, issue},
+    secret::{Code, Refresh, Token, random},
+    store::{RedeemCode, RedeemCodeOutcome},
+};
+
+impl AuthorizationServer {
+    pub(super) async fn redeem(
+        &self,
+        call: &TokenCall<'_>,
+    ) -> Result<EndpointResponse, TokenError> {
+        let TokenCall { client, params, .. } = call;
+        let presented = params
+            .get("code")
+            .ok_or(Refusal::invalid_request("code_missing", "code is missing"))?;
+        let digest = Token::<Code>::digest_of_presented(presented).ok_or(CODE_UNKNOWN)?;
+        let (code, grant) = self.store.code(digest).await?.ok_or(CODE_UNKNOWN)?;
+        let request = CodeRequest {
+            redirect_uri: params.get("redirect_uri"),
+            verifier: params.get("code_verifier"),
+            resources: params.all("resource").collect(),
+        };
+        grant::code::check(&request, client, &code, &grant)?;
+
+        let now = self.now();
+        let record = issue::access_token(&grant, grant.scopes.clone(), &self.lifetimes, now);
+        let access = self.mint(&Zeroizing::new(random()), &record).await?;
+        let may_refresh = client.may_refresh() || grant.scopes.contains("offline_access");
+        let refresh = may_refresh.then(Token::<Refresh>::random);
+        let outcome = self
+            .store
+            .redeem_code(
+                RedeemCode {
+                    code: digest,
+                    access: (access.digest(), record),
+                    refresh: refresh.as_ref().map(|token| {
+                        (
+                            token.digest(),
+                            issue::refresh_token(&grant, &self.lifetimes, now),
+                        )
+                    }),
+                    renew_client: self.lifetimes.renew_client(client.expires_at, now),
+                },
+                now,
+            )
+            .await?;
+        match outcome {
+            RedeemCodeOutcome::Redeemed => {}
+            RedeemCodeOutcome::Replayed(grant) => {
+                self.forget_grant(grant);
+                self.emit(&Event::CodeReplayed {
+                    client_id: &client.id,
+                    grant,
+                });
+                return Err(CODE_USED.into());
+            }
+            RedeemCodeOutcome::Revoked => return Err(GRANT_REVOKED.into()),
+            RedeemCodeOutcome::Expired => {
+                return Err(Refusal::invalid_grant("code_expired", "the code has expired").into());
+            }
+            RedeemCodeOutcome::Unknown => return Err(CODE_UNKNOWN.into()),
+        }
+        self.emit(&Event::TokensIssued {
+            client_id: &client.id,
+            subject: &grant.subject,
+            grant: grant.id,
+            scopes: &grant.scopes,
+        });
+        let issued = Issued {
+            access,
+            expires_in: self.lifetimes.access_token.as_secs(),
+            refresh,
+            scopes: &grant.scopes,
+        };
+        Ok(issued.answer())
+    }
+}
+
+const CODE_UNKNOWN: Refusal = Refusal::invalid_grant("code_unknown", "there is no such code");
+const CODE_USED: Refusal = Refusal::invalid_grant(
+    "code_replayed",
+    "the code was used before; what it gave is revoked",
+);

@@ -1,0 +1,118 @@
+//! The token endpoint (RFC 6749 §3.2).
+
+mod client_credentials;
+mod code;
+mod mint;
+mod refresh;
+
+use bytes::Bytes;
+use http::{StatusCode, request::Parts};
+use serde::Serialize;
+
+use super::{
+    AuthorizationServer, Endpoint,
+    response::{self, EndpointResponse},
+};
+use crate::{
+    grant::{ErrorCode, Refusal},
+    scope::Scopes,
+    secret::{GrantId, Refresh, Token},
+    store::{Revocation, StoreError},
+};
+
+use self::mint::Minted;
+
+/// What a grant gives its client.
+struct Issued<'a> {
+    access: Minted,
+    /// How long the access token lives from now on, in seconds.
+    expires_in: u64,
+    refresh: Option<Token<Refresh>>,
+    scopes: &'a Scopes,
+}
+
+/// RFC 6749 §5.1.
+#[derive(Serialize)]
+struct TokenResponse<'a> {
+    access_token: &'a str,
+    token_type: &'static str,
+    expires_in: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refresh_token: Option<&'a str>,
+    scope: String,
+}
+
+impl Issued<'_> {
+    fn answer(&self) -> EndpointResponse {
+        response::json(
+            StatusCode::OK,
+            &TokenResponse {
+                access_token: self.access.reveal(),
+                token_type: "Bearer",
+                expires_in: self.expires_in,
+                refresh_token: self.refresh.as_ref().map(Token::reveal),
+                scope: self.scopes.to_string(),
+            },
+        )
+    }
+}
+
+/// Why there are no tokens.
+enum TokenError {
+    Refused(Refusal),
+    Store(StoreError),
+}
+
+impl From<Refusal> for TokenError {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<StoreError> for TokenError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl AuthorizationServer {
+    pub(super) async fn token(&self, parts: &Parts, body: &Bytes) -> EndpointResponse {
+        let call = match self.token_call(Endpoint::Token, parts, body).await {
+            Ok(call) => call,
+            Err(response) => return response,
+        };
+        let answer = match call.params.get("grant_type") {
+            Some("authorization_code") => self.redeem(&call).await,
+            Some("refresh_token") => self.refresh(&call).await,
+            Some("client_credentials") => self.client_credentials(&call).await,
+            Some(_) => Err(UNSUPPORTED_GRANT.into()),
+            None => Err(GRANT_TYPE_MISSING.into()),
+        };
+        match answer {
+            Ok(response) => response,
+            Err(TokenError::Refused(refusal)) => self.refuse_call(Endpoint::Token, &call, &refusal),
+            Err(TokenError::Store(error)) => {
+                self.store_failed(&error);
+                response::unavailable()
+            }
+        }
+    }
+
+    /// A replay revoked this grant in the store; the caches learn of it before the answer.
+    fn forget_grant(&self, grant: GrantId) {
+        self.forget(&Revocation {
+            grants: vec![grant],
+            access_tokens: Vec::new(),
+        });
+    }
+}
+
+const GRANT_TYPE_MISSING: Refusal =
+    Refusal::invalid_request("grant_type_missing", "grant_type is missing");
+const UNSUPPORTED_GRANT: Refusal = Refusal::new(
+    ErrorCode::UnsupportedGrantType,
+    "grant_type_unsupported",
+    "this grant_type is not offered here",
+);
+const GRANT_REVOKED: Refusal =
+    Refusal::invalid_grant("grant_revoked", "the user's permission was revoked");

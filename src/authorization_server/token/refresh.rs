@@ -1,0 +1,131 @@
+//! Refreshing (RFC 6749 §6).
+
+use super::{
+    super::{AuthorizationServer, response::EndpointResponse, token_call::TokenCall},
+    GRANT_REVOKED, Issued, TokenError,
+};
+use crate::{
+    client::Client,
+    event::Event,
+    grant::{
+        Refusal, issue,
+        refresh::{self, RefreshRequest},
+    },
+    secret::{Refresh, Token},
+    store::{
+        RotateRefresh, RotateRefreshOutcome, StoreError,
+        record::{GrantRecord, RefreshTokenRecord},
+    },
+};
+
+/// How many different access tokens one refresh token may give within its grace window: one for
+/// each way a client narrows its scopes.
+const MAX_ACCESS_TOKENS: u8 = 8;
+
+impl AuthorizationServer {
+    pub(super) async fn refresh(
+        &self,
+        call: &TokenCall<'_>,
+    ) -> Result<EndpointResponse, TokenError> {
+        let TokenCall { client, params, .. } = call;
+        let presented = params.get("refresh_token").ok_or(Refusal::invalid_request(
+            "refresh_token_missing",
+            "refresh_token is missing",
+        ))?;
+        let digest = Token::<Refresh>::digest_of_presented(presented).ok_or(REFRESH_UNKNOWN)?;
+        let (record, grant) = self
+            .store
+            .refresh_token(digest)
+            .await?
+            .ok_or(REFRESH_UNKNOWN)?;
+        let request = RefreshRequest {
+            scope: params.get("scope"),
+            resources: params.all("resource").collect(),
+        };
+        let scopes = refresh::check(&request, client, &grant)?;
+
+        // A repeat must be answered with the key of the first use, which may have been another's.
+        let mut key_id = record.used.as_ref().map(|used| used.key);
+        for _ in 0..2 {
+            let (key_number, key) = self.refresh_key(key_id).await?;
+            let successor = refresh::successor(&key, &grant, &record, presented, &scopes);
+            let now = self.now();
+            // The access token of a repeat lives no longer than that of the first use: otherwise
+            // one that was revoked and forgotten meanwhile could come back.
+            let issued_at = record.used.as_ref().map_or(now, |used| used.at);
+            let access_record =
+                issue::access_token(&grant, scopes.clone(), &self.lifetimes, issued_at);
+            let access = self.mint(&successor.access, &access_record).await?;
+            let rotate = RotateRefresh {
+                presented: digest,
+                successor: successor.refresh.digest(),
+                successor_expires_at: now.plus(self.lifetimes.refresh_token),
+                key: key_number,
+                access: (access.digest(), access_record),
+                grace: self.lifetimes.refresh_grace.as_secs(),
+                max_access_tokens: MAX_ACCESS_TOKENS,
+                renew_client: self.lifetimes.renew_client(client.expires_at, now),
+            };
+            let first_used_at = match self.store.rotate_refresh(rotate, now).await? {
+                RotateRefreshOutcome::Rotated => now,
+                RotateRefreshOutcome::Repeated { first_used_at } => first_used_at,
+                RotateRefreshOutcome::OtherKey { key, .. } => {
+                    key_id = Some(key);
+                    continue;
+                }
+                RotateRefreshOutcome::Replayed(grant) => {
+                    self.forget_grant(grant);
+                    self.emit(&Event::RefreshReplayed {
+                        client_id: &client.id,
+                        grant,
+                    });
+                    return Err(REFRESH_USED.into());
+                }
+                RotateRefreshOutcome::TooManyAccessTokens => return Err(TOO_MANY.into()),
+                RotateRefreshOutcome::Revoked => return Err(GRANT_REVOKED.into()),
+                RotateRefreshOutcome::Expired => return Err(REFRESH_EXPIRED.into()),
+                RotateRefreshOutcome::Unknown => return Err(REFRESH_UNKNOWN.into()),
+            };
+            self.refreshed(client, &grant, &record, first_used_at != now);
+            // Never more than what is left of the token that the first use stored.
+            let expires_at = first_used_at.plus(self.lifetimes.access_token);
+            let issued = Issued {
+                access,
+                expires_in: now.until(expires_at).as_secs(),
+                refresh: Some(successor.refresh),
+                scopes: &scopes,
+            };
+            return Ok(issued.answer());
+        }
+        Err(StoreError::unavailable("the store names a key that it does not use").into())
+    }
+
+    fn refreshed(
+        &self,
+        client: &Client,
+        grant: &GrantRecord,
+        record: &RefreshTokenRecord,
+        repeated: bool,
+    ) {
+        self.emit(&Event::Refreshed {
+            client_id: &client.id,
+            subject: &grant.subject,
+            grant: grant.id,
+            generation: record.generation,
+            repeated,
+        });
+    }
+}
+
+const REFRESH_UNKNOWN: Refusal =
+    Refusal::invalid_grant("refresh_token_unknown", "there is no such refresh token");
+const REFRESH_EXPIRED: Refusal =
+    Refusal::invalid_grant("refresh_token_expired", "the refresh token has expired");
+const REFRESH_USED: Refusal = Refusal::invalid_grant(
+    "refresh_token_replayed",
+    "the refresh token was used before; what it gave is revoked",
+);
+const TOO_MANY: Refusal = Refusal::invalid_request(
+    "refresh_token_overused",
+    "the refresh token was repeated with too many different scopes; use its successor",
+);

@@ -1,0 +1,141 @@
+//! Shared keys, sweeping and importing, each inside one transaction.
+
+use std::time::Duration;
+
+use super::{
+    Read, Tx, keys,
+    table::{Table, Used},
+};
+use crate::{
+    clock::Timestamp,
+    id::ClientId,
+    store::record::{
+        AccessTokenRecord, ClientRecord, CodeRecord, ConsentRecord, DeviceRecord, GrantRecord,
+        KeyPurpose, KeyRecord, PendingAuthorization, Record, RefreshTokenRecord,
+    },
+};
+
+type Result<T, X> = std::result::Result<T, <X as Read>::Error>;
+
+/// Stores the first key of a purpose.
+pub(crate) fn first_key<X: Tx>(
+    tx: &mut X,
+    purpose: KeyPurpose,
+    candidate: &KeyRecord,
+) -> Result<KeyRecord, X> {
+    let mut first = candidate.clone();
+    first.purpose = purpose;
+    first.id = 0;
+    tx.put(&keys::key(purpose, 0), &first)?;
+    Ok(first)
+}
+
+/// Adds the next key of a purpose to those that are stored, lowest number first, and returns the
+/// unexpired ones.
+pub(crate) fn add_key<X: Tx>(
+    tx: &mut X,
+    stored: &[KeyRecord],
+    key: &KeyRecord,
+    overlap: Duration,
+    now: Timestamp,
+) -> Result<Vec<KeyRecord>, X> {
+    let mut all = stored.to_vec();
+    let next = all.last().map_or(Some(0), |last| last.id.checked_add(1));
+    if next == Some(key.id) {
+        for old in all.iter_mut().filter(|old| old.retires_at.is_none()) {
+            old.retires_at = Some(now);
+            old.expires_at = Some(now.plus(overlap));
+            tx.put(&keys::key(old.purpose, old.id), old)?;
+        }
+        tx.put(&keys::key(key.purpose, key.id), key)?;
+        all.push(key.clone());
+    }
+    all.retain(|key| key.expires_at.is_none_or(|at| now < at));
+    Ok(all)
+}
+
+/// Removes rows that the expiry index said have expired, with the rows in `dependents` that go
+/// with them. Returns how many records it removed.
+pub(crate) fn sweep<X: Tx>(
+    tx: &mut X,
+    index: &[Vec<u8>],
+    dependents: &[Vec<u8>],
+    now: Timestamp,
+) -> Result<usize, X> {
+    let mut removed = 0;
+    for consent in dependents {
+        removed += usize::from(tx.remove::<ConsentRecord>(consent)?.is_some());
+    }
+    for entry in index {
+        let key = keys::expired(entry);
+        let gone = match key.first() {
+            Some(&keys::ACCESS_TOKEN) => take_expired::<AccessTokenRecord, X>(tx, key, now)?,
+            Some(&keys::CLIENT) => take_expired::<ClientRecord, X>(tx, key, now)?,
+            Some(&keys::CODE) => take_expired::<CodeRecord, X>(tx, key, now)?,
+            Some(&keys::GRANT) => take_expired::<GrantRecord, X>(tx, key, now)?,
+            Some(&keys::REFRESH_TOKEN) => take_expired::<RefreshTokenRecord, X>(tx, key, now)?,
+            Some(&keys::KEY) => take_expired::<KeyRecord, X>(tx, key, now)?,
+            Some(&keys::USED) => take_expired::<Used, X>(tx, key, now)?,
+            Some(&keys::DEVICE) => take_expired::<DeviceRecord, X>(tx, key, now)?,
+            Some(&keys::PENDING) => take_expired::<PendingAuthorization, X>(tx, key, now)?,
+            _ => false,
+        };
+        // An entry that led nowhere is gone as well, or the next sweep would meet it again.
+        tx.erase(entry)?;
+        removed += usize::from(gone);
+    }
+    Ok(removed)
+}
+
+fn take_expired<T: Table, X: Tx>(tx: &mut X, key: &[u8], now: Timestamp) -> Result<bool, X> {
+    let row = tx.read::<T>(key)?;
+    let due = row.and_then(|row| row.expires_at());
+    if due.is_some_and(|at| at <= now) {
+        tx.remove::<T>(key)?;
+        return Ok(true);
+    }
+    Ok(false)
+}
+
+/// Stores a record as it is.
+pub(crate) fn import<X: Tx>(tx: &mut X, record: &Record) -> Result<(), X> {
+    match record {
+        Record::Client(client) => tx.put(&keys::client(&client.id), client),
+        Record::Code { digest, record } => tx.put(&keys::code(digest), record),
+        Record::Grant(grant) => tx.put(&keys::grant(&grant.id), grant),
+        Record::AccessToken { digest, record } => tx.put(&keys::access_token(digest), record),
+        Record::RefreshToken { digest, record } => {
+            raise_generation(tx, record)?;
+            tx.put(&keys::refresh_token(digest), record)
+        }
+        Record::Consent(consent) => {
+            let key = keys::consent(&consent.subject, &consent.client_id, &consent.resource);
+            tx.put(&key, consent)
+        }
+        Record::Key(record) => tx.put(&keys::key(record.purpose, record.id), record),
+        Record::Used { digest, expires_at } => {
+            let expires_at = *expires_at;
+            tx.put(&keys::used(digest), &Used { expires_at })
+        }
+    }
+}
+
+/// Makes a grant know of a generation: grants written before they counted generations do not.
+pub(crate) fn raise_generation<X: Tx>(tx: &mut X, token: &RefreshTokenRecord) -> Result<(), X> {
+    let key = keys::grant(&token.grant);
+    match tx.read::<GrantRecord>(&key)? {
+        Some(mut grant) if grant.refresh_generation < token.generation => {
+            grant.refresh_generation = token.generation;
+            tx.put(&key, &grant)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The client that a row of the expiry index stands for. Its consents go with it, since nobody
+/// can ask for them again.
+pub(crate) fn expired_client(entry: &[u8]) -> Option<ClientId> {
+    let (&kind, id) = keys::expired(entry).split_first()?;
+    let id = std::str::from_utf8(id).ok()?;
+    (kind == keys::CLIENT).then(|| ClientId::new(id).ok())?
+}
