@@ -15,8 +15,11 @@ use self::outside::{
 /// Runs the client; these of its steps must have passed, and not been left out.
 async fn passes(client: Option<Command>, steps: &[&str]) {
     let Some(mut client) = client else { return };
-    let server = Server::start("memory:").await;
-    client.arg(&server.origin);
+    let configured = "resource-server:its-secret";
+    let server = Server::start_with("memory:", &["--client", configured]).await;
+    client
+        .arg(&server.origin)
+        .env("CONFIGURED_CLIENT", configured);
     let summary: Value = serde_json::from_str(&run(client).await).unwrap();
     for step in steps {
         assert_eq!(summary["steps"][step], "passed", "{step}: {summary}");
@@ -39,6 +42,7 @@ async fn oauth4webapi() {
         "refresh",
         "introspection",
         "revocation",
+        "client credentials",
     ];
     passes(node("oauth4webapi.mjs"), &steps).await;
 }
@@ -92,6 +96,12 @@ async fn authlib() {
 
 #[tokio::test]
 async fn fastmcp() {
-    let steps = ["sign-in", "tool calls", "refresh", "stored tokens"];
+    let steps = [
+        "sign-in",
+        "tool calls",
+        "step-up",
+        "refresh",
+        "stored tokens",
+    ];
     passes(python("fastmcp_client.py"), &steps).await;
 }

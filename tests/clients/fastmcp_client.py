@@ -44,25 +44,28 @@ async def main() -> None:
     storage = MemoryStore()
     steps: dict[str, str] = {}
 
-    first = WithoutBrowser(scopes=["notes:read", "notes:write"], token_storage=storage)
+    first = WithoutBrowser(token_storage=storage)
     async with Client(f"{origin}/mcp", auth=first) as client:
         assert first.authorizations == 1
         steps["sign-in"] = "passed"
         tools = sorted(tool.name for tool in await client.list_tools())
         assert tools == ["delete_note", "echo", "whoami"], tools
         assert await call(client, "whoami") == "demo"
-        assert await call(client, "delete_note", {"message": "none"}) == "There was no such note."
         steps["tool calls"] = "passed"
+        # It asks for what the challenge names, whatever it was told, and then for more.
+        assert await call(client, "delete_note", {"message": "none"}) == "There was no such note."
+        assert first.authorizations == 2
+        steps["step-up"] = "passed"
         # Here, and not with stored tokens: what discovery found is not among what it stores.
         before = first.context.current_tokens
         first.context.token_expiry_time = 1
         assert await call(client, "whoami") == "demo"
         after = first.context.current_tokens
         assert before and after and after.refresh_token not in (None, before.refresh_token)
-        assert first.authorizations == 1
+        assert first.authorizations == 2
         steps["refresh"] = "passed"
 
-    second = WithoutBrowser(scopes=["notes:read", "notes:write"], token_storage=storage)
+    second = WithoutBrowser(token_storage=storage)
     async with Client(f"{origin}/mcp", auth=second) as client:
         assert await call(client, "whoami") == "demo"
         assert second.authorizations == 0

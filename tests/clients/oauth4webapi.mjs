@@ -1,6 +1,6 @@
 // oauth4webapi, the strictest client there is: status codes, content types, issuers, grammar.
 //
-//   node oauth4webapi.mjs ORIGIN
+//   CONFIGURED_CLIENT=ID:SECRET node oauth4webapi.mjs ORIGIN
 
 import assert from 'node:assert/strict';
 
@@ -14,6 +14,9 @@ const INSECURE = { [oauth.allowInsecureRequests]: true };
 const DEVICE = 'urn:ietf:params:oauth:grant-type:device_code';
 
 const [origin] = process.argv.slice(2);
+const [configuredId, configuredSecret] = process.env.CONFIGURED_CLIENT.split(':');
+const configured = { client_id: configuredId };
+const configuredAuth = oauth.ClientSecretBasic(configuredSecret);
 const resource = `${origin}/mcp`;
 const { step, print } = steps('oauth4webapi 3');
 
@@ -63,9 +66,7 @@ const client = await step('registration, public', true, async () => {
   return registered;
 });
 const confidential = await step('registration, confidential', true, async () => {
-  const extra = offered.clientCredentials ? ['client_credentials'] : [];
-  const grant_types = ['authorization_code', 'refresh_token', ...extra];
-  const registered = await register({ token_endpoint_auth_method: 'client_secret_basic', grant_types });
+  const registered = await register({ token_endpoint_auth_method: 'client_secret_basic' });
   assert.ok(registered.client_secret);
   return registered;
 });
@@ -113,8 +114,8 @@ const refresh = async (client, auth, token, options = {}) =>
     return oauth.processRefreshTokenResponse(as, client, response);
   });
 
-async function call(token, tool, options = {}) {
-  const { headers, body } = toolCall(tool);
+async function call(token, tool, { args, ...options } = {}) {
+  const { headers, body } = toolCall(tool, args);
   return withNonce(async () => {
     const response = await oauth.protectedResourceRequest(token, 'POST', new URL(resource), headers, body, { ...options, ...INSECURE });
     return toolText(response);
@@ -140,10 +141,12 @@ await step('step-up challenge', true, async () => {
 const secretTokens = await step('authorization code with a secret', true, () => authorize(confidential, secret));
 
 await step('introspection', as.introspection_endpoint, async () => {
-  const introspect = async (token) => {
-    const response = await oauth.introspectionRequest(as, confidential, secret, token, INSECURE);
-    return oauth.processIntrospectionResponse(as, confidential, response);
+  const introspect = async (token, client = configured, auth = configuredAuth) => {
+    const response = await oauth.introspectionRequest(as, client, auth, token, INSECURE);
+    return oauth.processIntrospectionResponse(as, client, response);
   };
+  assert.equal((await introspect(secretTokens.access_token, confidential, secret)).active, true, 'its own');
+  assert.deepEqual(await introspect(tokens.access_token, confidential, secret), { active: false }, 'another client’s');
   const access = await introspect(secretTokens.access_token);
   assert.equal(access.active, true);
   assert.equal(access.client_id, confidential.client_id);
@@ -183,10 +186,11 @@ await step('pushed authorization request', as.pushed_authorization_request_endpo
 
 await step('client credentials', offered.clientCredentials, async () => {
   const parameters = new URLSearchParams({ scope: 'notes:read', resource });
-  const response = await oauth.clientCredentialsGrantRequest(as, confidential, secret, parameters, INSECURE);
-  const granted = await oauth.processClientCredentialsResponse(as, confidential, response);
+  const response = await oauth.clientCredentialsGrantRequest(as, configured, configuredAuth, parameters, INSECURE);
+  const granted = await oauth.processClientCredentialsResponse(as, configured, response);
   assert.equal(granted.refresh_token, undefined);
-  assert.match(await call(granted.access_token, 'echo').catch((error) => error.message), /message/, 'the call got as far as the tool');
+  // There is no person, so no session either, but a token that the resource takes.
+  assert.equal(await call(granted.access_token, 'echo', { args: { message: 'grüezi' } }), 'grüezi');
 });
 
 await step('private_key_jwt', offered.privateKeyJwt, async () => {
