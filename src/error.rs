@@ -75,6 +75,9 @@ pub enum ConfigError {
         /// The allowed range and its reason.
         why: &'static str,
     },
+    /// A certificate that was to be trusted cannot be read.
+    #[error("the certificate cannot be used: {0}")]
+    Certificate(String),
     /// The same client id was configured twice.
     #[error("the client {0} is configured twice")]
     DuplicateClient(String),

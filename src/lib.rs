@@ -67,10 +67,20 @@ mod clock;
 pub mod discovery;
 mod error;
 mod event;
+#[cfg(feature = "fetch")]
+#[allow(dead_code, unused_imports, reason = "each feature uses its part")]
+mod fetch;
 mod grant;
 mod hierarchy;
 mod id;
 mod intercept;
+#[cfg(feature = "jwt")]
+#[allow(
+        dead_code,
+        unused_imports,
+        reason = "parts wait for the endpoints that use them"
+    )]
+mod jwt;
 mod mcp_auth;
 mod params;
 mod pkce;
@@ -87,6 +97,8 @@ pub use self::authorization_server::BuiltInPages;
 pub use self::authorization_server::RateLimits;
 #[cfg(feature = "test-util")]
 pub use self::clock::TestClock;
+#[cfg(feature = "fetch")]
+pub use self::fetch::{Fetcher, FetcherBuilder};
 #[cfg(feature = "sled")]
 pub use self::store::SledStore;
 pub use self::{

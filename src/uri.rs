@@ -62,7 +62,7 @@ impl<'a> Parts<'a> {
     }
 
     /// Scheme and host in lower case, the default port left out, an empty path as `/`.
-    fn canonical(&self) -> String {
+    pub(crate) fn canonical(&self) -> String {
         let mut text = format!(
             "{}://{}",
             self.scheme.to_ascii_lowercase(),

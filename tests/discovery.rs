@@ -32,6 +32,7 @@ async fn the_authorization_server_says_what_it_can_do_and_nothing_more() {
             "revocation_endpoint_auth_methods_supported": ["none", "client_secret_post", "client_secret_basic"],
             "introspection_endpoint": "https://api.example.com/oauth/introspect",
             "introspection_endpoint_auth_methods_supported": ["client_secret_post", "client_secret_basic"],
+            "pushed_authorization_request_endpoint": "https://api.example.com/oauth/par",
             "code_challenge_methods_supported": ["S256"],
             "authorization_response_iss_parameter_supported": true,
             "protected_resources": ["https://api.example.com/mcp", "https://api.example.com/files"],

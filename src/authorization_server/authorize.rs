@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::{Method, header, request::Parts};
 
 use super::{
-    AuthorizationServer, Endpoint,
+    AuthorizationServer, Endpoint, par,
     refuse::{MALFORMED, NOT_A_FORM, TRY_LATER},
     request::form_text,
     response::{self, EndpointResponse},
@@ -15,9 +15,11 @@ use crate::{
         Client,
         redirect::{self, RedirectKind},
     },
+    clock::Timestamp,
     event::Event,
-    grant::{ErrorCode, Refusal, authorize, issue},
+    grant::{ErrorCode, Refusal, authorize, issue, step_up},
     params::Params,
+    scope::Scopes,
     secret::{Code, Digest, Token, random_handle},
     store::{
         BeginAuthorization, IssueCode, IssueCodeOutcome, StoreError,
@@ -42,6 +44,9 @@ impl AuthorizationServer {
         if let Some(limited) = self.limited(Endpoint::Authorize, params.get("client_id"), parts) {
             return self.limited_here(parts, limited);
         }
+        if let Some(handle) = params.get("request_uri").and_then(par::handle) {
+            return self.authorize_pushed(parts, &params, handle).await;
+        }
         match self.who_and_where(&params).await {
             Ok(Ok(found)) => (client, redirect_uri) = found,
             Ok(Err(refusal)) => {
@@ -55,40 +60,79 @@ impl AuthorizationServer {
             Err(error) => return self.unavailable_here(parts, &error),
         }
         let state = params.get("state").filter(|_| !params.is_repeated("state"));
-        let accepted = match authorize::decide(&params, &client, &redirect_uri, &self.catalog) {
-            Ok(accepted) => accepted,
-            Err(refusal) => return self.refuse_there(&client, &redirect_uri, state, &refusal),
-        };
-        let there = |refusal| self.refuse_there(&client, &redirect_uri, state, refusal);
+        match authorize::decide(&params, &client, &redirect_uri, &self.catalog) {
+            Ok(_) if self.requires_push => {
+                self.refuse_there(&client, &redirect_uri, state, &PUSH_REQUIRED)
+            }
+            Ok(request) => self.carry_on(parts, client, request).await,
+            Err(refusal) => self.refuse_there(&client, &redirect_uri, state, &refusal),
+        }
+    }
 
+    /// As [`authorize`](Self::authorize), for a request that its client pushed before.
+    async fn authorize_pushed(
+        &self,
+        parts: &Parts,
+        params: &Params<'_>,
+        handle: &str,
+    ) -> EndpointResponse {
+        let refuse = |refusal| {
+            let id = params.get("client_id");
+            self.refuse_here(parts, Endpoint::Authorize, id, refusal)
+        };
+        let client = match self
+            .client(params.get("client_id").unwrap_or_default())
+            .await
+        {
+            Ok(Some(client)) if !params.is_repeated("client_id") => client,
+            Ok(_) => return refuse(&CLIENT_UNKNOWN),
+            Err(error) => return self.unavailable_here(parts, &error),
+        };
+        match self.pushed(handle, &client).await {
+            Ok(Ok(request)) => self.carry_on(parts, client, request).await,
+            Ok(Err(refusal)) => refuse(&refusal),
+            Err(error) => self.unavailable_here(parts, &error),
+        }
+    }
+
+    /// What is asked for is in order: find out who is there, and whether they agreed before.
+    async fn carry_on(
+        &self,
+        parts: &Parts,
+        client: Client,
+        request: AuthorizationRequest,
+    ) -> EndpointResponse {
+        let there = |refusal| {
+            let state = request.state.as_deref();
+            self.refuse_there(&client, &request.redirect_uri, state, refusal)
+        };
         let user = match self.authenticator.signed_in(parts).await {
             // A request for a fresh sign-in is met by none that came before it.
-            Ok(user) => user.filter(|_| !accepted.request.prompt_login),
+            Ok(user) => user.filter(|user| {
+                !request.prompt_login && is_recent(user.auth_time, &request, self.now(), false)
+            }),
             Err(error) => {
                 self.emit(&Event::AuthenticatorFailed { error: &error });
                 return there(&TRY_LATER);
             }
         };
         if let Some(user) = &user {
-            match self.is_remembered(&client, &accepted.request, user).await {
+            match self.is_remembered(&client, &request, user).await {
                 Ok(true) => {
-                    return self
-                        .issue_code(parts, None, &client, &accepted.request, user)
-                        .await;
+                    return self.issue_code(parts, None, &client, &request, user).await;
                 }
                 Ok(false) => {}
                 Err(error) => return self.unavailable_here(parts, &error),
             }
         }
-        if accepted.prompt_none {
+        if request.prompt_none {
             return there(if user.is_some() {
                 &CONSENT_REQUIRED
             } else {
                 &LOGIN_REQUIRED
             });
         }
-        self.begin(parts, &client, accepted.request, user.is_some())
-            .await
+        self.begin(parts, &client, request, user.is_some()).await
     }
 
     /// The client and where to answer it. What is refused here must not be redirected
@@ -110,11 +154,7 @@ impl AuthorizationServer {
             )));
         };
         let Some(client) = self.client(id).await? else {
-            return Ok(Err(Refusal::invalid_client(
-                "client_unknown",
-                "This program is not registered here, or its registration was forgotten after it \
-                 had not been used for long. Remove its stored sign-in so that it registers again.",
-            )));
+            return Ok(Err(CLIENT_UNKNOWN));
         };
         let Some(redirect_uri) = client.redirect_uri(params.get("redirect_uri")) else {
             return Ok(Err(Refusal::invalid_request(
@@ -149,6 +189,26 @@ impl AuthorizationServer {
         Ok(consent.is_some_and(|consent| consent.scopes.contains_all(&request.scopes)))
     }
 
+    /// The request as it is put to the user: with all that the client has already.
+    pub(super) async fn widened(
+        &self,
+        request: &AuthorizationRequest,
+        user: &SignedIn,
+    ) -> Result<AuthorizationRequest, StoreError> {
+        let granted = self
+            .store
+            .grants_of(user.subject.clone(), request.client_id.clone(), self.now())
+            .await?;
+        let grantable = self
+            .catalog
+            .find(&request.resource)
+            .map_or_else(Scopes::none, |resource| self.catalog.grantable(resource));
+        Ok(AuthorizationRequest {
+            scopes: step_up::widen(&request.scopes, &request.resource, &granted, &grantable),
+            ..request.clone()
+        })
+    }
+
     /// Stores the request and sends the browser on: to sign in, or to consent.
     async fn begin(
         &self,
@@ -158,6 +218,7 @@ impl AuthorizationServer {
         is_signed_in: bool,
     ) -> EndpointResponse {
         let (redirect_uri, state) = (request.redirect_uri.clone(), request.state.clone());
+        let login_hint = request.login_hint.clone();
         let now = self.now();
         let browser = self.cookie.read_or_create(&parts.headers);
         let transaction = random_handle();
@@ -186,7 +247,7 @@ impl AuthorizationServer {
             self.emit(&Event::SignInRequired {
                 client_id: &client.id,
             });
-            self.login_url(&transaction)
+            self.login_url(&transaction, login_hint.as_deref())
         };
         let mut response = response::see_other(&next);
         let lifetime = self.lifetimes.pending;
@@ -204,9 +265,12 @@ impl AuthorizationServer {
         )
     }
 
-    /// Where a browser without a session goes.
-    pub(super) fn login_url(&self, transaction: &str) -> String {
-        response::with_query(&self.login_page, &[("transaction", transaction)])
+    /// Where a browser without a session goes. The hint is the client's word: a sign-in page may
+    /// fill it in, and no more.
+    pub(super) fn login_url(&self, transaction: &str, hint: Option<&str>) -> String {
+        let mut query = vec![("transaction", transaction)];
+        query.extend(hint.map(|hint| ("login_hint", hint)));
+        response::with_query(&self.login_page, &query)
     }
 
     /// Issues a code for what `user` approved, now or earlier, and takes it to the client.
@@ -265,3 +329,29 @@ const CONSENT_REQUIRED: Refusal = Refusal::new(
     "consent_required",
     "the user has to consent",
 );
+
+const CLIENT_UNKNOWN: Refusal = Refusal::invalid_client(
+    "client_unknown",
+    "This program is not registered here, or its registration was forgotten after it had not been \
+     used for long. Remove its stored sign-in so that it registers again.",
+);
+const PUSH_REQUIRED: Refusal = Refusal::invalid_request(
+    "push_required",
+    "push the request first, and send its request_uri here",
+);
+
+/// Whether the user signed in lately enough for what the client asks (`prompt=login`, `max_age`).
+/// Where the application does not know when that was, having been sent to sign in is enough.
+pub(super) fn is_recent(
+    auth_time: Option<Timestamp>,
+    request: &AuthorizationRequest,
+    began_at: Timestamp,
+    was_sent_to_sign_in: bool,
+) -> bool {
+    let since = match (request.prompt_login, request.max_age) {
+        (true, _) => began_at,
+        (false, Some(max_age)) => Timestamp::from_secs(began_at.as_secs().saturating_sub(max_age)),
+        (false, None) => return true,
+    };
+    auth_time.map_or(was_sent_to_sign_in, |at| at >= since)
+}

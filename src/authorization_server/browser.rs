@@ -120,11 +120,11 @@ impl Browser {
         Digest::of(&self.secret)
     }
 
-    /// The token of a form shown in this browser: for one authorization and one user, so that
-    /// neither another site nor another account can send it.
-    pub(crate) fn form_token(&self, authorization: &Digest, subject: &str) -> String {
+    /// The token of a form shown in this browser: for one authorization, and for what was `shown`,
+    /// such as the user, so that neither another site nor another account can send it.
+    pub(crate) fn form_token(&self, authorization: &Digest, shown: &str) -> String {
         let input = Zeroizing::new(format!(
-            "{}\n{}\n{subject}",
+            "{}\n{}\n{shown}",
             *self.secret,
             base64url(authorization.as_bytes())
         ));

@@ -8,6 +8,7 @@ use http::{StatusCode, header, request::Parts};
 
 use super::{
     AuthorizationServer, Endpoint,
+    authorize::is_recent,
     browser::Browser,
     pages::ConsentPage,
     refuse::{MALFORMED, NOT_A_FORM},
@@ -40,6 +41,19 @@ struct Resumed {
     user: Option<SignedIn>,
 }
 
+impl Resumed {
+    fn login_hint(&self) -> Option<&str> {
+        self.pending.request.login_hint.as_deref()
+    }
+
+    /// The token of the form: for this browser and authorization, for this user, and for exactly
+    /// the scopes that the page names.
+    fn form_token(&self, user: &SignedIn, request: &AuthorizationRequest) -> String {
+        let shown = format!("{}\n{}", user.subject, request.scopes);
+        self.browser.form_token(&self.id, &shown)
+    }
+}
+
 impl AuthorizationServer {
     /// The browser comes back: from signing in, or to look at the consent page once more.
     pub(super) async fn resume(&self, parts: &Parts) -> EndpointResponse {
@@ -52,7 +66,7 @@ impl AuthorizationServer {
             Err(response) => return response,
         };
         let Some(user) = &resumed.user else {
-            return response::see_other(&self.login_url(transaction));
+            return response::see_other(&self.login_url(transaction, resumed.login_hint()));
         };
         let request = &resumed.pending.request;
         match self.is_remembered(&resumed.client, request, user).await {
@@ -60,7 +74,10 @@ impl AuthorizationServer {
                 self.issue_code(parts, Some(resumed.id), &resumed.client, request, user)
                     .await
             }
-            Ok(false) => self.consent_page(transaction, &resumed, user),
+            Ok(false) => match self.widened(request, user).await {
+                Ok(request) => self.consent_page(transaction, &resumed, user, &request),
+                Err(error) => self.unavailable_here(parts, &error),
+            },
             Err(error) => self.unavailable_here(parts, &error),
         }
     }
@@ -83,20 +100,21 @@ impl AuthorizationServer {
             Err(response) => return response,
         };
         let Some(user) = &resumed.user else {
-            return response::see_other(&self.login_url(transaction));
+            return response::see_other(&self.login_url(transaction, resumed.login_hint()));
         };
-        let expected = resumed
-            .browser
-            .form_token(&resumed.id, user.subject.as_str());
+        let request = match self.widened(&resumed.pending.request, user).await {
+            Ok(request) => request,
+            Err(error) => return self.unavailable_here(parts, &error),
+        };
+        let expected = resumed.form_token(user, &request);
         let sent = params.get("token").unwrap_or_default();
         // Compared as digests, and so in constant time.
         if Digest::of(sent) != Digest::of(&expected) {
             return self.refuse_here(parts, Endpoint::Consent, None, &WRONG_TOKEN);
         }
-        let request = &resumed.pending.request;
         match params.get("decision") {
             Some("approve") => {
-                self.issue_code(parts, Some(resumed.id), &resumed.client, request, user)
+                self.issue_code(parts, Some(resumed.id), &resumed.client, &request, user)
                     .await
             }
             Some("deny") => self.deny(parts, &resumed, user).await,
@@ -147,10 +165,8 @@ impl AuthorizationServer {
             self.emit(&Event::AuthenticatorFailed { error: &error });
             self.later_here(parts)
         })?;
-        let is_fresh = |user: &SignedIn| {
-            !pending.request.prompt_login
-                || user.auth_time.is_none_or(|at| at >= pending.created_at)
-        };
+        let is_fresh =
+            |user: &SignedIn| is_recent(user.auth_time, &pending.request, pending.created_at, true);
         Ok(Resumed {
             id,
             client,
@@ -165,13 +181,11 @@ impl AuthorizationServer {
         transaction: &str,
         resumed: &Resumed,
         user: &SignedIn,
+        request: &AuthorizationRequest,
     ) -> EndpointResponse {
-        let request = &resumed.pending.request;
         let kind = redirect::classify(&request.redirect_uri);
         let resource = self.catalog.find(&request.resource);
-        let token = resumed
-            .browser
-            .form_token(&resumed.id, user.subject.as_str());
+        let token = resumed.form_token(user, request);
         let html = self.pages.consent(&ConsentPage {
             client_name: resumed.client.display_name(),
             client_uri: resumed.client.metadata.client_uri.as_deref(),

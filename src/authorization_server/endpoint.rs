@@ -8,6 +8,8 @@ pub enum Endpoint {
     Authorize,
     /// Where a browser goes on after signing in, and where the consent form is sent.
     Consent,
+    /// Where clients leave a request for the browser to bring the name of (RFC 9126 §2).
+    PushedAuthorization,
     /// Where codes and refresh tokens become tokens (RFC 6749 §3.2).
     Token,
     /// Where clients introduce themselves (RFC 7591 §3).
@@ -23,9 +25,10 @@ pub enum Endpoint {
 }
 
 impl Endpoint {
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Authorize,
         Self::Consent,
+        Self::PushedAuthorization,
         Self::Token,
         Self::Register,
         Self::Revoke,
@@ -39,6 +42,7 @@ impl Endpoint {
         match self {
             Self::Authorize => "authorize",
             Self::Consent => "consent",
+            Self::PushedAuthorization => "par",
             Self::Token => "token",
             Self::Register => "register",
             Self::Revoke => "revoke",
@@ -52,7 +56,9 @@ impl Endpoint {
     pub(crate) const fn allow(self) -> &'static str {
         match self {
             Self::Authorize | Self::Consent => "GET, POST",
-            Self::Token | Self::Revoke | Self::Introspect => "POST, OPTIONS",
+            Self::PushedAuthorization | Self::Token | Self::Revoke | Self::Introspect => {
+                "POST, OPTIONS"
+            }
             Self::Register => "GET, POST, PUT, DELETE, OPTIONS",
             Self::Userinfo => "GET, POST, OPTIONS",
             Self::GetSession => "GET, OPTIONS",

@@ -11,6 +11,7 @@ mod introspect;
 mod layer;
 mod manage;
 mod pages;
+mod par;
 #[cfg(feature = "rate-limit")]
 mod rate_limit;
 mod refuse;
@@ -97,6 +98,8 @@ pub(crate) struct AuthorizationServer {
     pub(crate) scope_descriptions: Vec<(String, String)>,
     pub(crate) lifetimes: Lifetimes,
     pub(crate) limits: Limits,
+    /// Whether authorization requests must be pushed (RFC 9126).
+    pub(crate) requires_push: bool,
     pub(crate) clients: StaticClients,
     pub(crate) registration: RegistrationRules,
     pub(crate) store: Arc<dyn ErasedStore>,

@@ -122,7 +122,7 @@ impl RateLimiter {
     ) -> Result<(), Duration> {
         let limiter = match endpoint {
             Endpoint::Register => &self.register,
-            Endpoint::Authorize => &self.authorize,
+            Endpoint::Authorize | Endpoint::PushedAuthorization => &self.authorize,
             Endpoint::Token | Endpoint::Revoke | Endpoint::Introspect => &self.token,
             Endpoint::Consent | Endpoint::Userinfo | Endpoint::GetSession => return Ok(()),
         };

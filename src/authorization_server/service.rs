@@ -178,6 +178,7 @@ impl AuthorizationServer {
                 self.decide_consent(&parts, &body).await
             }
             Endpoint::Consent => self.resume(&parts).await,
+            Endpoint::PushedAuthorization => self.push(&parts, &body).await,
             Endpoint::Token => self.token(&parts, &body).await,
             Endpoint::Revoke => self.revoke_token(&parts, &body).await,
             Endpoint::Introspect => self.introspect(&parts, &body).await,

@@ -39,6 +39,12 @@ pub struct AuthorizationServerMetadata {
     /// How they may authenticate there: never not at all.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub introspection_endpoint_auth_methods_supported: Vec<&'static str>,
+    /// Where clients push authorization requests (RFC 9126).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pushed_authorization_request_endpoint: Option<String>,
+    /// Whether they must.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub require_pushed_authorization_requests: bool,
     /// `S256`.
     pub code_challenge_methods_supported: Vec<&'static str>,
     /// RFC 9207: every answer carries `iss`.
@@ -80,6 +86,8 @@ impl AuthorizationServerMetadata {
             revocation_endpoint_auth_methods_supported: Vec::new(),
             introspection_endpoint: None,
             introspection_endpoint_auth_methods_supported: Vec::new(),
+            pushed_authorization_request_endpoint: None,
+            require_pushed_authorization_requests: false,
             code_challenge_methods_supported: vec!["S256"],
             authorization_response_iss_parameter_supported: true,
             protected_resources: Vec::new(),

@@ -9,16 +9,10 @@ use crate::{
     pkce::CodeChallenge,
     resource::{Catalog, KnownResource},
     scope::Scopes,
+    secret::is_handle,
     store::record::AuthorizationRequest,
     uri::ResourceUri,
 };
-
-/// An acceptable request, and whether it forbids showing anything to the user.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Accepted {
-    pub(crate) request: AuthorizationRequest,
-    pub(crate) prompt_none: bool,
-}
 
 /// Decides on the parameters of an authorization request.
 pub(crate) fn decide(
@@ -26,7 +20,7 @@ pub(crate) fn decide(
     client: &Client,
     redirect_uri: &str,
     catalog: &Catalog,
-) -> Result<Accepted, Refusal> {
+) -> Result<AuthorizationRequest, Refusal> {
     if params.any_repeated() {
         return Err(Refusal::invalid_request(
             "repeated_parameter",
@@ -62,23 +56,45 @@ pub(crate) fn decide(
     let code_challenge = challenge(params)?;
     let resource = resource(params, catalog)?;
     let prompt = prompt(params)?;
-    Ok(Accepted {
-        request: AuthorizationRequest {
-            client_id: client.id.clone(),
-            redirect_uri: redirect_uri.to_owned(),
-            scopes: scopes(params, client, resource, catalog)?,
-            resource: resource.uri.clone(),
-            state: params.get("state").map(str::to_owned),
-            code_challenge,
-            nonce: params.get("nonce").map(str::to_owned),
-            prompt_consent: prompt.consent,
-            prompt_login: prompt.login,
-            max_age: None,
-            dpop_jkt: None,
-            login_hint: None,
-        },
+    Ok(AuthorizationRequest {
+        client_id: client.id.clone(),
+        redirect_uri: redirect_uri.to_owned(),
+        scopes: scopes(params, client, resource, catalog)?,
+        resource: resource.uri.clone(),
+        state: params.get("state").map(str::to_owned),
+        code_challenge,
+        nonce: params.get("nonce").map(str::to_owned),
+        prompt_consent: prompt.consent,
+        prompt_login: prompt.login,
         prompt_none: prompt.none,
+        max_age: max_age(params)?,
+        dpop_jkt: dpop_jkt(params)?,
+        login_hint: params.get("login_hint").map(str::to_owned),
     })
+}
+
+/// OpenID Connect Core §3.1.2.1.
+fn max_age(params: &Params<'_>) -> Result<Option<u64>, Refusal> {
+    params
+        .get("max_age")
+        .map(|text| {
+            text.parse().map_err(|_| {
+                Refusal::invalid_request("max_age_malformed", "max_age is not a number of seconds")
+            })
+        })
+        .transpose()
+}
+
+/// RFC 9449 §10: the code is for whoever has this key.
+fn dpop_jkt(params: &Params<'_>) -> Result<Option<String>, Refusal> {
+    match params.get("dpop_jkt") {
+        None => Ok(None),
+        Some(jkt) if is_handle(jkt) => Ok(Some(jkt.to_owned())),
+        Some(_) => Err(Refusal::invalid_request(
+            "dpop_jkt_malformed",
+            "dpop_jkt is not a SHA-256 thumbprint",
+        )),
+    }
 }
 
 /// OpenID Connect Core §6.1, §7.2.1: features a client must be told are missing.

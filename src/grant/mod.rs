@@ -6,5 +6,6 @@ pub(crate) mod code;
 pub(crate) mod issue;
 pub(crate) mod refresh;
 mod refusal;
+pub(crate) mod step_up;
 
 pub(crate) use self::refusal::{ErrorCode, Refusal};

@@ -61,6 +61,7 @@ pub struct McpAuthBuilder {
     registration: RegistrationRules,
     lifetimes: Lifetimes,
     limits: Limits,
+    requires_push: bool,
     cache: TokenCache,
     store: Option<Arc<dyn ErasedStore>>,
     authenticator: Option<Arc<dyn ErasedAuthenticator>>,
@@ -100,6 +101,7 @@ impl McpAuthBuilder {
                 pending: MAX_PENDING,
                 used: MAX_USED,
             },
+            requires_push: false,
             cache: TokenCache::new(),
             store: None,
             authenticator: None,
@@ -239,6 +241,13 @@ impl McpAuthBuilder {
         self
     }
 
+    /// Takes only authorization requests that were pushed (RFC 9126): not by default, since few
+    /// MCP clients push.
+    pub fn require_pushed_authorization_requests(mut self) -> Self {
+        self.requires_push = true;
+        self
+    }
+
     /// How many clients may be registered at once: 100,000 by default. More are refused with 429.
     pub fn max_clients(mut self, max: u64) -> Self {
         self.limits.clients = max;
@@ -323,7 +332,12 @@ impl McpAuthBuilder {
             Scopes::parse(&self.default_scope)?,
         )?;
         let store = self.store.ok_or(ConfigError::Missing("store"))?;
-        let documents = Arc::new(documents(&issuer, &endpoints_path, &catalog));
+        let documents = Arc::new(documents(
+            &issuer,
+            &endpoints_path,
+            &catalog,
+            self.requires_push,
+        ));
         let gate = TokenGate::new(
             &store,
             self.cache,
@@ -345,6 +359,7 @@ impl McpAuthBuilder {
             scope_descriptions: self.scope_descriptions,
             lifetimes: self.lifetimes,
             limits: self.limits,
+            requires_push: self.requires_push,
             clients: StaticClients::new(self.clients)?,
             registration: self.registration,
             store,
@@ -418,7 +433,12 @@ fn check_lifetimes(lifetimes: &Lifetimes) -> Result<(), ConfigError> {
     Ok(())
 }
 
-fn documents(issuer: &Issuer, endpoints_path: &str, catalog: &Catalog) -> Documents {
+fn documents(
+    issuer: &Issuer,
+    endpoints_path: &str,
+    catalog: &Catalog,
+    requires_push: bool,
+) -> Documents {
     let url =
         |endpoint: Endpoint| format!("{}{endpoints_path}/{}", issuer.origin(), endpoint.segment());
     let mut metadata = AuthorizationServerMetadata::new(
@@ -427,6 +447,8 @@ fn documents(issuer: &Issuer, endpoints_path: &str, catalog: &Catalog) -> Docume
         url(Endpoint::Token),
     );
     metadata.registration_endpoint = Some(url(Endpoint::Register));
+    metadata.pushed_authorization_request_endpoint = Some(url(Endpoint::PushedAuthorization));
+    metadata.require_pushed_authorization_requests = requires_push;
     metadata.revocation_endpoint = Some(url(Endpoint::Revoke));
     metadata
         .revocation_endpoint_auth_methods_supported

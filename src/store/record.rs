@@ -55,6 +55,9 @@ pub struct AuthorizationRequest {
     pub prompt_consent: bool,
     /// Whether the user must sign in anew (`prompt=login`, `select_account`).
     pub prompt_login: bool,
+    /// Whether nothing may be shown to the user (`prompt=none`).
+    #[serde(default)]
+    pub prompt_none: bool,
     /// How many seconds ago the user may have signed in at most (OpenID Connect `max_age`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_age: Option<u64>,

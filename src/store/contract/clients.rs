@@ -118,6 +118,51 @@ pub async fn clients_are_capped<S: Store>(store: Arc<S>) {
     assert_eq!(created.count(), 4, "the cap holds in a race");
 }
 
+/// A client that changes its registration replaces it, and nothing else changes.
+pub async fn a_client_is_replaced<S: Store>(store: Arc<S>) {
+    let update = |client: &ClientRecord, now| {
+        let (store, client) = (store.clone(), client.clone());
+        async move {
+            let updated = store.update_client(client, now).await;
+            updated.expect("no store error")
+        }
+    };
+    let mut changed = client("app");
+    changed.metadata.client_name = Some("changed".to_owned());
+    changed.management = Some(Digest::of("a registration access token"));
+    changed.metadata.jwks = Some(serde_json::json!({"keys": [{"kty": "OKP"}]}));
+    assert!(!update(&changed, NOW).await, "there is none");
+    let created = store.create_client(client("app"), 2, NOW).await;
+    created.expect("no store error");
+    assert!(update(&changed, NOW).await, "there is one");
+    let find = |now| {
+        let store = store.clone();
+        async move {
+            let found = store.client(client_id("app"), now).await;
+            found.expect("no store error")
+        }
+    };
+    assert_eq!(find(NOW).await, Some(changed.clone()), "all of it changes");
+
+    // Whoever read it before it was used must not shorten its life.
+    let mut stale = changed.clone();
+    stale.expires_at = after(1);
+    assert!(update(&stale, NOW).await);
+    assert_eq!(find(after(999)).await, Some(changed.clone()));
+    let mut longer = changed.clone();
+    longer.expires_at = after(2000);
+    assert!(update(&longer, NOW).await);
+    assert_eq!(find(after(1999)).await, Some(longer.clone()), "it may grow");
+    assert!(!update(&changed, after(2000)).await, "it has expired");
+    assert_eq!(find(after(1999)).await, Some(longer), "and is left alone");
+    let created = store.create_client(client("next"), 2, NOW).await;
+    assert_eq!(
+        created.expect("no store error"),
+        CreateClient::Created,
+        "it is counted once"
+    );
+}
+
 /// A deleted client is unknown, and nothing that it was given is alive.
 pub async fn deleting_a_client_revokes_all_it_had<S: Store>(store: Arc<S>) {
     let created = store.create_client(client("gone"), 10, NOW).await;

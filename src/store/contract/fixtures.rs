@@ -80,6 +80,7 @@ pub(super) fn pending(client: &str) -> PendingAuthorization {
             nonce: None,
             prompt_consent: false,
             prompt_login: false,
+            prompt_none: false,
             max_age: None,
             dpop_jkt: None,
             login_hint: None,
@@ -192,6 +193,32 @@ impl Flow {
             code: self.code(),
             access: (self.access(0), self.access_record(NOW)),
             refresh: Some((self.refresh(0), refresh)),
+            renew_client: None,
+        }
+    }
+
+    /// The same tokens, without a code.
+    pub(super) fn tokens(&self) -> IssueTokens {
+        let RedeemCode {
+            access, refresh, ..
+        } = self.redeem();
+        IssueTokens {
+            grant: self.issue.grant.clone(),
+            access,
+            refresh,
+            used: None,
+            renew_client: None,
+        }
+    }
+
+    /// The same tokens, for a device.
+    pub(super) fn device_tokens(&self) -> DeviceTokens {
+        let RedeemCode {
+            access, refresh, ..
+        } = self.redeem();
+        DeviceTokens {
+            access,
+            refresh,
             renew_client: None,
         }
     }

@@ -17,7 +17,10 @@
 pub mod authorizations;
 pub mod clients;
 pub mod codes;
+pub mod devices;
 mod fixtures;
+pub mod keys;
+pub mod once;
 pub mod refresh;
 pub mod revocation;
 pub mod upkeep;
@@ -33,9 +36,10 @@ mod prelude {
         id::{ClientId, Subject},
         secret::{Digest, GrantId},
         store::{
-            AccessToken, BeginAuthorization, CreateClient, IssueCode, IssueCodeOutcome, RedeemCode,
-            RedeemCodeOutcome, Revocation, RevokeTarget, RotateRefresh, RotateRefreshOutcome,
-            Store, StoreError, record::*,
+            AccessToken, BeginAuthorization, BeginDevice, CreateClient, DecideDevice, DeviceTokens,
+            IssueCode, IssueCodeOutcome, IssueTokens, IssueTokensOutcome, PollDevice, RedeemCode,
+            RedeemCodeOutcome, RedeemDevice, Revocation, RevokeTarget, RotateRefresh,
+            RotateRefreshOutcome, Store, StoreError, UseOnce, record::*,
         },
         uri::ResourceUri,
     };
@@ -68,6 +72,7 @@ suite! {
         a_client_is_created_once
         an_expired_client_is_unknown_and_its_id_free
         clients_are_capped
+        a_client_is_replaced
         deleting_a_client_revokes_all_it_had
     }
     authorizations {
@@ -105,10 +110,33 @@ suite! {
         unknown_targets_reach_nothing
         users_and_clients_are_told_apart
         many_grants_are_revoked
+        a_session_ends_alone
+        live_grants_are_listed
         a_revocation_says_all_that_is_dead
     }
-    upkeep {
+    devices {
+        a_device_waits_for_its_user
+        a_user_code_names_one_device
+        devices_are_capped
+        a_device_is_decided_about_once
+        an_approved_device_gets_its_tokens
+        of_parallel_device_redemptions_one_wins
+        a_denied_or_expired_device_gets_nothing
+        a_device_of_a_revoked_grant_gets_nothing
+    }
+    once {
+        of_parallel_uses_one_is_the_first
+        uses_are_capped_and_expire
+        tokens_can_be_issued_without_a_code
+        an_assertion_gives_tokens_once
+        a_client_is_no_user
+    }
+    keys {
         all_callers_get_the_same_key
+        a_new_key_retires_the_old_ones
+        parallel_rotations_of_a_key_agree
+    }
+    upkeep {
         a_sweep_takes_what_has_expired_and_nothing_else
         a_sweep_stops_at_its_limit
         a_swept_client_takes_its_consents_along

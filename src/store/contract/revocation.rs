@@ -192,6 +192,76 @@ pub async fn many_grants_are_revoked<S: Store>(store: Arc<S>) {
     assert!(bob.is_live(&store, 0).await, "nobody else is touched");
 }
 
+/// Signing out ends what was given in that session, and leaves the consents alone.
+pub async fn a_session_ends_alone<S: Store>(store: Arc<S>) {
+    let given = |label: &str, user: &str, app: &str, session: Option<&str>| {
+        let mut flow = Flow::new(label, user, app);
+        flow.issue.grant.session = session.map(str::to_owned);
+        let store = store.clone();
+        async move { flow.redeemed(&*store).await }
+    };
+    let one = given("1", "ann", "app", Some("s1")).await;
+    let two = given("2", "ann", "other", Some("s1")).await;
+    let others = [
+        given("3", "ann", "app", Some("s2")).await,
+        given("4", "ann", "app", None).await,
+        given("5", "bob", "app", Some("s1")).await,
+        given("6", "anna", "app", Some("s1")).await,
+    ];
+    let target = RevokeTarget::Session(subject("ann"), "s1".to_owned());
+    for _ in 0..2 {
+        let reached = revoke(&store, target.clone()).await;
+        let both = sorted(vec![one.grant(), two.grant()]);
+        assert_eq!(sorted(reached.grants), both, "named each time");
+    }
+    assert!(!one.is_live(&store, 0).await, "its tokens are dead");
+    assert!(!two.is_live(&store, 0).await, "at every client");
+    for other in &others {
+        assert!(other.is_live(&store, 0).await, "others are left alone");
+    }
+    let consents = store.consents(subject("ann")).await;
+    assert_eq!(consents.expect("no store error").len(), 2, "consents stay");
+    let nobodys = RevokeTarget::Session(subject("ann"), String::new());
+    let reached = revoke(&store, nobodys).await;
+    assert_eq!(reached, Revocation::default(), "no session is not any");
+}
+
+/// The grants of a user are those that live, and of nobody else.
+pub async fn live_grants_are_listed<S: Store>(store: Arc<S>) {
+    let one = Flow::new("1", "ann", "app").redeemed(&store).await;
+    let two = Flow::new("2", "ann", "apple").redeemed(&store).await;
+    let dead = Flow::new("3", "ann", "app").redeemed(&store).await;
+    Flow::new("4", "anna", "app").redeemed(&store).await;
+    let fresh = Flow::new("5", "ann", "app").issued(&store).await;
+    revoke(&store, RevokeTarget::Grant(dead.grant())).await;
+
+    let ids = |grants: Result<Vec<GrantRecord>, StoreError>| {
+        let grants = grants.expect("no store error");
+        sorted(grants.iter().map(|grant| grant.id).collect())
+    };
+    let (ann, app) = (subject("ann"), client_id("app"));
+    assert_eq!(
+        ids(store.grants(ann.clone(), NOW).await),
+        sorted(vec![one.grant(), two.grant(), fresh.grant()]),
+        "of one user"
+    );
+    let later = after(REFRESH_TTL - 1);
+    assert_eq!(
+        ids(store.grants(ann.clone(), later).await),
+        sorted(vec![one.grant(), two.grant()]),
+        "an expired one is none, swept or not"
+    );
+    assert_eq!(
+        ids(store.grants_of(ann.clone(), app, later).await),
+        [one.grant()],
+        "of one user to one client"
+    );
+    let over = store.grants(ann, after(REFRESH_TTL)).await;
+    assert_eq!(over.expect("no store error"), [], "from their expiry on");
+    let nobody = store.grants(subject("an"), NOW).await;
+    assert_eq!(nobody.expect("no store error"), [], "of nobody else");
+}
+
 /// A revocation names also what was dead before, since a cache may not know yet.
 pub async fn a_revocation_says_all_that_is_dead<S: Store>(store: Arc<S>) {
     let one = Flow::new("one", "ann", "app").redeemed(&store).await;

@@ -1,59 +1,9 @@
-//! Shared keys, sweeping, and moving to another store.
+//! Sweeping, and moving to another store.
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use super::fixtures::*;
+use super::{devices, fixtures::*, keys::key};
 use crate::store::contract::prelude::*;
-
-fn key(purpose: KeyPurpose) -> KeyRecord {
-    KeyRecord {
-        purpose,
-        id: 0,
-        key: crate::SecretKey::random().into(),
-        created_at: NOW,
-        retires_at: None,
-        expires_at: None,
-    }
-}
-
-/// All who ask for keys get the same ones, whoever came first.
-pub async fn all_callers_get_the_same_key<S: Store>(store: Arc<S>) {
-    let purpose = KeyPurpose::RefreshSuccessor;
-    let answers = {
-        let store = store.clone();
-        all(20, move |_| {
-            let store = store.clone();
-            async move { store.keys(purpose, key(purpose)).await }
-        })
-        .await
-    };
-    let first = &answers[0];
-    assert_eq!(first.len(), 1, "there is one key");
-    assert_eq!((first[0].purpose, first[0].id), (purpose, 0));
-    for other in &answers {
-        assert_eq!(first, other, "every caller gets the same key");
-    }
-    let second = KeyRecord {
-        id: 1,
-        ..key(purpose)
-    };
-    let imported = store.import(vec![Record::Key(second.clone())]).await;
-    imported.expect("no store error");
-    let keys = store.keys(purpose, key(purpose)).await;
-    assert_eq!(
-        keys.expect("no store error"),
-        [first[0].clone(), second],
-        "keys come lowest number first"
-    );
-    let purpose = KeyPurpose::SessionBinding;
-    let candidate = key(purpose);
-    let keys = store.keys(purpose, candidate.clone()).await;
-    assert_eq!(
-        keys.expect("no store error"),
-        [candidate],
-        "purposes are kept apart"
-    );
-}
 
 /// A sweep removes every expired record and no other.
 pub async fn a_sweep_takes_what_has_expired_and_nothing_else<S: Store>(store: Arc<S>) {
@@ -209,6 +159,12 @@ pub async fn what_is_exported_and_imported_is_the_same_store<S: Store>(from: Arc
     let purpose = KeyPurpose::RefreshSuccessor;
     let keys = from.keys(purpose, key(purpose)).await;
     let keys = keys.expect("no store error");
+    let device = devices::device("d");
+    let begun = from.begin_device(Digest::of("d"), device, 10, NOW).await;
+    begun.expect("no store error");
+    let jti = Digest::of("jti");
+    let first = from.use_once(jti, after(60), 10, NOW).await;
+    assert_eq!(first.expect("no store error"), UseOnce::First);
     let used = Flow::new("used", "ann", "app").redeemed(&from).await;
     for generation in 0..2 {
         let rotated = from.rotate_refresh(used.rotate(generation, NOW), NOW).await;
@@ -220,9 +176,9 @@ pub async fn what_is_exported_and_imported_is_the_same_store<S: Store>(from: Arc
     let fresh = Flow::new("fresh", "bob", "app").issued(&from).await;
 
     let (lines, records) = everything(&*from, 3).await;
-    // 2 clients, 3 codes, 3 grants, 3 + 1 access and 3 + 1 refresh tokens, 3 consents, 1 key.
-    assert_eq!(records.len(), 20, "every record is exported once");
-    assert_eq!(lines.len(), 20, "every record is exported once");
+    // 2 clients, 3 codes, 3 grants, 3 + 1 access and 3 + 1 refresh tokens, 3 consents, 1 key, 1 use.
+    assert_eq!(records.len(), 21, "every record is exported once");
+    assert_eq!(lines.len(), 21, "every record is exported once");
     let (all_at_once, _) = everything(&*from, 1000).await;
     assert_eq!(lines, all_at_once, "pages of any size are the same export");
 
@@ -235,6 +191,18 @@ pub async fn what_is_exported_and_imported_is_the_same_store<S: Store>(from: Arc
 
     let found = to.keys(purpose, key(purpose)).await;
     assert_eq!(found.expect("no store error"), keys, "keys are kept");
+    let again = to.use_once(jti, after(60), 1, NOW).await;
+    assert_eq!(
+        again.expect("no store error"),
+        UseOnce::Again,
+        "what was used stays used"
+    );
+    let more = to.use_once(Digest::of("more"), after(60), 1, NOW).await;
+    assert_eq!(
+        more.expect("no store error"),
+        UseOnce::Full,
+        "uses are counted once"
+    );
     assert!(used.is_live(&*to, 2).await, "live tokens live");
     assert!(!dead.is_live(&*to, 0).await, "dead tokens are dead");
     let created = to.create_client(client("third"), 2, NOW).await;

@@ -4,6 +4,10 @@
 //! |---|---|
 //! | 1 | |
 //! | 2 | grants count their refresh generations; grants and consents are indexed by client |
+//! | 3 | devices, and things good once; keys may expire |
+//!
+//! What versions 1 and 2 wrote reads the same in version 3. It has a number of its own because
+//! they could neither read all that it writes nor sweep it.
 
 use std::path::Path;
 
@@ -25,7 +29,7 @@ use crate::store::{
 };
 
 /// The version that this crate writes.
-const CURRENT: u32 = 2;
+const CURRENT: u32 = 3;
 /// How many rows one transaction of a migration touches.
 const CHUNK: usize = 256;
 
@@ -114,7 +118,7 @@ mod tests {
         ClientId, Digest, GrantId, ResourceUri, Scopes, Subject, Timestamp,
         store::{
             CreateClient, RevokeTarget, RotateRefresh, RotateRefreshOutcome, SledStore, Store,
-            record::{AccessTokenRecord, ClientRecord, GrantHolder},
+            record::{AccessTokenRecord, ClientRecord, GrantHolder, KeyPurpose, KeyRecord, Record},
         },
     };
 
@@ -185,6 +189,13 @@ mod tests {
         })
     }
 
+    fn key() -> Value {
+        json!({
+            "purpose": "refresh_successor", "id": 0, "created_at": 900,
+            "key": Digest::of("a key"),
+        })
+    }
+
     fn lay_down(path: &Path) {
         let v1 = V1(::sled::open(path).unwrap());
         v1.expiring(b"capp", &client());
@@ -194,6 +205,20 @@ mod tests {
             "scopes": "a b", "granted_at": 900,
         });
         v1.row(b"u\0\x03ann\0\x03apphttps://a.example/mcp", &consent);
+        v1.row(b"k\0\0\0\0\0", &key());
+        let pending = json!({
+            "request": {
+                "client_id": "app", "redirect_uri": "http://127.0.0.1/", "scopes": "a",
+                "resource": "https://a.example/mcp", "state": null,
+                "code_challenge": "c".repeat(43), "nonce": null,
+                "prompt_consent": false, "prompt_login": false,
+            },
+            "browser": Digest::of("a cookie"), "created_at": 900,
+            "expires_at": NOW.as_secs() + 100,
+        });
+        let waiting = Digest::of("waiting");
+        v1.expiring(&[b"P", &waiting.as_bytes()[..]].concat(), &pending);
+        v1.0.insert(b"Mpending", &1u64.to_be_bytes()).unwrap();
         // More than one transaction of a migration takes.
         for id in 0..=255 {
             v1.grant(id, u32::from(id % 4));
@@ -241,6 +266,19 @@ mod tests {
         let replayed = RotateRefreshOutcome::Replayed(GrantId::from_bytes([7; 16]));
         assert_eq!(rotate(store, 7, 1).await, replayed, "the newest is known");
 
+        let waiting = Digest::of("waiting");
+        let pending = store.pending_authorization(waiting, NOW).await.unwrap();
+        assert_eq!(pending.unwrap().browser, Some(Digest::of("a cookie")));
+        let purpose = KeyPurpose::RefreshSuccessor;
+        let kept: KeyRecord = serde_json::from_value(key()).unwrap();
+        assert!(kept.key.secret_key().is_some(), "it is one of 256 bits");
+        let candidate = KeyRecord {
+            key: crate::SecretKey::random().into(),
+            ..kept.clone()
+        };
+        let keys = store.keys(purpose, candidate).await.unwrap();
+        assert_eq!(keys, std::slice::from_ref(&kept));
+
         let app = ClientId::new("app").unwrap();
         let record: ClientRecord = serde_json::from_value(client()).unwrap();
         let exists = store.create_client(record.clone(), 1, NOW).await.unwrap();
@@ -254,10 +292,12 @@ mod tests {
         assert_eq!(reached.grants.len(), 256, "the older index still holds");
         let late = Timestamp::from_secs(u64::MAX);
         while store.sweep(late, 1000).await.unwrap() > 0 {}
-        assert_eq!(store.export(None, 10).await.unwrap().records, []);
+        let kept = [Record::Key(kept)];
+        assert_eq!(store.export(None, 10).await.unwrap().records, kept);
         let left: Vec<_> = store.db.iter().keys().map(Result::unwrap).collect();
         assert!(
-            left.iter().all(|key| key.starts_with(b"M")),
+            left.iter()
+                .all(|key| key.starts_with(b"M") || key.starts_with(b"k")),
             "no index row is left behind: {left:?}"
         );
     }

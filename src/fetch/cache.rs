@@ -1,0 +1,212 @@
+//! Fetched things, kept for as long as they may be, and fetched once for all who wait.
+
+use std::{
+    future::Future,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use super::{
+    FetchError,
+    policy::{CachePolicy, Lifetimes},
+};
+use crate::clock::{Clock, Timestamp};
+
+/// How a [`FetchCache`] keeps things.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CacheSettings {
+    /// How many keys; then the least used make room.
+    pub(crate) capacity: u64,
+    pub(crate) lifetimes: Lifetimes,
+    /// How long a failure is remembered: nobody can make us knock at a door more often than that.
+    pub(crate) failure: Duration,
+    /// The shortest time between two fetches of one key that [`FetchCache::refresh`] asks for.
+    pub(crate) refetch: Duration,
+    /// For how long after its time something is still used while it cannot be fetched anew.
+    pub(crate) stale: Duration,
+}
+
+/// What others published, by address, parsed. Cloning shares everything.
+pub(crate) struct FetchCache<T>(Arc<Inner<T>>);
+
+struct Inner<T> {
+    slots: moka::sync::Cache<String, Arc<Slot<T>>>,
+    settings: CacheSettings,
+    clock: Arc<dyn Clock>,
+}
+
+/// One key. `state` is only ever locked for a moment, so what is fresh is served while somebody
+/// fetches; whoever fetches holds `flight`.
+struct Slot<T> {
+    state: Mutex<State<T>>,
+    flight: Arc<tokio::sync::Mutex<()>>,
+}
+
+struct State<T> {
+    value: Option<(Arc<T>, Timestamp)>,
+    failed: Option<(FetchError, Timestamp)>,
+    /// When the last fetch began.
+    asked_at: Option<Timestamp>,
+}
+
+impl<T> Slot<T> {
+    fn new() -> Self {
+        Self {
+            state: Mutex::new(State {
+                value: None,
+                failed: None,
+                asked_at: None,
+            }),
+            flight: Arc::default(),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State<T>> {
+        // Nothing panics while it is held.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<T> State<T> {
+    /// What can be said without asking anybody.
+    fn known(&self, now: Timestamp, stale: Duration) -> Option<Result<Arc<T>, FetchError>> {
+        if let Some((value, until)) = &self.value
+            && now < *until
+        {
+            return Some(Ok(Arc::clone(value)));
+        }
+        let (error, until) = self.failed.as_ref()?;
+        (now < *until).then(|| self.fallback(*error, now, stale))
+    }
+
+    /// What there was, where what there is cannot be had.
+    fn fallback(
+        &self,
+        error: FetchError,
+        now: Timestamp,
+        stale: Duration,
+    ) -> Result<Arc<T>, FetchError> {
+        match &self.value {
+            Some((value, until)) if now < until.plus(stale) => Ok(Arc::clone(value)),
+            _ => Err(error),
+        }
+    }
+}
+
+impl<T: Send + Sync + 'static> FetchCache<T> {
+    pub(crate) fn new(settings: CacheSettings, clock: Arc<dyn Clock>) -> Self {
+        Self(Arc::new(Inner {
+            slots: moka::sync::Cache::new(settings.capacity),
+            settings,
+            clock,
+        }))
+    }
+
+    /// What is at `key`: from memory, or from `load`, which then runs to its end even if nobody
+    /// waits any more. Many who ask at once make one fetch.
+    ///
+    /// # Errors
+    ///
+    /// Whatever `load` fails with, also a little while ago.
+    pub(crate) async fn get<F>(&self, key: &str, load: F) -> Result<Arc<T>, FetchError>
+    where
+        F: Future<Output = Result<(T, CachePolicy), FetchError>> + Send + 'static,
+    {
+        let slot = self.slot(key);
+        let known = |now| slot.state().known(now, self.0.settings.stale);
+        if let Some(known) = known(self.0.clock.now()) {
+            return known;
+        }
+        let flight = Arc::clone(&slot.flight).lock_owned().await;
+        if let Some(known) = known(self.0.clock.now()) {
+            return known;
+        }
+        self.load(slot, flight, load).await
+    }
+
+    /// What is at `key` now that `seen` turned out to lack something: fetched anew, unless that was
+    /// done since, or too short a time ago. Then it is `seen` once more.
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Self::get).
+    #[cfg(feature = "jwt")]
+    pub(crate) async fn refresh<F>(
+        &self,
+        key: &str,
+        seen: &Arc<T>,
+        load: F,
+    ) -> Result<Arc<T>, FetchError>
+    where
+        F: Future<Output = Result<(T, CachePolicy), FetchError>> + Send + 'static,
+    {
+        let slot = self.slot(key);
+        let settled = |now: Timestamp| {
+            let state = slot.state();
+            match &state.value {
+                Some((value, _)) if !Arc::ptr_eq(value, seen) => Some(Arc::clone(value)),
+                _ => state
+                    .asked_at
+                    .is_some_and(|at| now < at.plus(self.0.settings.refetch))
+                    .then(|| Arc::clone(seen)),
+            }
+        };
+        if let Some(value) = settled(self.0.clock.now()) {
+            return Ok(value);
+        }
+        let flight = Arc::clone(&slot.flight).lock_owned().await;
+        if let Some(value) = settled(self.0.clock.now()) {
+            return Ok(value);
+        }
+        self.load(slot, flight, load).await
+    }
+
+    fn slot(&self, key: &str) -> Arc<Slot<T>> {
+        self.0
+            .slots
+            .get(key)
+            .unwrap_or_else(|| self.0.slots.get_with_by_ref(key, || Arc::new(Slot::new())))
+    }
+
+    /// A task of its own: whoever asks and goes away must not make the next one ask again.
+    async fn load<F>(
+        &self,
+        slot: Arc<Slot<T>>,
+        flight: tokio::sync::OwnedMutexGuard<()>,
+        load: F,
+    ) -> Result<Arc<T>, FetchError>
+    where
+        F: Future<Output = Result<(T, CachePolicy), FetchError>> + Send + 'static,
+    {
+        let inner = Arc::clone(&self.0);
+        slot.state().asked_at = Some(inner.clock.now());
+        let task = tokio::spawn(async move {
+            let loaded = load.await;
+            let (now, settings) = (inner.clock.now(), &inner.settings);
+            let mut state = slot.state();
+            let outcome = match loaded {
+                Ok((value, policy)) => {
+                    let value = Arc::new(value);
+                    let until = now.plus(policy.lifetime(&settings.lifetimes));
+                    state.value = Some((Arc::clone(&value), until));
+                    state.failed = None;
+                    Ok(value)
+                }
+                Err(error) => {
+                    state.failed = Some((error, now.plus(settings.failure)));
+                    state.fallback(error, now, settings.stale)
+                }
+            };
+            drop(state);
+            drop(flight);
+            outcome
+        });
+        task.await.unwrap_or(Err(FetchError::Connection))
+    }
+}
+
+impl<T> Clone for FetchCache<T> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}

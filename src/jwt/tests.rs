@@ -1,0 +1,701 @@
+//! Tokens, good and bad.
+
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+
+use super::{
+    AccessTokenClaims, Algorithm, DpopError, DpopProof, Expect, ExpectAccessToken, JwkError,
+    JwkSet, Jws, JwtError, PublicKey, SigningKey, Typ, generate_key, parse_strictly, verify,
+    verify_access_token,
+};
+use crate::{
+    clock::Timestamp,
+    secret::{Digest, base64url},
+    uri::ResourceUri,
+};
+
+const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
+const ISSUER: &str = "https://issuer.example";
+const CLIENT: &str = "https://client.example/c.json";
+
+fn key(algorithm: Algorithm) -> SigningKey {
+    let der = generate_key(algorithm).unwrap();
+    SigningKey::from_pkcs8(algorithm, None, &der).unwrap()
+}
+
+fn set(keys: &[&SigningKey]) -> JwkSet {
+    let jwks: Vec<_> = keys.iter().map(|key| key.public_jwk()).collect();
+    JwkSet::parse(json!({ "keys": jwks }).to_string().as_bytes()).unwrap()
+}
+
+fn expect<'a>() -> Expect<'a> {
+    Expect {
+        typ: Typ::NoneOf(&["at+jwt"]),
+        algorithms: &Algorithm::ALL,
+        issuer: CLIENT,
+        subject: Some(CLIENT),
+        audience: &[ISSUER],
+        sole_audience: true,
+        now: NOW,
+        max_lifetime: Some(Duration::from_secs(300)),
+        leeway: Duration::from_secs(10),
+    }
+}
+
+fn assertion() -> Value {
+    json!({
+        "iss": CLIENT, "sub": CLIENT, "aud": ISSUER, "jti": "one",
+        "iat": NOW.as_secs(), "exp": NOW.as_secs() + 60,
+    })
+}
+
+fn with(change: Value) -> Value {
+    let mut claims = assertion();
+    for (name, value) in change.as_object().unwrap() {
+        claims[name] = value.clone();
+    }
+    claims
+}
+
+#[test]
+fn every_algorithm_signs_and_verifies_and_only_with_its_own_key() {
+    let keys: Vec<_> = Algorithm::ALL.into_iter().map(key).collect();
+    for signer in &keys {
+        let token = signer.sign("JWT", &assertion()).unwrap();
+        assert_eq!(Jws::parse(&token).unwrap().algorithm(), signer.algorithm());
+        let claims = verify(&token, &set(&[signer]), &expect()).unwrap();
+        assert_eq!(
+            (claims.issuer.as_str(), claims.jti.as_deref()),
+            (CLIENT, Some("one"))
+        );
+        let all: Vec<_> = keys.iter().collect();
+        verify(&token, &set(&all), &expect()).unwrap();
+
+        let stranger = key(signer.algorithm());
+        let error = verify(&token, &set(&[&stranger]), &expect()).unwrap_err();
+        assert_eq!(error, JwtError::UnknownKey);
+        // The stranger under the same name.
+        let mut jwk = stranger.public_jwk();
+        jwk["kid"] = signer.kid().into();
+        let forged = JwkSet::from_value(&json!({ "keys": [jwk] })).unwrap();
+        assert_eq!(
+            verify(&token, &forged, &expect()).unwrap_err(),
+            JwtError::Signature
+        );
+    }
+}
+
+/// AS-26, JB-3.
+#[test]
+fn claims_are_judged_one_by_one() {
+    let key = key(Algorithm::EdDSA);
+    let keys = set(&[&key]);
+    let now = NOW.as_secs();
+    for (change, error) in [
+        (json!({ "iss": "https://other.example" }), JwtError::Issuer),
+        (json!({ "iss": 7 }), JwtError::Issuer),
+        (json!({ "sub": "somebody" }), JwtError::Subject),
+        (json!({ "sub": null }), JwtError::Subject),
+        (json!({ "sub": 7 }), JwtError::Claim("sub")),
+        (json!({ "aud": null }), JwtError::Audience),
+        (
+            json!({ "aud": "https://issuer.example/" }),
+            JwtError::Audience,
+        ),
+        (
+            json!({ "aud": [ISSUER, "https://other.example"] }),
+            JwtError::Audience,
+        ),
+        (json!({ "aud": [] }), JwtError::Audience),
+        (json!({ "aud": [7] }), JwtError::Claim("aud")),
+        (json!({ "exp": null }), JwtError::Claim("exp")),
+        (json!({ "exp": "soon" }), JwtError::Claim("exp")),
+        (json!({ "exp": -1 }), JwtError::Claim("exp")),
+        (json!({ "exp": now - 10 }), JwtError::Expired),
+        (json!({ "exp": 0 }), JwtError::Expired),
+        (json!({ "exp": now + 311 }), JwtError::Lifetime),
+        (json!({ "exp": u64::MAX }), JwtError::Lifetime),
+        (json!({ "iat": now - 260 }), JwtError::Lifetime),
+        (json!({ "iat": now + 11 }), JwtError::NotYetValid),
+        (json!({ "nbf": now + 11 }), JwtError::NotYetValid),
+        (json!({ "nbf": [] }), JwtError::Claim("nbf")),
+        (json!({ "jti": 7 }), JwtError::Claim("jti")),
+    ] {
+        let token = key.sign("JWT", &with(change.clone())).unwrap();
+        assert_eq!(
+            verify(&token, &keys, &expect()).unwrap_err(),
+            error,
+            "{change}"
+        );
+    }
+    for change in [
+        json!({ "aud": [ISSUER] }),
+        json!({ "exp": now - 9 }),
+        json!({ "exp": now as f64 + 60.5 }),
+        json!({ "exp": now + 300 }),
+        json!({ "iat": null }),
+        json!({ "iat": now + 10 }),
+        json!({ "nbf": now - 1000 }),
+        json!({ "jti": null }),
+    ] {
+        let token = key.sign("JWT", &with(change.clone())).unwrap();
+        verify(&token, &keys, &expect()).unwrap_or_else(|error| panic!("{change}: {error}"));
+    }
+    let several = Expect {
+        sole_audience: false,
+        ..expect()
+    };
+    let token = key
+        .sign("JWT", &with(json!({ "aud": ["x", ISSUER] })))
+        .unwrap();
+    verify(&token, &keys, &several).unwrap();
+}
+
+#[test]
+fn the_kind_of_token_is_looked_at_in_every_spelling() {
+    let key = key(Algorithm::EdDSA);
+    let keys = set(&[&key]);
+    let only = Expect {
+        typ: Typ::OneOf(&["oauth-id-jag+jwt"]),
+        ..expect()
+    };
+    for typ in [
+        "oauth-id-jag+jwt",
+        "application/oauth-id-jag+jwt",
+        "OAuth-ID-JAG+JWT",
+    ] {
+        let token = key.sign(typ, &assertion()).unwrap();
+        verify(&token, &keys, &only).unwrap();
+    }
+    for typ in ["JWT", "at+jwt", "", "application/", "oauth-id-jag"] {
+        let token = key.sign(typ, &assertion()).unwrap();
+        assert_eq!(
+            verify(&token, &keys, &only).unwrap_err(),
+            JwtError::Type,
+            "{typ}"
+        );
+    }
+    for typ in ["at+jwt", "AT+JWT", "Application/at+jwt"] {
+        let token = key.sign(typ, &assertion()).unwrap();
+        assert_eq!(
+            verify(&token, &keys, &expect()).unwrap_err(),
+            JwtError::Type,
+            "{typ}"
+        );
+    }
+    let untyped = json!({ "alg": "EdDSA" });
+    let token = key.sign_with_header(&untyped, &assertion()).unwrap();
+    verify(&token, &keys, &expect()).unwrap();
+    assert_eq!(verify(&token, &keys, &only).unwrap_err(), JwtError::Type);
+}
+
+#[test]
+fn what_is_not_signed_by_the_rules_is_refused() {
+    let key = key(Algorithm::EdDSA);
+    let keys = set(&[&key]);
+    let good = key.sign("JWT", &assertion()).unwrap();
+    let [header, payload, signature] = good.split('.').collect::<Vec<_>>()[..] else {
+        panic!("three parts");
+    };
+    let of = |header: &str, payload: &str| {
+        format!(
+            "{}.{}",
+            base64url(header.as_bytes()),
+            base64url(payload.as_bytes())
+        )
+    };
+    let claims = assertion().to_string();
+    let padded = format!("{good}=");
+    for (token, error) in [
+        (String::new(), JwtError::Malformed),
+        ("a.b.c".to_owned(), JwtError::Malformed),
+        (format!("{header}.{payload}"), JwtError::Malformed),
+        (format!("{good}.x"), JwtError::Malformed),
+        (padded, JwtError::Malformed),
+        (
+            format!("{header}.{payload}.{signature}\n"),
+            JwtError::Malformed,
+        ),
+        (format!("{header}.{payload}."), JwtError::Signature),
+        (
+            format!("{header}.{payload}.{}", base64url(&[0; 64])),
+            JwtError::Signature,
+        ),
+        (
+            format!("{}.", of(r#"{"alg":"none"}"#, &claims)),
+            JwtError::Algorithm,
+        ),
+        (
+            format!("{}.AA", of(r#"{"alg":"HS256"}"#, &claims)),
+            JwtError::Algorithm,
+        ),
+        (
+            format!("{}.AA", of(r#"{"alg":"eddsa"}"#, &claims)),
+            JwtError::Algorithm,
+        ),
+        (
+            format!("{}.AA", of(r#"{"typ":"JWT"}"#, &claims)),
+            JwtError::Algorithm,
+        ),
+        (
+            format!("{}.AA", of(r#"{"alg":"EdDSA","alg":"none"}"#, &claims)),
+            JwtError::Malformed,
+        ),
+        (
+            format!(
+                "{}.AA",
+                of(r#"{"alg":"EdDSA","crit":["b64"],"b64":false}"#, &claims)
+            ),
+            JwtError::Malformed,
+        ),
+        (
+            format!("{}.AA", of(r#"{"alg":"EdDSA"}"#, "[]")),
+            JwtError::Malformed,
+        ),
+        (
+            format!(
+                "{}.AA",
+                of(r#"{"alg":"EdDSA"}"#, r#"{"iss":"a","iss":"b"}"#)
+            ),
+            JwtError::Malformed,
+        ),
+        (
+            format!("{}.AA", of(r#"{"alg":"EdDSA","kid":7}"#, &claims)),
+            JwtError::Malformed,
+        ),
+        ("x".repeat(20_000), JwtError::Malformed),
+    ] {
+        let short: String = token.chars().take(200).collect();
+        assert_eq!(
+            verify(&token, &keys, &expect()).unwrap_err(),
+            error,
+            "{short}"
+        );
+    }
+    let only_rsa = Expect {
+        algorithms: &[Algorithm::RS256],
+        ..expect()
+    };
+    assert_eq!(
+        verify(&good, &keys, &only_rsa).unwrap_err(),
+        JwtError::Algorithm
+    );
+    // A key's own restriction counts too.
+    let mut jwk = key.public_jwk();
+    jwk["alg"] = "ES256".into();
+    let wrong = JwkSet::from_value(&json!({ "keys": [jwk] })).unwrap();
+    assert_eq!(
+        verify(&good, &wrong, &expect()).unwrap_err(),
+        JwtError::UnknownKey
+    );
+}
+
+#[test]
+fn key_sets_hold_public_keys_or_are_refused() {
+    let good = key(Algorithm::ES256).public_jwk();
+    let change = |name: &str, value: Value| {
+        let mut jwk = good.clone();
+        jwk[name] = value;
+        jwk
+    };
+    let parse = |jwk: Value| JwkSet::from_value(&json!({ "keys": [jwk] }));
+    for (jwk, error) in [
+        (change("d", "AA".into()), JwkError::Private),
+        (json!({ "kty": "oct", "k": "c2VjcmV0" }), JwkError::Private),
+        (
+            json!({ "kty": "RSA", "n": "AQAB", "e": "AQAB", "p": "AA" }),
+            JwkError::Private,
+        ),
+        (change("x", "AA".into()), JwkError::Key),
+        (change("y", Value::Null), JwkError::Key),
+        (change("kty", Value::Null), JwkError::Key),
+        (
+            json!({ "kty": "RSA", "n": base64url(&[0xff; 128]), "e": "AQAB" }),
+            JwkError::Key,
+        ),
+        (
+            json!({ "kty": "RSA", "n": base64url(&[0xff; 1024]), "e": "AQAB" }),
+            JwkError::Key,
+        ),
+        (
+            json!({ "kty": "RSA", "n": base64url(&[0xff; 256]), "e": base64url(&[0xff; 64]) }),
+            JwkError::Key,
+        ),
+        (
+            json!({ "kty": "RSA", "n": base64url(&[0xff; 256]), "e": "AQ" }),
+            JwkError::Key,
+        ),
+        (
+            json!({ "kty": "OKP", "crv": "Ed25519", "x": "AA" }),
+            JwkError::Key,
+        ),
+        (json!("key"), JwkError::Malformed),
+    ] {
+        assert_eq!(parse(jwk.clone()).unwrap_err(), error, "{jwk}");
+    }
+    for useless in [
+        change("use", "enc".into()),
+        change("alg", "ES512".into()),
+        change("crv", "P-521".into()),
+        change("key_ops", json!(["deriveKey"])),
+        json!({ "kty": "OKP", "crv": "X25519", "x": "AA" }),
+        json!({ "kty": "future" }),
+    ] {
+        assert!(parse(useless.clone()).unwrap().is_empty(), "{useless}");
+    }
+    assert_eq!(parse(good.clone()).unwrap().thumbprints().count(), 1);
+    let many = json!({ "keys": vec![good; 65] });
+    assert_eq!(JwkSet::from_value(&many).unwrap_err(), JwkError::TooMany);
+    for bad in ["", "[]", "{}", r#"{"keys":{}}"#, r#"{"keys":[],"keys":[]}"#] {
+        assert_eq!(
+            JwkSet::parse(bad.as_bytes()).unwrap_err(),
+            JwkError::Malformed,
+            "{bad}"
+        );
+    }
+}
+
+/// RFC 7638 §3.1, RFC 8037 appendix A.3.
+#[test]
+fn thumbprints_are_those_of_the_standards() {
+    let rsa = concat!(
+        "0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJ",
+        "ECPebWKRXjBZCiFV4n3oknjhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW",
+        "2QvzqY368QQMicAtaSqzs8KJZgnYb9c7d0zgdAZHzu6qMQvRL5hajrn1n91CbOpbISD08qNLyrdkt-bFTWhAI4vMQ",
+        "Fh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1jF44-csFCur-kEgU8awapJzKnqDKgw"
+    );
+    for (jwk, thumbprint) in [
+        (
+            json!({ "kty": "RSA", "n": rsa, "e": "AQAB", "alg": "RS256", "kid": "2011-04-29" }),
+            "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs",
+        ),
+        (
+            json!({ "kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo" }),
+            "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k",
+        ),
+    ] {
+        let Value::Object(jwk) = jwk else { panic!() };
+        let key = PublicKey::from_jwk(&jwk).unwrap().unwrap();
+        assert_eq!(key.thumbprint(), thumbprint);
+    }
+}
+
+#[test]
+fn nothing_private_is_debugged_or_published() {
+    for algorithm in Algorithm::ALL {
+        let key = key(algorithm);
+        let jwk = key.public_jwk();
+        assert_eq!(jwk["kid"], key.kid());
+        assert_eq!(jwk["alg"], algorithm.name());
+        assert_eq!(key.public_key().thumbprint(), key.kid());
+        for private in ["d", "p", "q", "dp", "dq", "qi", "k"] {
+            assert!(jwk.get(private).is_none());
+        }
+        let shown = format!("{key:?}");
+        assert!(shown.ends_with(", .. }") && shown.len() < 150, "{shown}");
+    }
+    assert!(SigningKey::from_pkcs8(Algorithm::EdDSA, None, b"no key").is_err());
+    let rsa = generate_key(Algorithm::RS256).unwrap();
+    assert!(SigningKey::from_pkcs8(Algorithm::ES256, None, &rsa).is_err());
+}
+
+// --- DPoP
+
+const URL: &str = "https://api.example.com/mcp";
+const WINDOW: Duration = Duration::from_secs(300);
+
+fn proof(key: &SigningKey, header: Value, claims: Value) -> String {
+    let mut jwk = key.public_jwk();
+    for extra in ["kid", "use", "alg"] {
+        jwk.as_object_mut().unwrap().remove(extra);
+    }
+    let mut all = json!({ "typ": "dpop+jwt", "alg": key.algorithm().name(), "jwk": jwk });
+    merge(&mut all, header);
+    let mut body = json!({ "htm": "POST", "htu": URL, "iat": NOW.as_secs(), "jti": "one" });
+    merge(&mut body, claims);
+    key.sign_with_header(&all, &body).unwrap()
+}
+
+fn merge(into: &mut Value, from: Value) {
+    let into: &mut Map<String, Value> = into.as_object_mut().unwrap();
+    for (name, value) in from.as_object().unwrap() {
+        if value.is_null() {
+            into.remove(name);
+        } else {
+            into.insert(name.clone(), value.clone());
+        }
+    }
+}
+
+/// DP-2.
+#[test]
+fn a_proof_is_good_for_one_request() {
+    for algorithm in Algorithm::ALL {
+        let key = key(algorithm);
+        let good = proof(&key, json!({}), json!({ "nonce": "n" }));
+        let verified = DpopProof::verify(&good, "POST", URL, None, NOW, WINDOW).unwrap();
+        assert_eq!(verified.jkt, key.kid());
+        assert_eq!(verified.nonce.as_deref(), Some("n"));
+        assert_eq!(verified.issued_at, NOW);
+    }
+    let key = key(Algorithm::ES256);
+    let ath = base64url(Digest::of("the-token").as_bytes());
+    let now = NOW.as_secs();
+    for (claims, token) in [
+        (json!({ "htu": "HTTPS://API.example.com:443/mcp" }), None),
+        (json!({ "htu": "https://api.example.com/mcp?x=1" }), None),
+        (json!({ "htu": "https://api.example.com/mcp#f" }), None),
+        (json!({ "iat": now - 300 }), None),
+        (json!({ "iat": now + 300 }), None),
+        (json!({ "ath": ath.as_str() }), Some("the-token")),
+        (json!({ "ath": "whatever" }), None),
+    ] {
+        let proof = proof(&key, json!({}), claims.clone());
+        let url = "https://api.example.com/mcp?y=2";
+        DpopProof::verify(&proof, "POST", url, token, NOW, WINDOW)
+            .unwrap_or_else(|error| panic!("{claims}: {error}"));
+    }
+    let other = super::tests::key(Algorithm::ES256);
+    for (header, claims, token, error) in [
+        (
+            json!({ "typ": "JWT" }),
+            json!({}),
+            None,
+            DpopError::Jwt(JwtError::Type),
+        ),
+        (
+            json!({ "typ": null }),
+            json!({}),
+            None,
+            DpopError::Jwt(JwtError::Type),
+        ),
+        (json!({ "jwk": null }), json!({}), None, DpopError::Key),
+        (json!({ "jwk": "x" }), json!({}), None, DpopError::Key),
+        (
+            json!({ "alg": "HS256" }),
+            json!({}),
+            None,
+            DpopError::Jwt(JwtError::Algorithm),
+        ),
+        (
+            json!({ "alg": "none" }),
+            json!({}),
+            None,
+            DpopError::Jwt(JwtError::Algorithm),
+        ),
+        (json!({ "alg": "EdDSA" }), json!({}), None, DpopError::Key),
+        (
+            json!({ "jwk": { "kty": "oct", "k": "AA" } }),
+            json!({}),
+            None,
+            DpopError::Key,
+        ),
+        (
+            json!({ "jwk": other.public_jwk() }),
+            json!({}),
+            None,
+            DpopError::Jwt(JwtError::Signature),
+        ),
+        (json!({}), json!({ "htm": "GET" }), None, DpopError::Method),
+        (json!({}), json!({ "htm": "post" }), None, DpopError::Method),
+        (
+            json!({}),
+            json!({ "htm": null }),
+            None,
+            DpopError::Jwt(JwtError::Claim("htm")),
+        ),
+        (
+            json!({}),
+            json!({ "htu": "https://api.example.com/other" }),
+            None,
+            DpopError::Url,
+        ),
+        (
+            json!({}),
+            json!({ "htu": "http://api.example.com/mcp" }),
+            None,
+            DpopError::Url,
+        ),
+        (json!({}), json!({ "htu": "/mcp" }), None, DpopError::Url),
+        (
+            json!({}),
+            json!({ "iat": now - 301 }),
+            None,
+            DpopError::Time,
+        ),
+        (
+            json!({}),
+            json!({ "iat": now + 301 }),
+            None,
+            DpopError::Time,
+        ),
+        (
+            json!({}),
+            json!({ "iat": null }),
+            None,
+            DpopError::Jwt(JwtError::Claim("iat")),
+        ),
+        (
+            json!({}),
+            json!({ "jti": null }),
+            None,
+            DpopError::Jwt(JwtError::Claim("jti")),
+        ),
+        (
+            json!({}),
+            json!({ "jti": "" }),
+            None,
+            DpopError::Jwt(JwtError::Claim("jti")),
+        ),
+        (
+            json!({}),
+            json!({ "jti": "x".repeat(513) }),
+            None,
+            DpopError::Jwt(JwtError::Claim("jti")),
+        ),
+        (
+            json!({}),
+            json!({}),
+            Some("the-token"),
+            DpopError::AccessToken,
+        ),
+        (
+            json!({}),
+            json!({ "ath": ath.as_str() }),
+            Some("another"),
+            DpopError::AccessToken,
+        ),
+    ] {
+        let bad = proof(&key, header.clone(), claims.clone());
+        let result = DpopProof::verify(&bad, "POST", URL, token, NOW, WINDOW);
+        assert_eq!(result.unwrap_err(), error, "{header} {claims}");
+    }
+    // A proof that carries its own private key.
+    let mut leaked = key.public_jwk();
+    leaked["d"] = "AA".into();
+    let leaked = proof(&key, json!({ "jwk": leaked }), json!({}));
+    let result = DpopProof::verify(&leaked, "POST", URL, None, NOW, WINDOW);
+    assert_eq!(result.unwrap_err(), DpopError::Key);
+}
+
+#[test]
+fn proofs_are_told_apart_by_key_and_jti() {
+    let (one, two) = (key(Algorithm::EdDSA), key(Algorithm::EdDSA));
+    let digest = |key: &SigningKey, jti: &str| {
+        let proof = proof(key, json!({}), json!({ "jti": jti }));
+        DpopProof::verify(&proof, "POST", URL, None, NOW, WINDOW)
+            .unwrap()
+            .jti_digest
+    };
+    assert_eq!(digest(&one, "a"), digest(&one, "a"));
+    assert_ne!(digest(&one, "a"), digest(&one, "b"));
+    assert_ne!(digest(&one, "a"), digest(&two, "a"));
+}
+
+// --- access tokens
+
+/// RS-18.
+#[test]
+fn access_tokens_are_read_as_they_are_written() {
+    let key = key(Algorithm::RS256);
+    let keys = set(&[&key]);
+    let resource = ResourceUri::parse(URL).unwrap();
+    let expected = ExpectAccessToken {
+        issuer: ISSUER,
+        resource: &resource,
+        also_audience: &[],
+        algorithms: &Algorithm::ALL,
+        plain: false,
+        now: NOW,
+        leeway: Duration::ZERO,
+    };
+    let claims = AccessTokenClaims {
+        iss: ISSUER,
+        sub: "alice",
+        aud: URL,
+        client_id: "agent",
+        scope: "notes:read notes:write",
+        jti: "one",
+        iat: NOW,
+        exp: NOW.plus(Duration::from_secs(60)),
+        auth_time: None,
+        cnf: None,
+    };
+    let token = verify_access_token(&claims.sign(&key).unwrap(), &keys, &expected).unwrap();
+    assert_eq!(token.subject.as_str(), "alice");
+    assert_eq!(token.client_id.as_str(), "agent");
+    assert_eq!(token.scopes.to_string(), "notes:read notes:write");
+    assert_eq!((token.issued_at, token.jkt), (Some(NOW), None));
+
+    let base = serde_json::to_vec(&claims).unwrap();
+    let sign = |typ: &str, change: Value| {
+        let mut claims = Value::Object(parse_strictly(&base).unwrap());
+        merge(&mut claims, change);
+        key.sign(typ, &claims).unwrap()
+    };
+    for change in [
+        json!({ "aud": ["https://other.example", "https://API.example.com:443/mcp"] }),
+        json!({ "scope": ["notes:read"] }),
+        json!({ "scope": null, "scp": "notes:read" }),
+        json!({ "client_id": null, "azp": "agent" }),
+        json!({ "sub": null }),
+        json!({ "cnf": { "jkt": "x" } }),
+    ] {
+        let token = sign("application/at+jwt", change.clone());
+        verify_access_token(&token, &keys, &expected)
+            .unwrap_or_else(|error| panic!("{change}: {error}"));
+    }
+    for (typ, change, error) in [
+        ("JWT", json!({}), JwtError::Type),
+        (
+            "at+jwt",
+            json!({ "aud": "https://other.example" }),
+            JwtError::Audience,
+        ),
+        ("at+jwt", json!({ "aud": null }), JwtError::Audience),
+        (
+            "at+jwt",
+            json!({ "iss": "https://other.example" }),
+            JwtError::Issuer,
+        ),
+        ("at+jwt", json!({ "exp": NOW.as_secs() }), JwtError::Expired),
+        (
+            "at+jwt",
+            json!({ "client_id": null }),
+            JwtError::Claim("client_id"),
+        ),
+        ("at+jwt", json!({ "scope": 7 }), JwtError::Claim("scope")),
+        (
+            "at+jwt",
+            json!({ "scope": ["a b"] }),
+            JwtError::Claim("scope"),
+        ),
+        ("at+jwt", json!({ "sub": "" }), JwtError::Claim("sub")),
+        (
+            "at+jwt",
+            json!({ "cnf": { "x5t#S256": "x" } }),
+            JwtError::Claim("cnf"),
+        ),
+    ] {
+        let token = sign(typ, change.clone());
+        let result = verify_access_token(&token, &keys, &expected);
+        assert_eq!(result.unwrap_err(), error, "{typ} {change}");
+    }
+    let plain = ExpectAccessToken {
+        plain: true,
+        ..expected
+    };
+    verify_access_token(&sign("JWT", json!({})), &keys, &plain).unwrap();
+    let proof = sign("dpop+jwt", json!({}));
+    assert_eq!(
+        verify_access_token(&proof, &keys, &plain).unwrap_err(),
+        JwtError::Type
+    );
+    let named = ["api".to_owned()];
+    let named = ExpectAccessToken {
+        also_audience: &named,
+        ..expected
+    };
+    verify_access_token(&sign("at+jwt", json!({ "aud": "api" })), &keys, &named).unwrap();
+}

@@ -1,0 +1,123 @@
+//! Asking for more, and for less, than before.
+
+mod common;
+
+use common::*;
+use tower_mcp_auth::{MemoryStore, Operation, Resource};
+
+#[tokio::test]
+async fn who_asks_for_one_more_scope_keeps_the_others() {
+    let app = App::new();
+    let client = app.public_client().await;
+    let tokens = app
+        .tokens(&client, "alice", &[("scope", "notes:read openid")])
+        .await;
+    assert_eq!(tokens.scope, "notes:read openid");
+    let browser = Browser::of(&app, "alice");
+    let page = browser
+        .consent_page(&client, &[("scope", "notes:write")])
+        .await;
+    assert!(
+        page.body.contains("notes:read") && page.body.contains("notes:write"),
+        "{page:?}"
+    );
+    let code = browser.decide(&page, "approve").await.redirect(CALLBACK)["code"].clone();
+    let more = Tokens::from(&app.redeem(&client, &code).await);
+    assert_eq!(more.scope, "notes:read notes:write openid");
+    let less = app
+        .tokens(&client, "alice", &[("scope", "notes:read")])
+        .await;
+    assert_eq!(less.scope, "notes:read");
+    let other = app
+        .tokens(&client, "bob", &[("scope", "notes:write")])
+        .await;
+    assert_eq!(other.scope, "notes:write");
+}
+
+#[tokio::test]
+async fn what_was_revoked_is_not_asked_for_again() {
+    let app = App::new();
+    let client = app.public_client().await;
+    app.tokens(&client, "alice", &[("scope", "notes:read")])
+        .await;
+    let alice = tower_mcp_auth::Subject::new("alice").unwrap();
+    app.auth.revoke_user(&alice).await.unwrap();
+    let tokens = app
+        .tokens(&client, "alice", &[("scope", "notes:write")])
+        .await;
+    assert_eq!(tokens.scope, "notes:write");
+}
+
+#[tokio::test]
+async fn a_page_that_named_less_approves_no_more() {
+    let app = App::new();
+    let client = app.public_client().await;
+    let browser = Browser::of(&app, "alice");
+    let shown = browser
+        .consent_page(&client, &[("scope", "notes:write")])
+        .await;
+    app.tokens(&client, "alice", &[("scope", "notes:read")])
+        .await;
+    let answer = browser.decide(&shown, "approve").await;
+    assert_eq!(answer.status.as_u16(), 400, "{answer:?}");
+}
+
+#[tokio::test]
+async fn a_broad_scope_contains_the_narrow_ones() {
+    let app = App::with(|builder| {
+        let resource = Resource::new("https://api.example.com/admin")
+            .scopes(["list"])
+            .implies("admin", ["write"])
+            .implies("write", ["read"])
+            .operation(Operation::tool("wipe"), ["admin"])
+            .describe("write", "Change things");
+        builder.store(MemoryStore::new()).resource_with(resource)
+    });
+    let client = app.public_client().await;
+    let admin = [
+        ("resource", "https://api.example.com/admin"),
+        ("scope", "admin"),
+    ];
+    let browser = Browser::of(&app, "alice");
+    let page = browser.consent_page(&client, &admin).await;
+    for text in ["wipe", "Change things", "read"] {
+        assert!(page.body.contains(text), "{text}: {page:?}");
+    }
+    let code = browser.decide(&page, "approve").await.redirect(CALLBACK)["code"].clone();
+    let tokens = Tokens::from(&app.redeem(&client, &code).await);
+    assert_eq!(tokens.scope, "admin read write");
+    let document = app
+        .get("/.well-known/oauth-protected-resource/admin")
+        .await
+        .json();
+    assert_eq!(
+        document["scopes_supported"],
+        serde_json::json!(["admin", "list", "read", "write"])
+    );
+}
+
+#[tokio::test]
+async fn a_client_that_wants_a_recent_sign_in_gets_one() {
+    let app = App::new();
+    let client = app.public_client().await;
+    let browser = Browser::of(&app, "alice");
+    browser.set("auth_time", "1799999900");
+    let login = "https://api.example.com/sign-in";
+    browser
+        .authorize(&client, &[("max_age", "100")])
+        .await
+        .redirect("https://api.example.com/oauth/consent");
+    let begun = browser
+        .authorize(&client, &[("max_age", "99"), ("login_hint", "al ice")])
+        .await;
+    let query = begun.redirect(login);
+    assert_eq!(query["login_hint"], "al ice");
+    let resume = app.auth.resume_url(&query["transaction"]);
+    browser.get(&resume).await.redirect(login);
+    browser.set("auth_time", "1799999901");
+    assert_eq!(browser.get(&resume).await.status.as_u16(), 200);
+    let none = browser
+        .authorize(&client, &[("max_age", "0"), ("prompt", "none")])
+        .await;
+    assert_eq!(none.redirect(CALLBACK)["error"], "login_required");
+}
