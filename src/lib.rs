@@ -51,6 +51,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![warn(
     clippy::expect_used,
+    clippy::needless_pass_by_value,
     clippy::unwrap_used,
     missing_debug_implementations,
     unreachable_pub

@@ -96,7 +96,7 @@ mod tests {
 
     const URL: &str = "https://app.example/client.json";
 
-    fn read(document: Value) -> Result<ClientDocument, &'static str> {
+    fn read(document: &Value) -> Result<ClientDocument, &'static str> {
         parse(URL, document.to_string().as_bytes(), &Scopes::none())
     }
 
@@ -173,7 +173,7 @@ mod tests {
         let good = json!({
             "client_id": URL, "client_name": "App", "redirect_uris": ["https://app.example/cb"],
         });
-        assert!(read(good.clone()).is_ok());
+        assert!(read(&good).is_ok());
         for (name, value) in [
             ("client_id", json!("https://app.example/other.json")),
             ("client_id", json!("https://APP.example/client.json")),
@@ -188,7 +188,7 @@ mod tests {
         ] {
             let mut document = good.clone();
             document[name] = value;
-            assert!(read(document).is_err(), "{name}");
+            assert!(read(&document).is_err(), "{name}");
         }
         assert!(parse(URL, b"[]", &Scopes::none()).is_err());
     }

@@ -162,6 +162,7 @@ mod tests {
             PresentedToken, TokenCache, TokenVerifier, Verdict,
             guard::Guard,
             guard::{Decision, Protection},
+            proof::Proofs,
         },
         scope::Scopes,
         uri::ResourceUri,
@@ -195,6 +196,8 @@ mod tests {
             metadata_url: url,
             challenge_scopes: Scopes::none(),
             hierarchy: ScopeHierarchy::default(),
+            proofs: Proofs::default(),
+            requires_dpop: false,
             verifier: Arc::clone(&verifier) as _,
             cache: TokenCache::new(),
             clock: Arc::new(SystemClock),
@@ -214,11 +217,13 @@ mod tests {
         let protection = Arc::new(Protection::new(Arc::clone(&guard), none, false));
         let mut headers = HeaderMap::new();
         headers.insert(AUTHORIZATION, HeaderValue::from_static("Bearer t"));
-        let Decision::Ask(token) = protection.decide(&headers) else {
+        let mut request = http::Request::new(());
+        *request.headers_mut() = headers.clone();
+        let Decision::Ask(token) = protection.decide(&request) else {
             panic!("the key has to be fetched first");
         };
         let session = Arc::clone(&protection).ask(token).await.unwrap();
-        assert!(matches!(protection.decide(&headers), Decision::Admit(_)));
+        assert!(matches!(protection.decide(&request), Decision::Admit(_)));
 
         headers.insert(MCP_SESSION_ID, HeaderValue::from_static("s"));
         guard.binding.bind(&session, &mut headers);

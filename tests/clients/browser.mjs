@@ -15,10 +15,10 @@ const attributes = (tag) =>
       .map(([, name, double, single, bare]) => [name.toLowerCase(), decode(double ?? single ?? bare ?? '')]),
   );
 
-/** The first form of a page: where it goes, its named inputs, and its buttons. */
+/** The first form of a page, if there is one: where it goes, its named inputs, and its buttons. */
 export function parseForm(html) {
   const [, open, inside] = /(<form\b[^>]*>)([\s\S]*?)<\/form>/i.exec(html) ?? [];
-  if (!open) throw new Error(`no form on the page: ${html.slice(0, 300)}`);
+  if (!open) return undefined;
   const form = attributes(open);
   const inputs = [...inside.matchAll(/<input\b[^>]*>/gi)].map(([tag]) => attributes(tag)).filter((input) => input.name);
   const buttons = [...inside.matchAll(/(<button\b[^>]*>)([\s\S]*?)<\/button>/gi)].map(([, tag, label]) => ({
@@ -50,28 +50,43 @@ export class Person {
   /** Titles of the pages seen, in order. */
   pages = [];
 
-  constructor({ username = 'demo', password = username, decision = 'approve' } = {}) {
-    this.fields = { username, password };
+  constructor({ username = 'demo', password = username, decision = 'approve', fields = {} } = {}) {
+    this.fields = { username, password, ...fields };
     this.decision = decision;
   }
 
   /** From the authorization URL to the client's redirect URI, which is returned and not fetched. */
   async authorize(authorizationUrl, redirectUri) {
-    const origin = new URL(authorizationUrl).origin;
-    let request = { url: new URL(authorizationUrl), method: 'GET' };
+    const { location } = await this.#walk(authorizationUrl, (target) => target.startsWith(redirectUri));
+    if (!location) throw new Error(`never came back to ${redirectUri}; pages seen: ${this.pages.join(', ')}`);
+    return location;
+  }
+
+  /** From a page to one where nothing is left to fill in; its HTML. */
+  async browse(url) {
+    const { html } = await this.#walk(url, () => false);
+    return html;
+  }
+
+  async #walk(start, isGoal) {
+    const origin = new URL(start).origin;
+    let request = { url: new URL(start), method: 'GET' };
     for (let step = 0; step < 12; step += 1) {
       if (request.url.origin !== origin) throw new Error(`left ${origin} for ${request.url}`);
       const response = await this.#send(request, origin);
       const location = response.headers.get('location');
       if (response.status >= 300 && response.status < 400 && location) {
         await response.body?.cancel();
-        if (location.startsWith(redirectUri)) return new URL(location);
+        if (isGoal(location)) return { location: new URL(location) };
         request = { url: new URL(location, request.url), method: 'GET' };
       } else {
-        request = this.#fill(request.url, response.status, await response.text());
+        const html = await response.text();
+        const next = this.#fill(request.url, response.status, html);
+        if (!next) return { html };
+        request = next;
       }
     }
-    throw new Error(`never came back to ${redirectUri}; pages seen: ${this.pages.join(', ')}`);
+    throw new Error(`went round in circles; pages seen: ${this.pages.join(', ')}`);
   }
 
   async #send({ url, method, body }, origin) {
@@ -86,6 +101,7 @@ export class Person {
     this.pages.push(/<title>([^<]*)/i.exec(html)?.[1].trim() ?? `HTTP ${status}`);
     if (status !== 200) throw new Error(`HTTP ${status} at ${url.pathname}: ${html.slice(0, 600)}`);
     const form = parseForm(html);
+    if (!form) return undefined;
     const data = new URLSearchParams();
     for (const { name, value = '' } of form.inputs) data.append(name, this.fields[name] ?? value);
     const button = form.buttons.find(({ name, value }) => name === 'decision' && value === this.decision);

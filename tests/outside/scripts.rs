@@ -9,9 +9,39 @@ use super::{cache, skip};
 
 /// `node SCRIPT`, with the packages it imports installed.
 pub(crate) fn node(script: &str) -> Option<tokio::process::Command> {
+    command(packages(), Path::new("node"), script)
+}
+
+/// The same with Node.js 22.19 or newer, which some packages need: the one that is installed among
+/// the packages, where the system's own is older.
+pub(crate) fn node_22(script: &str) -> Option<tokio::process::Command> {
+    const NEW_ENOUGH: &str = "const [major, minor] = process.versions.node.split('.').map(Number); \
+                              process.exit(+(major * 1000 + minor < 22019))";
+    static NODE: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    let node = NODE.get_or_init(|| {
+        let dir = packages().as_ref().map_err(String::clone)?;
+        let packaged = std::fs::read_dir(dir.join("node_modules"))
+            .map_err(|error| error.to_string())?
+            .filter_map(Result::ok)
+            .filter(|entry| entry.file_name().to_string_lossy().starts_with("node-"))
+            .map(|entry| entry.path().join("bin/node"));
+        std::iter::once(PathBuf::from("node"))
+            .chain(packaged)
+            .find(|node| probe(node, NEW_ENOUGH, "").is_ok())
+            .ok_or_else(|| "Node.js 22.19 or newer is needed".to_owned())
+    });
+    match node {
+        Ok(node) => command(packages(), node, script),
+        Err(why) => {
+            skip(why);
+            None
+        }
+    }
+}
+
+fn packages() -> &'static Result<PathBuf, String> {
     static READY: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-    let dir = READY.get_or_init(|| node_packages("node", &sources()));
-    command(dir, Path::new("node"), script)
+    READY.get_or_init(|| node_packages("node", &sources()))
 }
 
 /// `node SCRIPT`, for the scripts that are issuers: with packages of their own.
@@ -27,7 +57,7 @@ pub(crate) fn issuer(script: &str) -> Option<tokio::process::Command> {
 /// A directory with the scripts of `sources` and the packages that they import.
 fn node_packages(name: &str, sources: &Path) -> Result<PathBuf, String> {
     probe(
-        "node",
+        Path::new("node"),
         "process.exit(+(process.versions.node.split('.')[0] < 20))",
         "Node.js 20 or newer",
     )?;
@@ -47,7 +77,7 @@ pub(crate) fn python(script: &str) -> Option<tokio::process::Command> {
     static READY: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     let dir = READY.get_or_init(|| {
         probe(
-            "python3",
+            Path::new("python3"),
             "import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 10))",
             "Python 3.10 or newer, with venv",
         )?;
@@ -94,8 +124,12 @@ fn command(
 }
 
 /// Whether the program is there and new enough: `program -e|-c CHECK` ends with 0.
-fn probe(program: &str, check: &str, wanted: &str) -> Result<(), String> {
-    let flag = if program == "node" { "-e" } else { "-c" };
+fn probe(program: &Path, check: &str, wanted: &str) -> Result<(), String> {
+    let flag = if program.ends_with("node") {
+        "-e"
+    } else {
+        "-c"
+    };
     let output = Command::new(program).args([flag, check]).output();
     match output {
         Ok(output) if output.status.success() => Ok(()),

@@ -1,6 +1,6 @@
 use std::{
     fs::File,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
     sync::OnceLock,
 };
@@ -12,7 +12,7 @@ use tokio::{
 
 use super::PATIENCE;
 
-/// The example server as its users run it: a process of its own.
+/// An example as its users run it: a process of its own.
 pub(crate) struct Server {
     child: Child,
     /// Kept open: a server that prints more must not meet a closed pipe.
@@ -33,11 +33,20 @@ impl Server {
         Self::listen("127.0.0.1:0", store, flags).await
     }
 
+    /// Another example, which takes `--listen` and says the same when it listens.
+    pub(crate) async fn start_example(name: &str) -> Self {
+        Self::spawn(&example(name), &["--listen", "127.0.0.1:0"]).await
+    }
+
     async fn listen(address: &str, store: &str, flags: &[&str]) -> Self {
+        let flags = [["--listen", address, "--store", store].as_slice(), flags].concat();
+        Self::spawn(binary(), &flags).await
+    }
+
+    async fn spawn(program: &Path, flags: &[&str]) -> Self {
         let log = tempfile::NamedTempFile::new().unwrap();
         let stderr = File::options().append(true).open(log.path()).unwrap();
-        let mut child = Command::new(binary())
-            .args(["--listen", address, "--store", store])
+        let mut child = Command::new(program)
             .args(flags)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -102,24 +111,27 @@ impl Drop for Server {
     }
 }
 
-/// Built by cargo itself: with `cargo test --all-features` there is nothing left to build.
+/// The example server.
 pub(crate) fn binary() -> &'static PathBuf {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
-    BINARY.get_or_init(|| {
-        let output = std::process::Command::new(env!("CARGO"))
-            .args(["build", "--all-features", "--example", "server"])
-            .arg("--message-format=json-render-diagnostics")
-            .current_dir(env!("CARGO_MANIFEST_DIR"))
-            .output()
-            .unwrap();
-        let log = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{log}");
-        String::from_utf8(output.stdout)
-            .unwrap()
-            .lines()
-            .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
-            .filter(|message| message["target"]["name"] == "server")
-            .find_map(|message| message["executable"].as_str().map(PathBuf::from))
-            .unwrap_or_else(|| panic!("cargo named no executable: {log}"))
-    })
+    BINARY.get_or_init(|| example("server"))
+}
+
+/// Built by cargo itself: with `cargo test --all-features` there is nothing left to build.
+fn example(name: &str) -> PathBuf {
+    let output = std::process::Command::new(env!("CARGO"))
+        .args(["build", "--all-features", "--example", name])
+        .arg("--message-format=json-render-diagnostics")
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .unwrap();
+    let log = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{log}");
+    String::from_utf8(output.stdout)
+        .unwrap()
+        .lines()
+        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
+        .filter(|message| message["target"]["name"] == name)
+        .find_map(|message| message["executable"].as_str().map(PathBuf::from))
+        .unwrap_or_else(|| panic!("cargo named no executable: {log}"))
 }

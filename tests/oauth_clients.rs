@@ -1,0 +1,107 @@
+//! Other people's clients against the example server, each as a program of its own, through the real
+//! sign-in and consent forms. Each prints its steps: `passed`, or `not offered` where the server's
+//! metadata does not name what the step takes.
+
+mod outside;
+
+use serde_json::Value;
+use tokio::process::Command;
+
+use self::outside::{
+    Server, run,
+    scripts::{node, node_22, python},
+};
+
+/// Runs the client; these of its steps must have passed, and not been left out.
+async fn passes(client: Option<Command>, steps: &[&str]) {
+    let Some(mut client) = client else { return };
+    let configured = "resource-server:its-secret";
+    let server = Server::start_with("memory:", &["--client", configured]).await;
+    client
+        .arg(&server.origin)
+        .env("CONFIGURED_CLIENT", configured);
+    let summary: Value = serde_json::from_str(&run(client).await).unwrap();
+    for step in steps {
+        assert_eq!(summary["steps"][step], "passed", "{step}: {summary}");
+    }
+}
+
+#[tokio::test]
+async fn oauth4webapi() {
+    let steps = [
+        "protected resource metadata",
+        "challenge",
+        "authorization server metadata",
+        "OpenID configuration",
+        "registration, public",
+        "registration, confidential",
+        "authorization code",
+        "authorization code with a secret",
+        "tool call",
+        "step-up challenge",
+        "refresh",
+        "introspection",
+        "revocation",
+        "client credentials",
+    ];
+    passes(node("oauth4webapi.mjs"), &steps).await;
+}
+
+#[tokio::test]
+async fn openid_client() {
+    let steps = [
+        "discovery, OAuth",
+        "discovery, OpenID, and registration",
+        "authorization code",
+        "tool call",
+        "refresh",
+        "introspection",
+        "revocation",
+    ];
+    passes(node("openid_client.mjs"), &steps).await;
+}
+
+#[tokio::test]
+async fn mcp_remote() {
+    let steps = ["sign-in and tool calls", "again with what it kept"];
+    passes(node("mcp_remote.mjs"), &steps).await;
+}
+
+#[tokio::test]
+async fn inspector() {
+    let steps = [
+        "sign-in and tool call",
+        "stored token",
+        "stored token, MCP 2026-07-28",
+        "tool that takes more scope",
+        "refresh",
+        "revocation and another sign-in",
+    ];
+    passes(node_22("inspector.mjs"), &steps).await;
+}
+
+#[tokio::test]
+async fn authlib() {
+    let steps = [
+        "discovery",
+        "none",
+        "client_secret_basic",
+        "client_secret_post",
+        "client_secret_basic: introspection",
+        "client_secret_basic: revocation",
+        "none: revocation",
+    ];
+    passes(python("authlib_client.py"), &steps).await;
+}
+
+#[tokio::test]
+async fn fastmcp() {
+    let steps = [
+        "sign-in",
+        "tool calls",
+        "step-up",
+        "refresh",
+        "stored tokens",
+    ];
+    passes(python("fastmcp_client.py"), &steps).await;
+}
