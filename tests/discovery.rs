@@ -40,6 +40,7 @@ async fn the_authorization_server_says_what_it_can_do_and_nothing_more() {
             "pushed_authorization_request_endpoint": "https://api.example.com/oauth/par",
             "code_challenge_methods_supported": ["S256"],
             "authorization_response_iss_parameter_supported": true,
+            "dpop_signing_alg_values_supported": ["EdDSA", "ES256", "PS256", "RS256"],
             "protected_resources": ["https://api.example.com/mcp", "https://api.example.com/files"],
         })
     );
@@ -57,6 +58,7 @@ async fn each_resource_has_a_document_of_its_own() {
             "authorization_servers": ["https://api.example.com"],
             "scopes_supported": ["notes:read", "notes:write"],
             "bearer_methods_supported": ["header"],
+            "dpop_signing_alg_values_supported": ["EdDSA", "ES256", "PS256", "RS256"],
             "resource_name": "Notes",
         })
     );

@@ -44,9 +44,9 @@ pub(crate) struct Flags {
     #[arg(long = "public-client", value_name = "ID=REDIRECT_URI")]
     pub(crate) public_clients: Vec<PublicClient>,
 
-    /// Also accept client metadata documents on this machine (not in this version)
-    #[arg(long, num_args = 0, default_missing_value = "true", value_parser = not_yet)]
-    pub(crate) danger_allow_loopback_client_metadata: Option<String>,
+    /// Also accept client metadata documents on this machine, for development
+    #[arg(long)]
+    pub(crate) danger_allow_loopback_client_metadata: bool,
 
     /// Limits on authorization, registration and token requests
     #[arg(
@@ -138,8 +138,4 @@ impl FromStr for PublicClient {
 
 fn seconds(text: &str) -> Result<Duration, std::num::ParseIntError> {
     text.parse().map(Duration::from_secs)
-}
-
-fn not_yet(_: &str) -> Result<String, &'static str> {
-    Err("this flag is not in this version")
 }

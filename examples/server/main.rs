@@ -27,7 +27,7 @@ use tokio::{
 };
 use tower::Layer;
 use tower_mcp_auth::{
-    McpAuth, Operation, Resource, StaticClient,
+    Fetcher, McpAuth, Operation, Resource, StaticClient,
     store::{MemoryStore, SledStore},
 };
 use tracing_subscriber::EnvFilter;
@@ -117,6 +117,11 @@ fn authorization(flags: &Flags, public: &str, login: Login) -> Result<McpAuth, E
         .access_token_ttl(flags.access_token_ttl)
         .refresh_token_ttl(flags.refresh_token_ttl)
         .refresh_grace(flags.refresh_grace)
+        .fetcher(
+            Fetcher::builder()
+                .danger_allow_loopback(flags.danger_allow_loopback_client_metadata)
+                .build()?,
+        )
         // Whom the limits count for. Behind a proxy every caller has the proxy's address.
         .client_key(|request| {
             let ConnectInfo(peer) = request.extensions.get::<ConnectInfo<SocketAddr>>()?;
