@@ -16,8 +16,6 @@ fn what_is_not_in_this_version_is_a_clear_error() {
     for flags in [
         ["--store", "postgres://localhost/auth"].as_slice(),
         &["--store", "redis://localhost"],
-        &["--client", "id:secret"],
-        &["--danger-allow-loopback-client-metadata"],
     ] {
         let Output { status, stderr, .. } = Command::new(binary()).args(flags).output().unwrap();
         let stderr = String::from_utf8_lossy(&stderr);
