@@ -10,17 +10,17 @@ pub(crate) type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 macro_rules! erase {
     (
-        $(fn $name:ident($($arg:ident: $type:ty),*) -> $out:ty;)*
+        $($(#[$when:meta])* fn $name:ident($($arg:ident: $type:ty),*) -> $out:ty;)*
         // Never asked for by a request, so never erased.
         whole: $(fn $whole:ident($($warg:ident: $wtype:ty),*) -> $wout:ty;)*
     ) => {
         /// The object-safe face of every [`Store`].
         pub(crate) trait ErasedStore: Send + Sync + 'static {
-            $(fn $name(&self, $($arg: $type),*) -> BoxFuture<'_, Result<$out, StoreError>>;)*
+            $($(#[$when])* fn $name(&self, $($arg: $type),*) -> BoxFuture<'_, Result<$out, StoreError>>;)*
         }
 
         impl<S: Store> ErasedStore for S {
-            $(fn $name(&self, $($arg: $type),*) -> BoxFuture<'_, Result<$out, StoreError>> {
+            $($(#[$when])* fn $name(&self, $($arg: $type),*) -> BoxFuture<'_, Result<$out, StoreError>> {
                 Box::pin(Store::$name(self, $($arg),*))
             })*
         }
@@ -49,6 +49,7 @@ erase! {
     fn code(digest: Digest) -> Option<(CodeRecord, GrantRecord)>;
     fn redeem_code(redeem: RedeemCode, now: Timestamp) -> RedeemCodeOutcome;
     fn issue_tokens(issue: IssueTokens, max_used: u64, now: Timestamp) -> IssueTokensOutcome;
+    #[cfg_attr(not(feature = "jwt"), allow(dead_code, reason = "only signed tokens are good once"))]
     fn use_once(digest: Digest, expires_at: Timestamp, max: u64, now: Timestamp) -> UseOnce;
     fn begin_device(device: Digest, record: DeviceRecord, max: u64, now: Timestamp) -> BeginDevice;
     fn device_by_user_code(user_code: Digest, now: Timestamp) -> Option<DeviceRecord>;
