@@ -35,6 +35,8 @@ async fn the_authorization_server_says_what_it_can_do_and_nothing_more() {
             "token_endpoint_auth_signing_alg_values_supported": ["EdDSA", "ES256", "PS256", "RS256"],
             "revocation_endpoint": "https://api.example.com/oauth/revoke",
             "revocation_endpoint_auth_methods_supported": ["none", "client_secret_post", "client_secret_basic", "private_key_jwt"],
+            "revocation_endpoint_auth_signing_alg_values_supported": ["EdDSA", "ES256", "PS256", "RS256"],
+            "introspection_endpoint_auth_signing_alg_values_supported": ["EdDSA", "ES256", "PS256", "RS256"],
             "introspection_endpoint": "https://api.example.com/oauth/introspect",
             "introspection_endpoint_auth_methods_supported": ["client_secret_post", "client_secret_basic", "private_key_jwt"],
             "pushed_authorization_request_endpoint": "https://api.example.com/oauth/par",

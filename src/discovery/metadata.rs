@@ -36,12 +36,18 @@ pub struct AuthorizationServerMetadata {
     /// How clients may authenticate there.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub revocation_endpoint_auth_methods_supported: Vec<&'static str>,
+    /// With what clients may sign assertions there.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub revocation_endpoint_auth_signing_alg_values_supported: Vec<&'static str>,
     /// Where resource servers ask about tokens (RFC 7662).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub introspection_endpoint: Option<String>,
     /// How they may authenticate there: never not at all.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub introspection_endpoint_auth_methods_supported: Vec<&'static str>,
+    /// With what they may sign assertions there.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub introspection_endpoint_auth_signing_alg_values_supported: Vec<&'static str>,
     /// Where clients push authorization requests (RFC 9126).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pushed_authorization_request_endpoint: Option<String>,
@@ -97,8 +103,10 @@ impl AuthorizationServerMetadata {
             device_authorization_endpoint: None,
             revocation_endpoint: None,
             revocation_endpoint_auth_methods_supported: Vec::new(),
+            revocation_endpoint_auth_signing_alg_values_supported: Vec::new(),
             introspection_endpoint: None,
             introspection_endpoint_auth_methods_supported: Vec::new(),
+            introspection_endpoint_auth_signing_alg_values_supported: Vec::new(),
             pushed_authorization_request_endpoint: None,
             require_pushed_authorization_requests: false,
             code_challenge_methods_supported: vec!["S256"],

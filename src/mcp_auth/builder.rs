@@ -518,9 +518,17 @@ fn documents(
     {
         let methods = &mut metadata.token_endpoint_auth_methods_supported;
         methods.push("private_key_jwt");
-        metadata.token_endpoint_auth_signing_alg_values_supported = crate::jwt::Algorithm::ALL
+        // RFC 8414 §2 wants it said again for each endpoint that takes assertions.
+        let algorithms = crate::jwt::Algorithm::ALL
             .map(crate::jwt::Algorithm::name)
             .to_vec();
+        metadata
+            .token_endpoint_auth_signing_alg_values_supported
+            .clone_from(&algorithms);
+        metadata
+            .revocation_endpoint_auth_signing_alg_values_supported
+            .clone_from(&algorithms);
+        metadata.introspection_endpoint_auth_signing_alg_values_supported = algorithms;
     }
     metadata.device_authorization_endpoint = Some(url(Endpoint::DeviceAuthorization));
     metadata.grant_types_supported.push(DEVICE_GRANT);
