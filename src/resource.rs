@@ -264,13 +264,20 @@ impl Catalog {
             })
     }
 
+    /// Whether users can be named to clients (OpenID Connect).
+    pub(crate) fn speaks_openid(&self) -> bool {
+        cfg!(feature = "jwt") && self.user_scopes.contains("openid")
+    }
+
     /// The scopes that the authorization server's document names. Those of OpenID Connect are
-    /// accepted but not promised while no id_token is issued; `offline_access` is promised here
+    /// accepted but not promised where no id_token is issued; `offline_access` is promised here
     /// and only here, since no resource cares for it.
     pub(crate) fn advertised(&self) -> Scopes {
         const OPENID: [&str; 5] = ["openid", "profile", "email", "address", "phone"];
         let all = self.supported();
-        let promised = all.iter().filter(|scope| !OPENID.contains(scope));
+        let promised = all
+            .iter()
+            .filter(|scope| self.speaks_openid() || !OPENID.contains(scope));
         Scopes::from_tokens(promised).unwrap_or_default()
     }
 

@@ -14,9 +14,12 @@ mod device;
 mod dpop;
 mod endpoint;
 mod get_session;
+mod hint;
 mod introspect;
 mod layer;
 mod manage;
+#[cfg(feature = "jwt")]
+mod openid;
 mod pages;
 mod par;
 #[cfg(feature = "rate-limit")]
@@ -27,6 +30,8 @@ mod request;
 mod response;
 mod revoke;
 mod service;
+#[cfg(feature = "jwt")]
+mod signing;
 mod token;
 mod token_call;
 mod userinfo;
@@ -49,7 +54,10 @@ pub use self::{
 };
 
 #[cfg(feature = "jwt")]
-pub(crate) use self::client_assertion::KeySets;
+pub(crate) use self::{
+    client_assertion::KeySets,
+    signing::{ALGORITHMS as SIGNS, DEFAULT_ROTATION, SigningKeys},
+};
 #[cfg(feature = "cimd")]
 pub(crate) use self::client_documents::{ClientDocuments, HostPolicy};
 #[cfg(feature = "rate-limit")]
@@ -69,7 +77,7 @@ use crate::{
     resource_server::{ProtectedResource, TokenGate},
     secret::{Digest, SecretKey},
     store::{
-        ErasedStore, Revocation, RevokeTarget, StoreError, Sweeper,
+        self, ErasedStore, Revocation, RevokeTarget, StoreError, Sweeper,
         record::{KeyPurpose, KeyRecord},
     },
     uri::Issuer,
@@ -122,6 +130,8 @@ pub(crate) struct AuthorizationServer {
     /// Whether a client assertion may be for the token endpoint rather than for the issuer.
     #[cfg(feature = "jwt")]
     pub(crate) accepts_endpoint_audience: bool,
+    #[cfg(feature = "jwt")]
+    pub(crate) signing_keys: SigningKeys,
     pub(crate) store: Arc<dyn ErasedStore>,
     pub(crate) authenticator: Arc<dyn ErasedAuthenticator>,
     pub(crate) pages: Arc<dyn Pages>,
@@ -164,15 +174,8 @@ impl AuthorizationServer {
         let keys = self
             .refresh_keys
             .get_or_try_init(|| {
-                let candidate = KeyRecord {
-                    purpose: KeyPurpose::RefreshSuccessor,
-                    id: 0,
-                    key: SecretKey::random().into(),
-                    created_at: self.now(),
-                    retires_at: None,
-                    expires_at: None,
-                };
-                self.store.keys(KeyPurpose::RefreshSuccessor, candidate)
+                let purpose = KeyPurpose::RefreshSuccessor;
+                store::shared_secret(&*self.store, purpose, self.now())
             })
             .await?;
         let key = match id {

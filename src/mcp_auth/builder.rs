@@ -1,16 +1,18 @@
 //! Putting a deployment together; every mistake is found here, before a request is served.
 
 mod device;
+#[cfg(feature = "jwt")]
+mod openid;
 
 use std::{fmt, sync::Arc, time::Duration};
 
 use tokio::sync::OnceCell;
 
-use super::{McpAuth, McpOptions};
+use super::{McpAuth, McpOptions, documents};
 #[cfg(feature = "pages")]
 use crate::authorization_server::BuiltInPages;
 #[cfg(feature = "jwt")]
-use crate::authorization_server::KeySets;
+use crate::authorization_server::{DEFAULT_ROTATION, KeySets, SigningKeys};
 #[cfg(feature = "cimd")]
 use crate::authorization_server::{ClientDocuments, HostPolicy};
 #[cfg(feature = "rate-limit")]
@@ -20,14 +22,13 @@ use crate::fetch::Fetcher;
 use crate::{
     authenticator::{Authenticator, ErasedAuthenticator},
     authorization_server::{
-        AuthorizationServer, BrowserCookie, Endpoint, Guesses, Limits, Pages, RegistrationRules,
+        AuthorizationServer, BrowserCookie, Guesses, Limits, Pages, RegistrationRules,
     },
     client::{StaticClient, StaticClients, policy::RegistrationPolicy},
     clock::{Clock, SystemClock},
-    discovery::{AuthorizationServerMetadata, Documents},
     error::{ConfigError, InvalidUri},
     event::{Events, Observer},
-    grant::{device::GRANT_TYPE as DEVICE_GRANT, issue::Lifetimes},
+    grant::issue::Lifetimes,
     resource::{Catalog, Resource},
     resource_server::{TokenCache, TokenGate},
     scope::Scopes,
@@ -73,6 +74,8 @@ pub struct McpAuthBuilder {
     trusts_client_host: Option<HostPolicy>,
     #[cfg(feature = "jwt")]
     accepts_endpoint_audience: bool,
+    #[cfg(feature = "jwt")]
+    key_rotation: Duration,
     lifetimes: Lifetimes,
     limits: Limits,
     requires_push: bool,
@@ -105,6 +108,8 @@ impl McpAuthBuilder {
             trusts_client_host: None,
             #[cfg(feature = "jwt")]
             accepts_endpoint_audience: false,
+            #[cfg(feature = "jwt")]
+            key_rotation: DEFAULT_ROTATION,
             lifetimes: Lifetimes {
                 code: defaults.code_ttl(),
                 device_code: device::DEFAULT_TTL,
@@ -381,7 +386,7 @@ impl McpAuthBuilder {
             Scopes::parse(&self.default_scope)?,
         )?;
         let store = self.store.ok_or(ConfigError::Missing("store"))?;
-        let documents = Arc::new(documents(
+        let documents = Arc::new(documents::of(
             &issuer,
             &endpoints_path,
             &catalog,
@@ -426,6 +431,8 @@ impl McpAuthBuilder {
             key_sets: KeySets::new(fetcher, Arc::clone(&self.clock)),
             #[cfg(feature = "jwt")]
             accepts_endpoint_audience: self.accepts_endpoint_audience,
+            #[cfg(feature = "jwt")]
+            signing_keys: SigningKeys::new(openid::check_rotation(self.key_rotation)?),
             store,
             authenticator: self
                 .authenticator
@@ -497,63 +504,4 @@ fn check_lifetimes(lifetimes: &Lifetimes) -> Result<(), ConfigError> {
         );
     }
     Ok(())
-}
-
-fn documents(
-    issuer: &Issuer,
-    endpoints_path: &str,
-    catalog: &Catalog,
-    requires_push: bool,
-) -> Documents {
-    let url =
-        |endpoint: Endpoint| format!("{}{endpoints_path}/{}", issuer.origin(), endpoint.segment());
-    let mut metadata = AuthorizationServerMetadata::new(
-        issuer.as_str(),
-        url(Endpoint::Authorize),
-        url(Endpoint::Token),
-    );
-    metadata.registration_endpoint = Some(url(Endpoint::Register));
-    metadata.client_id_metadata_document_supported = cfg!(feature = "cimd");
-    #[cfg(feature = "jwt")]
-    {
-        let methods = &mut metadata.token_endpoint_auth_methods_supported;
-        methods.push("private_key_jwt");
-        // RFC 8414 §2 wants it said again for each endpoint that takes assertions.
-        let algorithms = crate::jwt::Algorithm::ALL
-            .map(crate::jwt::Algorithm::name)
-            .to_vec();
-        metadata
-            .token_endpoint_auth_signing_alg_values_supported
-            .clone_from(&algorithms);
-        metadata
-            .revocation_endpoint_auth_signing_alg_values_supported
-            .clone_from(&algorithms);
-        metadata.introspection_endpoint_auth_signing_alg_values_supported = algorithms;
-    }
-    metadata.device_authorization_endpoint = Some(url(Endpoint::DeviceAuthorization));
-    metadata.grant_types_supported.push(DEVICE_GRANT);
-    metadata.pushed_authorization_request_endpoint = Some(url(Endpoint::PushedAuthorization));
-    metadata.require_pushed_authorization_requests = requires_push;
-    metadata.revocation_endpoint = Some(url(Endpoint::Revoke));
-    metadata
-        .revocation_endpoint_auth_methods_supported
-        .clone_from(&metadata.token_endpoint_auth_methods_supported);
-    metadata.introspection_endpoint = Some(url(Endpoint::Introspect));
-    metadata.introspection_endpoint_auth_methods_supported = metadata
-        .token_endpoint_auth_methods_supported
-        .iter()
-        .copied()
-        .filter(|method| *method != "none")
-        .collect();
-    metadata.scopes_supported = catalog.advertised().iter().map(str::to_owned).collect();
-    #[cfg(feature = "jwt")]
-    {
-        metadata.dpop_signing_alg_values_supported = crate::jwt::DpopProof::algorithms().collect();
-    }
-    metadata.protected_resources = catalog
-        .resources()
-        .iter()
-        .map(|resource| resource.uri.to_string())
-        .collect();
-    Documents::new(&metadata, issuer, catalog, endpoints_path)
 }

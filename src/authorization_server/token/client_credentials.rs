@@ -63,6 +63,7 @@ impl AuthorizationServer {
             access,
             expires_in: self.lifetimes.access_token.as_secs(),
             refresh: None,
+            id_token: None,
             scopes: &grant.scopes,
         };
         Ok(issued.answer())
