@@ -53,17 +53,17 @@ pub use self::{
     service::{EndpointFuture, EndpointService, Endpoints},
 };
 
-#[cfg(feature = "jwt")]
-pub(crate) use self::{
-    client_assertion::KeySets,
-    signing::{ALGORITHMS as SIGNS, DEFAULT_ROTATION, SigningKeys},
-};
 #[cfg(feature = "cimd")]
 pub(crate) use self::client_documents::{ClientDocuments, HostPolicy};
 #[cfg(feature = "rate-limit")]
 pub(crate) use self::rate_limit::{ClientKey, RateLimiter};
 use self::response::EndpointResponse;
 pub(crate) use self::{browser::BrowserCookie, device::Guesses};
+#[cfg(feature = "jwt")]
+pub(crate) use self::{
+    client_assertion::KeySets,
+    signing::{ALGORITHMS as SIGNS, DEFAULT_ROTATION, SigningKeys},
+};
 #[cfg(feature = "rate-limit")]
 use crate::grant::{ErrorCode, Refusal};
 use crate::{

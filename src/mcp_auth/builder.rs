@@ -11,12 +11,12 @@ use tokio::sync::OnceCell;
 use super::{McpAuth, McpOptions, documents};
 #[cfg(feature = "pages")]
 use crate::authorization_server::BuiltInPages;
-#[cfg(feature = "jwt")]
-use crate::authorization_server::{DEFAULT_ROTATION, KeySets, SigningKeys};
 #[cfg(feature = "cimd")]
 use crate::authorization_server::{ClientDocuments, HostPolicy};
 #[cfg(feature = "rate-limit")]
 use crate::authorization_server::{ClientKey, RateLimiter, RateLimits};
+#[cfg(feature = "jwt")]
+use crate::authorization_server::{DEFAULT_ROTATION, KeySets, SigningKeys};
 #[cfg(any(feature = "cimd", feature = "jwt"))]
 use crate::fetch::Fetcher;
 use crate::{

@@ -95,5 +95,13 @@ fn describe_signatures(
 /// The claims of an id_token; what userinfo tells besides is the application's.
 #[cfg(feature = "jwt")]
 const CLAIMS: [&str; 9] = [
-    "iss", "sub", "aud", "iat", "exp", "auth_time", "nonce", "sid", "at_hash",
+    "iss",
+    "sub",
+    "aud",
+    "iat",
+    "exp",
+    "auth_time",
+    "nonce",
+    "sid",
+    "at_hash",
 ];
