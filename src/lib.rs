@@ -76,6 +76,8 @@ mod hierarchy;
 mod id;
 mod intercept;
 #[cfg(feature = "jwt")]
+mod issuer;
+#[cfg(feature = "jwt")]
 #[allow(
     dead_code,
     unused_imports,

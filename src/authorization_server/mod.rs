@@ -49,7 +49,7 @@ pub use self::{
 };
 
 #[cfg(feature = "jwt")]
-pub(crate) use self::client_assertion::KeySets;
+pub(crate) use self::client_assertion::client_key_sets;
 #[cfg(feature = "cimd")]
 pub(crate) use self::client_documents::{ClientDocuments, HostPolicy};
 #[cfg(feature = "rate-limit")]
@@ -58,6 +58,8 @@ use self::response::EndpointResponse;
 pub(crate) use self::{browser::BrowserCookie, device::Guesses};
 #[cfg(feature = "rate-limit")]
 use crate::grant::{ErrorCode, Refusal};
+#[cfg(feature = "jwt")]
+use crate::issuer::KeySets;
 use crate::{
     authenticator::ErasedAuthenticator,
     client::{StaticClients, policy::ErasedPolicy},
@@ -117,6 +119,7 @@ pub(crate) struct AuthorizationServer {
     pub(crate) registration: RegistrationRules,
     #[cfg(feature = "cimd")]
     pub(crate) client_documents: ClientDocuments,
+    /// Those of clients.
     #[cfg(feature = "jwt")]
     pub(crate) key_sets: KeySets,
     /// Whether a client assertion may be for the token endpoint rather than for the issuer.

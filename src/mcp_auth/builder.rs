@@ -10,7 +10,7 @@ use super::{McpAuth, McpOptions};
 #[cfg(feature = "pages")]
 use crate::authorization_server::BuiltInPages;
 #[cfg(feature = "jwt")]
-use crate::authorization_server::KeySets;
+use crate::authorization_server::client_key_sets;
 #[cfg(feature = "cimd")]
 use crate::authorization_server::{ClientDocuments, HostPolicy};
 #[cfg(feature = "rate-limit")]
@@ -423,7 +423,7 @@ impl McpAuthBuilder {
                 Arc::clone(&self.clock),
             ),
             #[cfg(feature = "jwt")]
-            key_sets: KeySets::new(fetcher, Arc::clone(&self.clock)),
+            key_sets: client_key_sets(fetcher, Arc::clone(&self.clock)),
             #[cfg(feature = "jwt")]
             accepts_endpoint_audience: self.accepts_endpoint_audience,
             store,
