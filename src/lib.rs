@@ -61,6 +61,8 @@
     reason = "a refusal is a whole response, and nothing on a hot path returns one"
 )]
 
+#[cfg(feature = "jwt")]
+mod asserted_subject;
 mod authenticator;
 pub mod authorization_server;
 mod client;
@@ -94,10 +96,14 @@ mod secret;
 pub mod store;
 mod uri;
 
+#[cfg(feature = "jwt")]
+pub use self::asserted_subject::AssertedSubject;
 #[cfg(feature = "pages")]
 pub use self::authorization_server::BuiltInPages;
 #[cfg(feature = "rate-limit")]
 pub use self::authorization_server::RateLimits;
+#[cfg(feature = "jwt")]
+pub use self::authorization_server::TrustedIssuer;
 #[cfg(feature = "test-util")]
 pub use self::clock::TestClock;
 #[cfg(feature = "fetch")]

@@ -13,7 +13,7 @@ use self::metadata::{ApplicationType, ClientAuthMethod, ClientMetadata};
 use crate::{
     clock::Timestamp,
     error::{ConfigError, InvalidIdentifier},
-    grant::device,
+    grant::{JWT_BEARER, device},
     id::ClientId,
     scope::Scopes,
     secret::Digest,
@@ -210,6 +210,7 @@ impl StaticClient {
                     "refresh_token",
                     "client_credentials",
                     device::GRANT_TYPE,
+                    JWT_BEARER,
                 ]
                 .into_iter()
                 .filter(|grant| self.secret.is_some() || *grant != "client_credentials")

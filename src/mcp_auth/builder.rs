@@ -1,6 +1,8 @@
 //! Putting a deployment together; every mistake is found here, before a request is served.
 
 mod device;
+#[cfg(feature = "jwt")]
+mod trusted_issuers;
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -9,14 +11,16 @@ use tokio::sync::OnceCell;
 use super::{McpAuth, McpOptions};
 #[cfg(feature = "pages")]
 use crate::authorization_server::BuiltInPages;
-#[cfg(feature = "jwt")]
-use crate::authorization_server::client_key_sets;
 #[cfg(feature = "cimd")]
 use crate::authorization_server::{ClientDocuments, HostPolicy};
 #[cfg(feature = "rate-limit")]
 use crate::authorization_server::{ClientKey, RateLimiter, RateLimits};
+#[cfg(feature = "jwt")]
+use crate::authorization_server::{TrustedIssuer, TrustedIssuers, client_key_sets};
 #[cfg(any(feature = "cimd", feature = "jwt"))]
 use crate::fetch::Fetcher;
+#[cfg(feature = "jwt")]
+use crate::grant::JWT_BEARER;
 use crate::{
     authenticator::{Authenticator, ErasedAuthenticator},
     authorization_server::{
@@ -55,6 +59,10 @@ const MAX_CODE_TTL: Duration = Duration::from_secs(600);
 /// Long enough for any lost response, short enough that a thief gains little.
 const MAX_GRACE: Duration = Duration::from_secs(300);
 
+/// The profile of the grant of signed assertions that is offered (ID-JAG §7.2).
+#[cfg(feature = "jwt")]
+const ID_JAG: &str = "urn:ietf:params:oauth:grant-profile:id-jag";
+
 /// Builds a [`McpAuth`]. See there for an example.
 #[must_use]
 pub struct McpAuthBuilder {
@@ -73,6 +81,8 @@ pub struct McpAuthBuilder {
     trusts_client_host: Option<HostPolicy>,
     #[cfg(feature = "jwt")]
     accepts_endpoint_audience: bool,
+    #[cfg(feature = "jwt")]
+    trusted_issuers: Vec<TrustedIssuer>,
     lifetimes: Lifetimes,
     limits: Limits,
     requires_push: bool,
@@ -105,6 +115,8 @@ impl McpAuthBuilder {
             trusts_client_host: None,
             #[cfg(feature = "jwt")]
             accepts_endpoint_audience: false,
+            #[cfg(feature = "jwt")]
+            trusted_issuers: Vec::new(),
             lifetimes: Lifetimes {
                 code: defaults.code_ttl(),
                 device_code: device::DEFAULT_TTL,
@@ -381,11 +393,15 @@ impl McpAuthBuilder {
             Scopes::parse(&self.default_scope)?,
         )?;
         let store = self.store.ok_or(ConfigError::Missing("store"))?;
+        #[cfg(feature = "jwt")]
+        let trusted_issuers = TrustedIssuers::new(self.trusted_issuers, &issuer, &self.clock)?;
         let documents = Arc::new(documents(
             &issuer,
             &endpoints_path,
             &catalog,
             self.requires_push,
+            #[cfg(feature = "jwt")]
+            &trusted_issuers,
         ));
         let gate = TokenGate::new(
             &store,
@@ -424,6 +440,8 @@ impl McpAuthBuilder {
             ),
             #[cfg(feature = "jwt")]
             key_sets: client_key_sets(fetcher, Arc::clone(&self.clock)),
+            #[cfg(feature = "jwt")]
+            trusted_issuers,
             #[cfg(feature = "jwt")]
             accepts_endpoint_audience: self.accepts_endpoint_audience,
             store,
@@ -504,6 +522,7 @@ fn documents(
     endpoints_path: &str,
     catalog: &Catalog,
     requires_push: bool,
+    #[cfg(feature = "jwt")] trusted_issuers: &TrustedIssuers,
 ) -> Documents {
     let url =
         |endpoint: Endpoint| format!("{}{endpoints_path}/{}", issuer.origin(), endpoint.segment());
@@ -532,6 +551,11 @@ fn documents(
     }
     metadata.device_authorization_endpoint = Some(url(Endpoint::DeviceAuthorization));
     metadata.grant_types_supported.push(DEVICE_GRANT);
+    #[cfg(feature = "jwt")]
+    if !trusted_issuers.is_empty() {
+        metadata.grant_types_supported.push(JWT_BEARER);
+        metadata.authorization_grant_profiles_supported = vec![ID_JAG];
+    }
     metadata.pushed_authorization_request_endpoint = Some(url(Endpoint::PushedAuthorization));
     metadata.require_pushed_authorization_requests = requires_push;
     metadata.revocation_endpoint = Some(url(Endpoint::Revoke));
