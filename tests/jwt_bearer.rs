@@ -409,6 +409,27 @@ fn a_restart_does_not_make_an_assertion_good_again() {
 }
 
 #[tokio::test]
+async fn what_one_issuer_used_another_may_still_use() {
+    let globex = "https://globex.idp.example";
+    let other = Key::p256();
+    let trusted = TrustedIssuer::new(globex).jwks(other.jwks("one"));
+    let acme = Acme::with(
+        Key::ed25519(),
+        |issuer| issuer,
+        |builder| builder.store(MemoryStore::new()).trust_issuer(trusted),
+    );
+    Tokens::from(&acme.send(&acme.assertion(&json!({"jti": "1"})), &[]).await);
+    let header = json!({"typ": "oauth-id-jag+jwt", "kid": "one"});
+    let claims = Acme::claims(&json!({"jti": "1", "iss": globex}));
+    let theirs = other.sign(header.clone(), &claims);
+    Tokens::from(&acme.send(&theirs, &[]).await);
+    // And none may sign for the other.
+    let forged = other.sign(header, &Acme::claims(&json!({})));
+    acme.refuses_token(forged, "invalid_grant", "unknown_key")
+        .await;
+}
+
+#[tokio::test]
 async fn resubmission_is_for_who_asks_for_it() {
     let acme = Acme::trusting(TrustedIssuer::danger_allow_resubmission);
     let assertion = acme.assertion(&json!({}));
