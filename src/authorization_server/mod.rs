@@ -34,6 +34,8 @@ mod service;
 mod signing;
 mod token;
 mod token_call;
+#[cfg(feature = "jwt")]
+mod trusted_issuer;
 mod userinfo;
 
 use std::{fmt, sync::Arc, time::Duration};
@@ -45,6 +47,8 @@ use tokio::sync::OnceCell;
 pub use self::pages::BuiltInPages;
 #[cfg(feature = "rate-limit")]
 pub use self::rate_limit::RateLimits;
+#[cfg(feature = "jwt")]
+pub use self::trusted_issuer::TrustedIssuer;
 pub use self::{
     device::{DeviceCodePage, DeviceConfirmPage, MessagePage},
     endpoint::Endpoint,
@@ -58,17 +62,21 @@ pub(crate) use self::client_documents::{ClientDocuments, HostPolicy};
 #[cfg(feature = "rate-limit")]
 pub(crate) use self::rate_limit::{ClientKey, RateLimiter};
 use self::response::EndpointResponse;
+#[cfg(feature = "jwt")]
+pub(crate) use self::trusted_issuer::TrustedIssuers;
 pub(crate) use self::{browser::BrowserCookie, device::Guesses};
 #[cfg(feature = "jwt")]
 pub(crate) use self::{
-    client_assertion::KeySets,
+    client_assertion::client_key_sets,
     signing::{ALGORITHMS as SIGNS, DEFAULT_ROTATION, SigningKeys},
 };
 #[cfg(feature = "rate-limit")]
 use crate::grant::{ErrorCode, Refusal};
+#[cfg(feature = "jwt")]
+use crate::issuer::KeySets;
 use crate::{
     authenticator::ErasedAuthenticator,
-    client::{StaticClients, policy::ErasedPolicy},
+    client::{StaticClients, policy::ErasedPolicy, registration::Offer},
     clock::{Clock, Timestamp},
     discovery::Documents,
     event::{Event, Events},
@@ -125,8 +133,12 @@ pub(crate) struct AuthorizationServer {
     pub(crate) registration: RegistrationRules,
     #[cfg(feature = "cimd")]
     pub(crate) client_documents: ClientDocuments,
+    /// Those of clients.
     #[cfg(feature = "jwt")]
     pub(crate) key_sets: KeySets,
+    /// Who may vouch for users.
+    #[cfg(feature = "jwt")]
+    pub(crate) trusted_issuers: TrustedIssuers,
     /// Whether a client assertion may be for the token endpoint rather than for the issuer.
     #[cfg(feature = "jwt")]
     pub(crate) accepts_endpoint_audience: bool,
@@ -164,6 +176,17 @@ impl AuthorizationServer {
             self.endpoints_path,
             endpoint.segment()
         )
+    }
+
+    /// What clients may register for.
+    fn offer(&self) -> Offer {
+        Offer {
+            scopes: self.catalog.supported(),
+            #[cfg(feature = "jwt")]
+            jwt_bearer: !self.trusted_issuers.is_empty(),
+            #[cfg(not(feature = "jwt"))]
+            jwt_bearer: false,
+        }
     }
 
     /// The key that new refresh successors are derived with, and the one numbered `id` if that is

@@ -42,7 +42,8 @@ pub struct ClientMetadata {
     pub redirect_uris: Vec<String>,
     /// How it authenticates.
     pub token_endpoint_auth_method: ClientAuthMethod,
-    /// `authorization_code` or the device grant or both, and `refresh_token` where asked for.
+    /// One or more of `authorization_code`, the device grant and that of signed assertions, and
+    /// `refresh_token` where asked for.
     pub grant_types: Vec<String>,
     /// `code`; nothing for a client that is never redirected.
     pub response_types: Vec<String>,

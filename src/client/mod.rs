@@ -15,7 +15,7 @@ use crate::jwt::Algorithm;
 use crate::{
     clock::Timestamp,
     error::{ConfigError, InvalidIdentifier},
-    grant::device,
+    grant::{JWT_BEARER, device},
     id::ClientId,
     scope::Scopes,
     secret::Digest,
@@ -221,6 +221,7 @@ impl StaticClient {
                     "refresh_token",
                     "client_credentials",
                     device::GRANT_TYPE,
+                    JWT_BEARER,
                 ]
                 .into_iter()
                 .filter(|grant| self.secret.is_some() || *grant != "client_credentials")

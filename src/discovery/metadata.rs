@@ -25,6 +25,9 @@ pub struct AuthorizationServerMetadata {
     pub response_modes_supported: Vec<&'static str>,
     /// The grants of the token endpoint.
     pub grant_types_supported: Vec<&'static str>,
+    /// Which profiles of these grants there are (ID-JAG §7.2).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub authorization_grant_profiles_supported: Vec<&'static str>,
     /// How clients may authenticate.
     pub token_endpoint_auth_methods_supported: Vec<&'static str>,
     /// Where devices without a browser begin (RFC 8628).
@@ -117,6 +120,7 @@ impl AuthorizationServerMetadata {
                 "refresh_token",
                 "client_credentials",
             ],
+            authorization_grant_profiles_supported: Vec::new(),
             token_endpoint_auth_methods_supported: vec![
                 "none",
                 "client_secret_post",

@@ -105,6 +105,20 @@ pub(crate) fn client_grant(
     now: Timestamp,
 ) -> GrantRecord {
     GrantRecord {
+        holder: GrantHolder::Client,
+        ..user_grant(client_id, subject, scopes, resource, now)
+    }
+}
+
+/// The grant of a user whom somebody else vouches for.
+pub(crate) fn user_grant(
+    client_id: &ClientId,
+    subject: Subject,
+    scopes: Scopes,
+    resource: &KnownResource,
+    now: Timestamp,
+) -> GrantRecord {
+    GrantRecord {
         id: GrantId::random(),
         client_id: client_id.clone(),
         subject,
@@ -114,7 +128,7 @@ pub(crate) fn client_grant(
         expires_at: now,
         revoked_at: None,
         refresh_generation: 0,
-        holder: GrantHolder::Client,
+        holder: GrantHolder::User,
         auth_time: None,
         nonce: None,
         dpop_jkt: None,

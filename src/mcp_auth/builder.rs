@@ -3,6 +3,8 @@
 mod device;
 #[cfg(feature = "jwt")]
 mod openid;
+#[cfg(feature = "jwt")]
+mod trusted_issuers;
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -16,7 +18,9 @@ use crate::authorization_server::{ClientDocuments, HostPolicy};
 #[cfg(feature = "rate-limit")]
 use crate::authorization_server::{ClientKey, RateLimiter, RateLimits};
 #[cfg(feature = "jwt")]
-use crate::authorization_server::{DEFAULT_ROTATION, KeySets, SigningKeys};
+use crate::authorization_server::{
+    DEFAULT_ROTATION, SigningKeys, TrustedIssuer, TrustedIssuers, client_key_sets,
+};
 #[cfg(any(feature = "cimd", feature = "jwt"))]
 use crate::fetch::Fetcher;
 use crate::{
@@ -76,6 +80,8 @@ pub struct McpAuthBuilder {
     accepts_endpoint_audience: bool,
     #[cfg(feature = "jwt")]
     key_rotation: Duration,
+    #[cfg(feature = "jwt")]
+    trusted_issuers: Vec<TrustedIssuer>,
     lifetimes: Lifetimes,
     limits: Limits,
     requires_push: bool,
@@ -110,6 +116,8 @@ impl McpAuthBuilder {
             accepts_endpoint_audience: false,
             #[cfg(feature = "jwt")]
             key_rotation: DEFAULT_ROTATION,
+            #[cfg(feature = "jwt")]
+            trusted_issuers: Vec::new(),
             lifetimes: Lifetimes {
                 code: defaults.code_ttl(),
                 device_code: device::DEFAULT_TTL,
@@ -386,11 +394,15 @@ impl McpAuthBuilder {
             Scopes::parse(&self.default_scope)?,
         )?;
         let store = self.store.ok_or(ConfigError::Missing("store"))?;
+        #[cfg(feature = "jwt")]
+        let trusted_issuers = TrustedIssuers::new(self.trusted_issuers, &issuer, &self.clock)?;
         let documents = Arc::new(documents::of(
             &issuer,
             &endpoints_path,
             &catalog,
             self.requires_push,
+            #[cfg(feature = "jwt")]
+            &trusted_issuers,
         ));
         let access_forms = AccessForms {
             signed: catalog.signs_access_tokens(),
@@ -432,7 +444,9 @@ impl McpAuthBuilder {
                 Arc::clone(&self.clock),
             ),
             #[cfg(feature = "jwt")]
-            key_sets: KeySets::new(fetcher, Arc::clone(&self.clock)),
+            key_sets: client_key_sets(fetcher, Arc::clone(&self.clock)),
+            #[cfg(feature = "jwt")]
+            trusted_issuers,
             #[cfg(feature = "jwt")]
             accepts_endpoint_audience: self.accepts_endpoint_audience,
             #[cfg(feature = "jwt")]

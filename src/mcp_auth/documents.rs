@@ -1,7 +1,5 @@
 //! What the discovery documents say about a deployment.
 
-#[cfg(feature = "jwt")]
-use crate::authorization_server::SIGNS;
 use crate::{
     authorization_server::Endpoint,
     discovery::{AuthorizationServerMetadata, Documents},
@@ -9,6 +7,15 @@ use crate::{
     resource::Catalog,
     uri::Issuer,
 };
+#[cfg(feature = "jwt")]
+use crate::{
+    authorization_server::{SIGNS, TrustedIssuers},
+    grant::JWT_BEARER,
+};
+
+/// The profile of the grant of signed assertions that is offered (ID-JAG §7.2).
+#[cfg(feature = "jwt")]
+const ID_JAG: &str = "urn:ietf:params:oauth:grant-profile:id-jag";
 
 /// All documents of a deployment.
 pub(super) fn of(
@@ -16,6 +23,7 @@ pub(super) fn of(
     endpoints_path: &str,
     catalog: &Catalog,
     requires_push: bool,
+    #[cfg(feature = "jwt")] trusted_issuers: &TrustedIssuers,
 ) -> Documents {
     let url =
         |endpoint: Endpoint| format!("{}{endpoints_path}/{}", issuer.origin(), endpoint.segment());
@@ -45,6 +53,11 @@ pub(super) fn of(
     }
     metadata.device_authorization_endpoint = Some(url(Endpoint::DeviceAuthorization));
     metadata.grant_types_supported.push(DEVICE_GRANT);
+    #[cfg(feature = "jwt")]
+    if !trusted_issuers.is_empty() {
+        metadata.grant_types_supported.push(JWT_BEARER);
+        metadata.authorization_grant_profiles_supported = vec![ID_JAG];
+    }
     metadata.pushed_authorization_request_endpoint = Some(url(Endpoint::PushedAuthorization));
     metadata.require_pushed_authorization_requests = requires_push;
     metadata.revocation_endpoint = Some(url(Endpoint::Revoke));

@@ -4,6 +4,8 @@ mod client_credentials;
 mod code;
 mod device;
 mod id_token;
+#[cfg(feature = "jwt")]
+mod jwt_bearer;
 mod mint;
 mod refresh;
 
@@ -14,6 +16,11 @@ use serde::Serialize;
 use super::{
     AuthorizationServer, Endpoint,
     response::{self, EndpointResponse},
+};
+#[cfg(feature = "jwt")]
+use crate::{
+    error::AuthenticatorError, event::Event, grant::JWT_BEARER,
+    resource_server::VerifierUnavailable,
 };
 use crate::{
     grant::{ErrorCode, Refusal, device::GRANT_TYPE as DEVICE_GRANT},
@@ -68,6 +75,12 @@ impl Issued<'_> {
 enum TokenError {
     Refused(Refusal),
     Store(StoreError),
+    /// The application cannot say who a user is.
+    #[cfg(feature = "jwt")]
+    Authenticator(AuthenticatorError),
+    /// Nobody can say what an issuer signed.
+    #[cfg(feature = "jwt")]
+    Issuer(VerifierUnavailable),
 }
 
 impl From<Refusal> for TokenError {
@@ -93,6 +106,8 @@ impl AuthorizationServer {
             Some("refresh_token") => self.refresh(&call).await,
             Some("client_credentials") => self.client_credentials(&call).await,
             Some(DEVICE_GRANT) => self.poll_device(&call).await,
+            #[cfg(feature = "jwt")]
+            Some(JWT_BEARER) => self.jwt_bearer(&call).await,
             Some(_) => Err(UNSUPPORTED_GRANT.into()),
             None => Err(GRANT_TYPE_MISSING.into()),
         };
@@ -101,6 +116,16 @@ impl AuthorizationServer {
             Err(TokenError::Refused(refusal)) => self.refuse_call(Endpoint::Token, &call, &refusal),
             Err(TokenError::Store(error)) => {
                 self.store_failed(&error);
+                response::unavailable()
+            }
+            #[cfg(feature = "jwt")]
+            Err(TokenError::Authenticator(error)) => {
+                self.emit(&Event::AuthenticatorFailed { error: &error });
+                response::unavailable()
+            }
+            #[cfg(feature = "jwt")]
+            Err(TokenError::Issuer(cause)) => {
+                self.emit(&Event::VerifierFailed { cause: &cause });
                 response::unavailable()
             }
         }
