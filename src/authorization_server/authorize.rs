@@ -116,7 +116,10 @@ impl AuthorizationServer {
         let user = match self.authenticator.signed_in(parts).await {
             // A request for a fresh sign-in is met by none that came before it.
             Ok(user) => user.filter(|user| {
-                let is_meant = request.hinted.as_ref().is_none_or(|hint| *hint == user.subject);
+                let is_meant = request
+                    .hinted
+                    .as_ref()
+                    .is_none_or(|hint| *hint == user.subject);
                 let is_fresh = is_recent(user.auth_time, &request, self.now(), false);
                 is_meant && is_fresh && !request.prompt_login
             }),

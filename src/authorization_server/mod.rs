@@ -30,6 +30,7 @@ mod request;
 mod response;
 mod revoke;
 mod service;
+mod sign_out_page;
 #[cfg(feature = "jwt")]
 mod signing;
 mod token;
@@ -51,21 +52,24 @@ pub use self::{
     layer::{EndpointsLayer, EndpointsLayerService, FallbackLayer, FallbackService},
     pages::{ConsentPage, ErrorPage, Pages},
     service::{EndpointFuture, EndpointService, Endpoints},
+    sign_out_page::SignOutPage,
 };
 
-#[cfg(feature = "jwt")]
-pub(crate) use self::{
-    client_assertion::KeySets,
-    signing::{ALGORITHMS as SIGNS, DEFAULT_ROTATION, SigningKeys},
-};
 #[cfg(feature = "cimd")]
 pub(crate) use self::client_documents::{ClientDocuments, HostPolicy};
 #[cfg(feature = "rate-limit")]
 pub(crate) use self::rate_limit::{ClientKey, RateLimiter};
 use self::response::EndpointResponse;
 pub(crate) use self::{browser::BrowserCookie, device::Guesses};
+#[cfg(feature = "jwt")]
+pub(crate) use self::{
+    client_assertion::KeySets,
+    signing::{ALGORITHMS as SIGNS, DEFAULT_ROTATION, SigningKeys},
+};
 #[cfg(feature = "rate-limit")]
 use crate::grant::{ErrorCode, Refusal};
+#[cfg(feature = "jwt")]
+use crate::sign_out::ErasedSignOut;
 use crate::{
     authenticator::ErasedAuthenticator,
     client::{StaticClients, policy::ErasedPolicy},
@@ -132,6 +136,9 @@ pub(crate) struct AuthorizationServer {
     pub(crate) accepts_endpoint_audience: bool,
     #[cfg(feature = "jwt")]
     pub(crate) signing_keys: SigningKeys,
+    /// How the application ends a session, if it can.
+    #[cfg(feature = "jwt")]
+    pub(crate) sign_out: Option<Arc<dyn ErasedSignOut>>,
     pub(crate) store: Arc<dyn ErasedStore>,
     pub(crate) authenticator: Arc<dyn ErasedAuthenticator>,
     pub(crate) pages: Arc<dyn Pages>,

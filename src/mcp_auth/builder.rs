@@ -11,14 +11,16 @@ use tokio::sync::OnceCell;
 use super::{McpAuth, McpOptions, documents};
 #[cfg(feature = "pages")]
 use crate::authorization_server::BuiltInPages;
-#[cfg(feature = "jwt")]
-use crate::authorization_server::{DEFAULT_ROTATION, KeySets, SigningKeys};
 #[cfg(feature = "cimd")]
 use crate::authorization_server::{ClientDocuments, HostPolicy};
 #[cfg(feature = "rate-limit")]
 use crate::authorization_server::{ClientKey, RateLimiter, RateLimits};
+#[cfg(feature = "jwt")]
+use crate::authorization_server::{DEFAULT_ROTATION, KeySets, SigningKeys};
 #[cfg(any(feature = "cimd", feature = "jwt"))]
 use crate::fetch::Fetcher;
+#[cfg(feature = "jwt")]
+use crate::sign_out::ErasedSignOut;
 use crate::{
     authenticator::{Authenticator, ErasedAuthenticator},
     authorization_server::{
@@ -76,6 +78,8 @@ pub struct McpAuthBuilder {
     accepts_endpoint_audience: bool,
     #[cfg(feature = "jwt")]
     key_rotation: Duration,
+    #[cfg(feature = "jwt")]
+    sign_out: Option<Arc<dyn ErasedSignOut>>,
     lifetimes: Lifetimes,
     limits: Limits,
     requires_push: bool,
@@ -110,6 +114,8 @@ impl McpAuthBuilder {
             accepts_endpoint_audience: false,
             #[cfg(feature = "jwt")]
             key_rotation: DEFAULT_ROTATION,
+            #[cfg(feature = "jwt")]
+            sign_out: None,
             lifetimes: Lifetimes {
                 code: defaults.code_ttl(),
                 device_code: device::DEFAULT_TTL,
@@ -386,11 +392,16 @@ impl McpAuthBuilder {
             Scopes::parse(&self.default_scope)?,
         )?;
         let store = self.store.ok_or(ConfigError::Missing("store"))?;
+        #[cfg(feature = "jwt")]
+        let signs_out = self.sign_out.is_some();
+        #[cfg(not(feature = "jwt"))]
+        let signs_out = false;
         let documents = Arc::new(documents::of(
             &issuer,
             &endpoints_path,
             &catalog,
             self.requires_push,
+            signs_out,
         ));
         let gate = TokenGate::new(
             &store,
@@ -433,6 +444,8 @@ impl McpAuthBuilder {
             accepts_endpoint_audience: self.accepts_endpoint_audience,
             #[cfg(feature = "jwt")]
             signing_keys: SigningKeys::new(openid::check_rotation(self.key_rotation)?),
+            #[cfg(feature = "jwt")]
+            sign_out: self.sign_out,
             store,
             authenticator: self
                 .authenticator

@@ -16,6 +16,7 @@ pub(super) fn of(
     endpoints_path: &str,
     catalog: &Catalog,
     requires_push: bool,
+    signs_out: bool,
 ) -> Documents {
     let url =
         |endpoint: Endpoint| format!("{}{endpoints_path}/{}", issuer.origin(), endpoint.segment());
@@ -29,6 +30,7 @@ pub(super) fn of(
     #[cfg(feature = "jwt")]
     {
         describe_signatures(&mut metadata, catalog, &url);
+        metadata.end_session_endpoint = signs_out.then(|| url(Endpoint::EndSession));
         let methods = &mut metadata.token_endpoint_auth_methods_supported;
         methods.push("private_key_jwt");
         // RFC 8414 §2 wants it said again for each endpoint that takes assertions.
@@ -43,6 +45,8 @@ pub(super) fn of(
             .clone_from(&algorithms);
         metadata.introspection_endpoint_auth_signing_alg_values_supported = algorithms;
     }
+    #[cfg(not(feature = "jwt"))]
+    let _ = signs_out;
     metadata.device_authorization_endpoint = Some(url(Endpoint::DeviceAuthorization));
     metadata.grant_types_supported.push(DEVICE_GRANT);
     metadata.pushed_authorization_request_endpoint = Some(url(Endpoint::PushedAuthorization));
@@ -95,5 +99,13 @@ fn describe_signatures(
 /// The claims of an id_token; what userinfo tells besides is the application's.
 #[cfg(feature = "jwt")]
 const CLAIMS: [&str; 9] = [
-    "iss", "sub", "aud", "iat", "exp", "auth_time", "nonce", "sid", "at_hash",
+    "iss",
+    "sub",
+    "aud",
+    "iat",
+    "exp",
+    "auth_time",
+    "nonce",
+    "sid",
+    "at_hash",
 ];

@@ -104,9 +104,8 @@ impl AuthorizationServer {
         for (algorithm, purpose) in SIGNERS {
             let mut stored = self.store.keys(purpose).await?;
             let newest = stored.last();
-            let due = newest.is_none_or(|newest| {
-                newest.created_at.plus(self.signing_keys.rotation) <= now
-            });
+            let due = newest
+                .is_none_or(|newest| newest.created_at.plus(self.signing_keys.rotation) <= now);
             if due {
                 let id = newest.map_or(0, |newest| newest.id.saturating_add(1));
                 stored = self.make_key(algorithm, purpose, id, now).await?;
