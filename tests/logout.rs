@@ -97,7 +97,7 @@ async fn submit(browser: &Browser<'_>, page: &Answer, more: &[(&str, &str)]) -> 
 
 fn submitted(page: &Answer, more: &[(&str, &str)]) -> String {
     let mut fields = page.fields();
-    for (_, value) in &mut fields {
+    for value in fields.values_mut() {
         *value = value
             .replace("&#34;", "\"")
             .replace("&#39;", "'")
