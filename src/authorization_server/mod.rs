@@ -79,7 +79,7 @@ use crate::{
     grant::issue::Lifetimes,
     resource::Catalog,
     resource_server::{ProtectedResource, TokenGate},
-    secret::{Digest, SecretKey},
+    secret::{AccessForms, Digest, SecretKey},
     store::{
         self, ErasedStore, Revocation, RevokeTarget, StoreError, Sweeper,
         record::{KeyPurpose, KeyRecord},
@@ -146,6 +146,7 @@ pub(crate) struct AuthorizationServer {
     pub(crate) events: Events,
     pub(crate) cookie: BrowserCookie,
     pub(crate) documents: Arc<Documents>,
+    pub(crate) access_forms: AccessForms,
     /// Looks tokens up, as the layer does, and forgets them when they are revoked.
     pub(crate) gate: TokenGate,
     /// The resources behind that gate; the first is the default.

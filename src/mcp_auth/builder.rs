@@ -34,7 +34,7 @@ use crate::{
     resource::{Catalog, Resource},
     resource_server::{TokenCache, TokenGate},
     scope::Scopes,
-    secret::Digest,
+    secret::{AccessForms, Digest},
     store::{ErasedStore, Store, Sweeper},
     uri::{Issuer, ResourceUri},
 };
@@ -403,11 +403,15 @@ impl McpAuthBuilder {
             self.requires_push,
             signs_out,
         ));
+        let access_forms = AccessForms {
+            signed: catalog.signs_access_tokens(),
+        };
         let gate = TokenGate::new(
             &store,
             self.cache,
             Arc::clone(&self.clock),
             self.events.clone(),
+            access_forms,
         );
         let resources = catalog
             .resources()
@@ -454,6 +458,7 @@ impl McpAuthBuilder {
             clock: self.clock,
             events: self.events,
             documents,
+            access_forms,
             gate,
             resources,
             refresh_keys: OnceCell::new(),

@@ -75,17 +75,20 @@ pub(super) fn of(
     Documents::new(&metadata, issuer, catalog, endpoints_path)
 }
 
-/// What OpenID Connect Discovery §3 wants said besides, where users can be named at all.
+/// Where the keys are, and what OpenID Connect Discovery §3 wants said besides where users can be
+/// named at all.
 #[cfg(feature = "jwt")]
 fn describe_signatures(
     metadata: &mut AuthorizationServerMetadata,
     catalog: &Catalog,
     url: &dyn Fn(Endpoint) -> String,
 ) {
+    if catalog.speaks_openid() || catalog.signs_access_tokens() {
+        metadata.jwks_uri = Some(url(Endpoint::Jwks));
+    }
     if !catalog.speaks_openid() {
         return;
     }
-    metadata.jwks_uri = Some(url(Endpoint::Jwks));
     metadata.userinfo_endpoint = Some(url(Endpoint::Userinfo));
     metadata.subject_types_supported = vec!["public"];
     metadata.id_token_signing_alg_values_supported =

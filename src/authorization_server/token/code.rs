@@ -35,7 +35,9 @@ impl AuthorizationServer {
 
         let now = self.now();
         let record = self.access_record(call, &grant, grant.scopes.clone(), now);
-        let access = self.mint(&Zeroizing::new(random()), &record).await?;
+        let access = self
+            .mint(&Zeroizing::new(random()), &record, grant.auth_time)
+            .await?;
         let id_token = self
             .id_token(&About {
                 client,

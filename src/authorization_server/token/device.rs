@@ -50,7 +50,9 @@ impl AuthorizationServer {
         check_resources(&params.all("resource").collect::<Vec<_>>(), grant)?;
         let now = self.now();
         let record = issue::access_token(grant, grant.scopes.clone(), &self.lifetimes, now);
-        let access = self.mint(&Zeroizing::new(random()), &record).await?;
+        let access = self
+            .mint(&Zeroizing::new(random()), &record, grant.auth_time)
+            .await?;
         let id_token = self
             .id_token(&About {
                 client,

@@ -63,7 +63,9 @@ impl AuthorizationServer {
             // one that was revoked and forgotten meanwhile could come back.
             let issued_at = record.used.as_ref().map_or(now, |used| used.at);
             let access_record = self.access_record(call, &grant, scopes.clone(), issued_at);
-            let access = self.mint(&successor.access, &access_record).await?;
+            let access = self
+                .mint(&successor.access, &access_record, grant.auth_time)
+                .await?;
             let id_token = self
                 .id_token(&About {
                     client,
