@@ -16,13 +16,16 @@ use http::{HeaderMap, Request, StatusCode, header, request::Parts};
 use serde_json::{Value, json};
 use tower::ServiceExt;
 use tower_mcp_auth::{
-    AuthenticatorError, Endpoint, Event, MemoryStore, RateLimits, SignOut, StaticClient, Subject,
+    AuthenticatorError, Endpoint, Event, MemoryStore, RateLimits, Resource, SignOut, StaticClient,
+    Subject,
 };
 
 const PAGE: &str = "https://api.example.com/oauth/end-session";
 const AFTER: &str = "https://client.example/signed-out";
 const HOSTILE: &str = "\"><script>alert(1)</script>'";
 const STATE: &str = "a state&more=\"<b>";
+/// Where access tokens are signed as id_tokens are.
+const SIGNED: &str = "https://api.example.com/signed";
 const DAY: u64 = 24 * 3600;
 
 /// Ends the session of [`ByCookie`], and remembers whose.
@@ -57,7 +60,11 @@ impl Ending {
 fn app() -> (App, Ending) {
     let ending = Ending::default();
     let sign_out = ending.clone();
-    let app = App::with(|builder| builder.store(MemoryStore::new()).sign_out(sign_out));
+    let app = App::with(|builder| {
+        let builder = builder.store(MemoryStore::new()).sign_out(sign_out);
+        let signed = Resource::new(SIGNED).scopes(["notes:read"]);
+        builder.resource_with(signed.jwt_access_tokens())
+    });
     (app, ending)
 }
 
@@ -257,6 +264,11 @@ async fn without_a_hint_about_them_people_are_asked_first() {
     let bob = Browser::of(&app, "bob");
     let own = granted(&app, &bob, &client).await;
     let of_bob = own["id_token"].as_str().unwrap();
+    let more = [("resource", SIGNED), ("prompt", "consent")];
+    let code = bob.approve(&client, &more).await;
+    let access = app.redeem(&client, &code).await.json();
+    let access = access["access_token"].as_str().unwrap();
+    assert_eq!(access.split('.').count(), 3, "it is signed");
     let (signed, _) = of_bob.rsplit_once('.').unwrap();
     let tampered = format!("{signed}.{}", "A".repeat(342));
     let (_, claims) = signed.split_once('.').unwrap();
@@ -275,6 +287,7 @@ async fn without_a_hint_about_them_people_are_asked_first() {
         &unsigned,
         &by_secret,
         own["access_token"].as_str().unwrap(),
+        access,
         "nonsense",
         "a.b.c",
         HOSTILE,
