@@ -1,5 +1,6 @@
 //! Putting a deployment together; every mistake is found here, before a request is served.
 
+mod clients;
 mod device;
 
 use std::{fmt, sync::Arc, time::Duration};
@@ -67,6 +68,7 @@ pub struct McpAuthBuilder {
     scope_descriptions: Vec<(String, String)>,
     clients: Vec<StaticClient>,
     registration: RegistrationRules,
+    requires_registered_method: bool,
     #[cfg(any(feature = "cimd", feature = "jwt"))]
     fetcher: Option<Fetcher>,
     #[cfg(feature = "cimd")]
@@ -99,6 +101,7 @@ impl McpAuthBuilder {
             scope_descriptions: Vec::new(),
             clients: Vec::new(),
             registration: RegistrationRules::default(),
+            requires_registered_method: false,
             #[cfg(any(feature = "cimd", feature = "jwt"))]
             fetcher: None,
             #[cfg(feature = "cimd")]
@@ -416,6 +419,7 @@ impl McpAuthBuilder {
             requires_push: self.requires_push,
             clients: StaticClients::new(self.clients)?,
             registration: self.registration,
+            requires_registered_method: self.requires_registered_method,
             #[cfg(feature = "cimd")]
             client_documents: ClientDocuments::new(
                 fetcher.clone(),
