@@ -42,7 +42,11 @@ async fn oauth4webapi() {
         "refresh",
         "introspection",
         "revocation",
+        "pushed authorization request",
         "client credentials",
+        "private_key_jwt",
+        "device authorization",
+        "DPoP",
     ];
     passes(node("oauth4webapi.mjs"), &steps).await;
 }
@@ -90,6 +94,9 @@ async fn authlib() {
         "client_secret_basic: introspection",
         "client_secret_basic: revocation",
         "none: revocation",
+        "private_key_jwt",
+        "private_key_jwt: introspection",
+        "private_key_jwt: revocation",
     ];
     passes(python("authlib_client.py"), &steps).await;
 }
