@@ -109,6 +109,7 @@ async fn fastmcp() {
         "step-up",
         "refresh",
         "stored tokens",
+        "refresh with stored tokens",
     ];
     passes(python("fastmcp_client.py"), &steps).await;
 }
