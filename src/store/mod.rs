@@ -35,6 +35,8 @@ pub use self::{
     transfer::{TransferError, export, import},
 };
 
+#[cfg(test)]
+pub(crate) use self::erased::Stuck;
 pub(crate) use self::{
     erased::{BoxFuture, ErasedStore},
     sweeper::Sweeper,

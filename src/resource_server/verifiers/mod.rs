@@ -6,15 +6,12 @@ mod jwt;
 #[cfg(test)]
 mod tests;
 
-use std::time::Duration;
+use super::patience::PATIENCE;
 
 pub use self::{
     introspection::{IntrospectionVerifier, IntrospectionVerifierBuilder},
     jwt::{JwtVerifier, JwtVerifierBuilder},
 };
-
-/// How long a request waits for an issuer before it is told that nobody can say.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Tells whoever debugs a deployment why a token of the right issuer is turned away: what the
 /// client sees is the same for all of them.
