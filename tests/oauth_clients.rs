@@ -42,7 +42,11 @@ async fn oauth4webapi() {
         "refresh",
         "introspection",
         "revocation",
+        "pushed authorization request",
         "client credentials",
+        "private_key_jwt",
+        "device authorization",
+        "DPoP",
     ];
     passes(node("oauth4webapi.mjs"), &steps).await;
 }
@@ -95,6 +99,9 @@ async fn authlib() {
         "client_secret_basic: introspection",
         "client_secret_basic: revocation",
         "none: revocation",
+        "private_key_jwt",
+        "private_key_jwt: introspection",
+        "private_key_jwt: revocation",
     ];
     passes(python("authlib_client.py"), &steps).await;
 }
@@ -107,6 +114,7 @@ async fn fastmcp() {
         "step-up",
         "refresh",
         "stored tokens",
+        "refresh with stored tokens",
     ];
     passes(python("fastmcp_client.py"), &steps).await;
 }

@@ -86,7 +86,9 @@ async fn run(flags: Flags) -> Result<(), Error> {
         .nest_service("/mcp", protected.layer(mcp))
         .nest_service(auth.endpoints_path(), auth.endpoints())
         .merge(sign_in::routes(auth.clone(), login))
-        .layer(auth.well_known());
+        .layer(auth.well_known())
+        // For clients that forget what discovery found, and refresh at /token.
+        .layer(auth.fallback_endpoints());
 
     // Before anyone is told that it runs: from then on they may tell it to stop.
     let stop = stop_signal()?;

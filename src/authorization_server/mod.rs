@@ -135,6 +135,8 @@ pub(crate) struct AuthorizationServer {
     pub(crate) requires_push: bool,
     pub(crate) clients: StaticClients,
     pub(crate) registration: RegistrationRules,
+    /// Whether a secret must come the way its client registered for, in the header or in the body.
+    pub(crate) requires_registered_method: bool,
     #[cfg(feature = "cimd")]
     pub(crate) client_documents: ClientDocuments,
     /// Those of clients.

@@ -1,5 +1,6 @@
 //! Putting a deployment together; every mistake is found here, before a request is served.
 
+mod clients;
 mod device;
 #[cfg(feature = "jwt")]
 mod openid;
@@ -74,6 +75,7 @@ pub struct McpAuthBuilder {
     scope_descriptions: Vec<(String, String)>,
     clients: Vec<StaticClient>,
     registration: RegistrationRules,
+    requires_registered_method: bool,
     #[cfg(any(feature = "cimd", feature = "jwt"))]
     fetcher: Option<Fetcher>,
     #[cfg(feature = "cimd")]
@@ -112,6 +114,7 @@ impl McpAuthBuilder {
             scope_descriptions: Vec::new(),
             clients: Vec::new(),
             registration: RegistrationRules::default(),
+            requires_registered_method: false,
             #[cfg(any(feature = "cimd", feature = "jwt"))]
             fetcher: None,
             #[cfg(feature = "cimd")]
@@ -448,6 +451,7 @@ impl McpAuthBuilder {
             requires_push: self.requires_push,
             clients: StaticClients::new(self.clients)?,
             registration: self.registration,
+            requires_registered_method: self.requires_registered_method,
             #[cfg(feature = "cimd")]
             client_documents: ClientDocuments::new(
                 fetcher.clone(),

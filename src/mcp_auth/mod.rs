@@ -96,7 +96,8 @@ impl McpAuth {
     }
 
     /// `/authorize`, `/token` and `/register` at the origin, for clients of MCP 2025-03-26 that
-    /// know no discovery. Put it outside of the router, as [`well_known`](Self::well_known).
+    /// know no discovery, and for those that forget what it found when they restart and refresh
+    /// there (FastMCP, MCP's Python client). Put it outside of the router, as [`well_known`](Self::well_known).
     pub fn fallback_endpoints(&self) -> FallbackLayer {
         FallbackLayer::new(Arc::clone(&self.server))
     }

@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use subtle::ConstantTimeEq;
 use tokio::sync::OnceCell;
 
-use super::{Refusal, session::McpSession, verifier::VerifierUnavailable};
+use super::{Refusal, patience::patiently, session::McpSession, verifier::VerifierUnavailable};
 use crate::{
     clock::Clock,
     secret::{SecretKey, base64url},
@@ -65,7 +65,9 @@ impl SessionBinding {
             let keys = records.iter().filter_map(|record| record.key.secret_key());
             Ok(keys.collect())
         };
-        self.keys.get_or_try_init(load).await.map(|_| ())
+        // Around it all: those who wait for somebody else's attempt would make theirs one by one.
+        let keys = patiently(self.keys.get_or_try_init(load));
+        keys.await.map(|_| ())
     }
 
     /// Takes the MAC off a request's session id, if it has one.

@@ -4,7 +4,7 @@ use std::{error::Error, fmt, future::Future, pin::Pin, sync::Arc};
 
 use zeroize::Zeroizing;
 
-use super::session::McpSession;
+use super::{patience::patiently, session::McpSession};
 use crate::{
     clock::{Clock, SystemClock},
     secret::{AccessForms, Digest},
@@ -119,6 +119,9 @@ pub trait TokenVerifier: Send + Sync + 'static {
     }
 
     /// Judges one token. Dropping the future must be harmless.
+    ///
+    /// It has to come to an end: nobody else sets it a deadline, and as long as it takes, every
+    /// request with this token waits. The verifiers of this crate give up after ten seconds.
     fn verify(
         &self,
         token: &PresentedToken,
@@ -158,7 +161,7 @@ impl<V: TokenVerifier> ErasedVerifier for V {
     }
 }
 
-/// Asks our own store.
+/// Asks our own store. Ten seconds without an answer are as good as an error.
 pub struct StoreVerifier {
     store: Arc<dyn ErasedStore>,
     clock: Arc<dyn Clock>,
@@ -215,8 +218,11 @@ impl TokenVerifier for StoreVerifier {
     }
 
     async fn verify(&self, token: &PresentedToken) -> Result<Verdict, VerifierUnavailable> {
-        let found = self.store.access_token(token.digest()).await;
-        let Some(found) = found.map_err(VerifierUnavailable::new)? else {
+        let found = patiently(async {
+            let found = self.store.access_token(token.digest()).await;
+            found.map_err(VerifierUnavailable::new)
+        });
+        let Some(found) = found.await? else {
             return Ok(Verdict::Unknown);
         };
         if found.revoked {

@@ -36,6 +36,8 @@ pub use self::{
     transfer::{TransferError, export, import},
 };
 
+#[cfg(test)]
+pub(crate) use self::erased::Stuck;
 pub(crate) use self::{
     erased::{BoxFuture, ErasedStore},
     shared_key::shared_secret,

@@ -31,7 +31,10 @@ impl AuthorizationServer {
             .poll_device(digest, client.id.clone(), self.now())
             .await?;
         match polled {
-            PollDevice::Approved { grant, .. } => self.redeem_device(call, digest, &grant).await,
+            PollDevice::Approved { record, grant } => {
+                self.check_key(call, record.dpop_jkt.as_deref(), &grant.resource)?;
+                self.redeem_device(call, digest, &grant).await
+            }
             PollDevice::Pending => Err(PENDING.into()),
             PollDevice::SlowDown { .. } => Err(SLOW_DOWN.into()),
             PollDevice::Denied => Err(DENIED.into()),
@@ -49,7 +52,7 @@ impl AuthorizationServer {
         let TokenCall { client, params, .. } = call;
         check_resources(&params.all("resource").collect::<Vec<_>>(), grant)?;
         let now = self.now();
-        let record = issue::access_token(grant, grant.scopes.clone(), &self.lifetimes, now);
+        let record = self.access_record(call, grant, grant.scopes.clone(), now);
         let access = self
             .mint(&Zeroizing::new(random()), &record, grant.auth_time)
             .await?;
@@ -74,6 +77,8 @@ impl AuthorizationServer {
                     issue::refresh_token(grant, &self.lifetimes, now),
                 )
             }),
+            // As for a code: whoever has a secret proves itself with that at each refresh.
+            dpop_jkt: call.dpop.clone().filter(|_| client.is_public()),
             renew_client: self.lifetimes.renew_client(client.expires_at, now),
         };
         match self.store.redeem_device(device, tokens, now).await? {

@@ -222,6 +222,7 @@ impl Flow {
         DeviceTokens {
             access,
             refresh,
+            dpop_jkt: None,
             renew_client: None,
         }
     }
