@@ -1,6 +1,6 @@
 //! Why a store could not answer.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
 type Cause = Box<dyn std::error::Error + Send + Sync>;
 
@@ -14,8 +14,12 @@ pub enum StoreError {
     Unavailable(#[source] Cause),
     /// A write could not be made durable. The store refuses everything until it is opened anew,
     /// since nobody knows what the disk holds.
-    #[error("a data sync failed; the store must be opened anew")]
-    Poisoned,
+    #[error("a write could not be made durable; the store must be opened anew")]
+    Poisoned(
+        /// What failed first, such as a full disk.
+        #[source]
+        Arc<dyn std::error::Error + Send + Sync>,
+    ),
     /// What is on disk cannot be read.
     #[error("the store at {path} is damaged: {advice}")]
     Corrupt {

@@ -110,7 +110,10 @@ mod tests {
     async fn a_round_ends_when_nothing_is_left_and_at_the_first_error() {
         assert_eq!(asked(vec![Ok(0)]).await, 1);
         assert_eq!(asked(vec![Ok(CHUNK), Ok(CHUNK), Ok(3)]).await, 3);
-        assert_eq!(asked(vec![Ok(CHUNK), Err(StoreError::Poisoned)]).await, 2);
+        assert_eq!(
+            asked(vec![Ok(CHUNK), Err(StoreError::unavailable("on purpose"))]).await,
+            2
+        );
     }
 
     fn expired(number: usize) -> Record {

@@ -5,15 +5,17 @@
 //! gather, and a thousand waiters cost as much as one.
 
 use std::{
+    any::Any,
     collections::HashSet,
+    error::Error,
     ffi::OsString,
     fs::File,
     io,
     panic::{self, AssertUnwindSafe},
     path::{Path, PathBuf},
     sync::{
-        Arc, Condvar, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicU64, Ordering},
     },
     thread::{self, JoinHandle},
 };
@@ -114,8 +116,8 @@ struct Shared {
     committed: AtomicU64,
     /// The number of the last one that is durable.
     durable: AtomicU64,
-    /// Set when a sync failed: from then on nobody knows what the disk holds.
-    poisoned: AtomicBool,
+    /// Set when a sync failed, to why: from then on nobody knows what the disk holds.
+    poisoned: OnceLock<Arc<dyn Error + Send + Sync>>,
 }
 
 #[derive(Default)]
@@ -171,22 +173,24 @@ impl Commits {
         let (served, notice) = oneshot::channel();
         shared.room().waiting.push(served);
         shared.arrival.notify_one();
-        // Dropped unserved when the sync failed.
-        notice.await.map_err(|_| StoreError::Poisoned)?;
-        self.check()
+        let served = notice.await;
+        self.check()?;
+        // Dropped unserved, and that only when the sync failed.
+        served.map_err(StoreError::unavailable)
     }
 
     /// Fails when the store must be opened anew.
     pub(super) fn check(&self) -> Result<(), StoreError> {
-        if self.shared.poisoned.load(Ordering::SeqCst) {
-            return Err(StoreError::Poisoned);
+        match self.shared.poisoned.get() {
+            Some(cause) => Err(StoreError::Poisoned(Arc::clone(cause))),
+            None => Ok(()),
         }
-        Ok(())
     }
 
-    /// Refuses everything from now on.
-    pub(super) fn poison(&self) {
-        self.shared.poisoned.store(true, Ordering::SeqCst);
+    /// Refuses everything from now on, and says why.
+    pub(super) fn poison(&self, cause: impl Error + Send + Sync + 'static) -> StoreError {
+        let cause = self.shared.poisoned.get_or_init(|| Arc::new(cause));
+        StoreError::Poisoned(Arc::clone(cause))
     }
 }
 
@@ -214,24 +218,36 @@ fn serve(shared: &Shared, mut sync: impl FnMut(u64) -> io::Result<()>) {
         };
         // Whoever waits committed before coming here, so before this is read and the sync begins.
         let covered = shared.committed.load(Ordering::SeqCst);
-        if shared.poisoned.load(Ordering::SeqCst) {
+        if shared.poisoned.get().is_some() {
             drop(waiting);
-        } else if let Ok(Ok(())) = panic::catch_unwind(AssertUnwindSafe(|| sync(covered))) {
+        } else if let Err(error) = unpanicked(|| sync(covered)) {
+            // Once a sync has failed the kernel may have dropped the data and call the next sync
+            // a success: there is no second try.
+            let _ = shared.poisoned.set(Arc::new(error));
+            drop(waiting);
+        } else {
             shared.durable.store(covered, Ordering::SeqCst);
             for waiter in waiting {
                 // One that gave up waiting needs no answer.
                 let _ = waiter.send(());
             }
-        } else {
-            // Once a sync has failed the kernel may have dropped the data and call the next sync
-            // a success: there is no second try.
-            shared.poisoned.store(true, Ordering::SeqCst);
-            drop(waiting);
         }
         if closing {
             return;
         }
     }
+}
+
+fn unpanicked(sync: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+    panic::catch_unwind(AssertUnwindSafe(sync))
+        .unwrap_or_else(|panic| Err(io::Error::other(panic_text(&*panic))))
+}
+
+/// What sled said when it panicked.
+pub(super) fn panic_text(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref().copied());
+    format!("sled panicked: {}", text.unwrap_or("without a word"))
 }
 
 #[cfg(test)]
@@ -298,7 +314,10 @@ mod tests {
         commits.committed(commits.next());
         for _ in 0..2 {
             let answer = commits.durable().await;
-            assert!(matches!(answer, Err(StoreError::Poisoned)), "{answer:?}");
+            let Err(StoreError::Poisoned(cause)) = answer else {
+                panic!("{answer:?}");
+            };
+            assert_eq!(cause.to_string(), "the disk is gone");
         }
         assert!(commits.check().is_err());
     }
@@ -307,6 +326,7 @@ mod tests {
     async fn a_panic_in_a_sync_poisons() {
         let commits = start(|| panic!("on purpose"));
         commits.committed(commits.next());
-        assert!(matches!(commits.durable().await, Err(StoreError::Poisoned)));
+        let answer = commits.durable().await;
+        assert!(matches!(answer, Err(StoreError::Poisoned(_))), "{answer:?}");
     }
 }

@@ -11,7 +11,7 @@ mod tests;
 mod tx;
 
 use std::{
-    fmt,
+    fmt, io,
     panic::{self, AssertUnwindSafe},
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
@@ -20,7 +20,7 @@ use std::{
 use ::sled::Db;
 
 use self::{
-    commit::{Commits, Syncer},
+    commit::{Commits, Syncer, panic_text},
     mark::Mark,
     tx::{ReadError, Reader, SledTx, TxError, engine_error, transact},
 };
@@ -44,7 +44,9 @@ const CHUNK: usize = 256;
 ///
 /// One process has it open at a time. What it acknowledged survives `kill -9` and, where the disk
 /// keeps its word on `fdatasync`, a power cut. For a backup use [`export`](super::export): a copy
-/// of the directory is good only while nobody has it open.
+/// of the directory is good only while nobody has it open. Damage to its files is told when it is
+/// opened, with one exception: sled takes a file that is gone from `blobs`, where it keeps what is
+/// very large, for one that it removed itself.
 ///
 /// Dropping it syncs a last time, which blocks for as long as the disk takes.
 pub struct SledStore {
@@ -106,9 +108,9 @@ impl SledStore {
     /// Runs sled code, of which a panic must not take the request along.
     fn guarded<T>(&self, code: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
         self.commits.check()?;
-        panic::catch_unwind(AssertUnwindSafe(code)).unwrap_or_else(|_| {
-            self.commits.poison();
-            Err(StoreError::Poisoned)
+        panic::catch_unwind(AssertUnwindSafe(code)).unwrap_or_else(|panic| {
+            let cause = io::Error::other(panic_text(&*panic));
+            Err(self.commits.poison(cause))
         })
     }
 
@@ -157,11 +159,9 @@ impl SledStore {
         &self,
         step: impl Fn(&mut SledTx<'_>) -> Result<T, TxError>,
     ) -> Result<(T, bool), StoreError> {
-        transact(&self.db, &self.path, step).map_err(|failed| {
-            if failed.halfway {
-                self.commits.poison();
-            }
-            failed.error
+        transact(&self.db, &self.path, step).map_err(|failed| match failed.halfway {
+            true => self.commits.poison(failed.error),
+            false => failed.error,
         })
     }
 

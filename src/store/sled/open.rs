@@ -11,7 +11,10 @@ use std::{
 
 use ::sled::{Config, Db};
 
-use super::{SledOptions, commit::sync_directory};
+use super::{
+    SledOptions,
+    commit::{panic_text, sync_directory},
+};
 use crate::store::{StoreError, kv::keys};
 
 /// How often, and after what pause, a locked database is tried again: one that was just closed
@@ -107,10 +110,7 @@ pub(super) fn check_complete(db: &Db, path: &Path, acknowledged: u64) -> Result<
 
 /// What a panic of sled's while opening means.
 pub(super) fn panicked(path: &Path, panic: &(dyn Any + Send)) -> StoreError {
-    let text = panic.downcast_ref::<String>().map(String::as_str);
-    let text = text.or_else(|| panic.downcast_ref().copied());
-    let text = text.unwrap_or("without a word");
-    corrupt(path.to_owned(), format!("sled panicked: {text}"))
+    corrupt(path.to_owned(), panic_text(panic))
 }
 
 /// What an error of sled's means to whoever opens or uses the store.

@@ -80,12 +80,12 @@ async fn a_store_whose_sync_failed_refuses_everything_until_opened_anew() {
     store.create_client(client("a"), 10, NOW).await.unwrap();
     std::fs::remove_dir(directory.path().join("blobs")).unwrap();
     let failed = store.create_client(client("b"), 10, NOW).await;
-    assert!(matches!(failed, Err(StoreError::Poisoned)), "{failed:?}");
+    assert!(matches!(failed, Err(StoreError::Poisoned(_))), "{failed:?}");
     let id = ClientId::new("a").unwrap();
     let failed = store.client(id.clone(), NOW).await;
-    assert!(matches!(failed, Err(StoreError::Poisoned)), "{failed:?}");
+    assert!(matches!(failed, Err(StoreError::Poisoned(_))), "{failed:?}");
     let failed = store.sweep(NOW, 10).await;
-    assert!(matches!(failed, Err(StoreError::Poisoned)), "{failed:?}");
+    assert!(matches!(failed, Err(StoreError::Poisoned(_))), "{failed:?}");
     drop(store);
     let store = SledStore::open(directory.path()).unwrap();
     assert!(store.client(id, NOW).await.unwrap().is_some());
@@ -96,9 +96,9 @@ async fn a_panic_in_a_transaction_poisons_and_does_not_unwind() {
     let directory = tempfile::tempdir().unwrap();
     let store = SledStore::open(directory.path()).unwrap();
     let failed: Result<(), _> = store.change_durably(|_| panic!("on purpose")).await;
-    assert!(matches!(failed, Err(StoreError::Poisoned)), "{failed:?}");
+    assert!(matches!(failed, Err(StoreError::Poisoned(_))), "{failed:?}");
     let failed = store.sweep(NOW, 1).await;
-    assert!(matches!(failed, Err(StoreError::Poisoned)), "{failed:?}");
+    assert!(matches!(failed, Err(StoreError::Poisoned(_))), "{failed:?}");
 }
 
 #[tokio::test]
