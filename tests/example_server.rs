@@ -37,6 +37,41 @@ fn a_store_that_cannot_be_opened_is_an_error() {
 }
 
 #[tokio::test]
+async fn a_store_in_use_or_damaged_is_told_with_what_to_do() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("auth");
+    let store = format!("sled:{}", path.display());
+    let refused = || {
+        let flags = ["--listen", "127.0.0.1:0", "--store", &store];
+        let Output { status, stderr, .. } = Command::new(binary()).args(flags).output().unwrap();
+        let stderr = String::from_utf8(stderr).unwrap();
+        assert_eq!(status.code(), Some(1), "{stderr}");
+        assert!(stderr.contains(&path.display().to_string()), "{stderr}");
+        stderr
+    };
+    let server = Server::start(&store).await;
+    let told = refused();
+    assert!(told.contains("in use by another process"), "{told}");
+    let answer = get(&server, "/.well-known/oauth-protected-resource/mcp").await;
+    assert_eq!(answer.status(), StatusCode::OK, "the first one goes on");
+    let json = r#"{"redirect_uris":["http://127.0.0.1/callback"]}"#;
+    let headers =
+        HeaderMap::from_iter([(header::CONTENT_TYPE, "application/json".parse().unwrap())]);
+    let path_of = "/oauth/register";
+    let answer = send(&server, Method::POST, path_of, &headers, json.to_owned()).await;
+    assert_eq!(answer.status(), StatusCode::CREATED);
+    assert!(server.terminate().await.success());
+
+    std::fs::write(path.join("db"), "").unwrap();
+    for _ in 0..2 {
+        let told = refused();
+        assert!(told.contains("is damaged"), "{told}");
+        assert!(told.contains("restore it from a backup"), "{told}");
+        assert!(told.contains("breaks off at change 0"), "{told}");
+    }
+}
+
+#[tokio::test]
 async fn sigterm_ends_it_with_0() {
     let server = Server::start("memory:").await;
     assert!(server.terminate().await.success());

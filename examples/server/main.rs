@@ -65,7 +65,14 @@ fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error}");
+            let told = error.to_string();
+            eprintln!("error: {told}");
+            let causes = std::iter::successors(error.source(), |cause| cause.source());
+            for cause in causes.map(ToString::to_string) {
+                if !told.contains(&cause) {
+                    eprintln!("  caused by: {cause}");
+                }
+            }
             ExitCode::FAILURE
         }
     }
