@@ -38,6 +38,15 @@ impl Server {
         Self::spawn(&example(name), &["--listen", "127.0.0.1:0"]).await
     }
 
+    /// Under another program, which becomes the server or starts it in its own place: so that its
+    /// process is the server's.
+    pub(crate) async fn start_under(wrapper: &[&str], store: &str, flags: &[&str]) -> Self {
+        let server = binary().to_str().unwrap();
+        let usual = [server, "--listen", "127.0.0.1:0", "--store", store];
+        let all = [wrapper, &usual, flags].concat();
+        Self::spawn(Path::new(all[0]), &all[1..]).await
+    }
+
     async fn listen(address: &str, store: &str, flags: &[&str]) -> Self {
         let flags = [["--listen", address, "--store", store].as_slice(), flags].concat();
         Self::spawn(binary(), &flags).await
@@ -79,10 +88,15 @@ impl Server {
         format!("{}/mcp", self.origin)
     }
 
-    /// `kill -9`, then the same address and store again.
-    pub(crate) async fn crash_and_restart(mut self, store: &str) -> Self {
+    /// `kill -9`
+    pub(crate) async fn kill(mut self) {
         self.child.kill().await.unwrap();
+    }
+
+    /// `kill -9`, then the same address and store again.
+    pub(crate) async fn crash_and_restart(self, store: &str) -> Self {
         let address = self.origin.trim_start_matches("http://").to_owned();
+        self.kill().await;
         Self::listen(&address, store, &[]).await
     }
 
@@ -117,10 +131,17 @@ pub(crate) fn binary() -> &'static PathBuf {
     BINARY.get_or_init(|| example("server"))
 }
 
-/// Built by cargo itself: with `cargo test --all-features` there is nothing left to build.
+/// Built by cargo itself, in the profile of the test: with `cargo test --all-features` there is
+/// nothing left to build.
 fn example(name: &str) -> PathBuf {
+    let profile = if cfg!(debug_assertions) {
+        "dev"
+    } else {
+        "release"
+    };
     let output = std::process::Command::new(env!("CARGO"))
-        .args(["build", "--all-features", "--example", name])
+        .args(["build", "--all-features", "--profile", profile])
+        .args(["--example", name])
         .arg("--message-format=json-render-diagnostics")
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()
