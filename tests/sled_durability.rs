@@ -7,6 +7,8 @@
 mod child;
 #[path = "common/flow.rs"]
 mod flow;
+#[path = "common/trace.rs"]
+mod trace;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -23,6 +25,7 @@ use tower_mcp_auth::store::{
     CreateClient, RedeemCodeOutcome, RevokeTarget, RotateRefreshOutcome, SledOptions, SledStore,
     Store, record::Record,
 };
+use trace::{Call, calls, can_trace};
 
 /// No test by itself: what the tests below run as a process of its own.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -32,7 +35,7 @@ async fn child() {
     };
     match &*role {
         "work" => work(&directory).await,
-        "trace" => trace(&directory).await,
+        "trace" => traced(&directory).await,
         other => panic!("no such role: {other}"),
     }
 }
@@ -190,7 +193,7 @@ async fn nothing_acknowledged_is_lost_to_kill_9() {
 }
 
 /// Makes one change after the other, and says before and after each.
-async fn trace(directory: &str) {
+async fn traced(directory: &str) {
     // Nobody but the commit thread is to touch the file.
     let quiet = SledOptions::default().background_flush(Duration::from_secs(3600));
     let store = SledStore::with_options(directory, quiet).unwrap();
@@ -230,58 +233,6 @@ async fn trace(directory: &str) {
         .unwrap();
     assert_eq!(created, CreateClient::Created);
     say("end giant");
-}
-
-/// One finished system call: between which lines of the trace, and what it was.
-struct Call {
-    began: usize,
-    ended: usize,
-    text: String,
-}
-
-/// Reads what `strace -f` wrote, with interrupted lines put together.
-fn calls(trace: &str) -> Vec<Call> {
-    let mut calls: Vec<Call> = Vec::new();
-    let mut open: Vec<(&str, Call)> = Vec::new();
-    for (number, line) in trace.lines().enumerate() {
-        let (thread, text) = line.split_once(' ').unwrap();
-        let text = text.trim_start();
-        if let Some(begun) = text.strip_suffix("<unfinished ...>") {
-            let call = Call {
-                began: number,
-                ended: number,
-                text: begun.to_owned(),
-            };
-            open.push((thread, call));
-        } else if text.starts_with("<... ") {
-            let mine = open.iter().position(|(other, _)| *other == thread);
-            let (_, mut call) = open.remove(mine.unwrap());
-            call.ended = number;
-            call.text.push_str(text.split_once("resumed>").unwrap().1);
-            calls.push(call);
-        } else {
-            calls.push(Call {
-                began: number,
-                ended: number,
-                text: text.to_owned(),
-            });
-        }
-    }
-    calls
-}
-
-/// Whether `strace` can be used here. Where tests count it must be.
-fn can_trace() -> bool {
-    let works = Command::new("strace")
-        .args(["-f", "-o", "/dev/null", "true"])
-        .status()
-        .is_ok_and(|status| status.success());
-    if !works {
-        let missing = "strace is missing or may not trace: system calls were not checked";
-        assert!(std::env::var_os("CI").is_none(), "{missing}");
-        eprintln!("SKIPPED: {missing}");
-    }
-    works
 }
 
 #[test]
