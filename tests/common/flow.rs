@@ -8,7 +8,7 @@ use tower_mcp_auth::{
         RotateRefreshOutcome, Store, StoreError,
         record::{
             AccessTokenRecord, ClientRecord, CodeRecord, ConsentRecord, GrantHolder, GrantRecord,
-            RefreshTokenRecord,
+            Record, RefreshTokenRecord, RefreshUse,
         },
     },
 };
@@ -129,20 +129,30 @@ impl Flow {
     }
 
     pub(crate) async fn redeem_code(&self, store: &impl Store) -> RedeemCodeOutcome {
+        store.redeem_code(self.redeem_request(), NOW).await.unwrap()
+    }
+
+    fn redeem_request(&self) -> RedeemCode {
         let refresh = RefreshTokenRecord {
             grant: self.grant(),
             generation: 0,
             expires_at: after(604_800),
             used: None,
         };
-        let redeem = RedeemCode {
+        RedeemCode {
             code: self.digest("code"),
             access: (self.access(0), self.access_record()),
             refresh: Some((self.refresh(0), refresh)),
             dpop_jkt: None,
             renew_client: None,
-        };
-        store.redeem_code(redeem, NOW).await.unwrap()
+        }
+    }
+
+    /// Issues the code and redeems it, if the store can.
+    pub(crate) async fn try_redeem(&self, store: &impl Store) -> Result<(), StoreError> {
+        store.issue_code(self.issue_request(), NOW).await?;
+        store.redeem_code(self.redeem_request(), NOW).await?;
+        Ok(())
     }
 
     /// Issues the code and redeems it.
@@ -150,6 +160,55 @@ impl Flow {
         self.issue(store).await;
         let outcome = self.redeem_code(store).await;
         assert_eq!(outcome, RedeemCodeOutcome::Redeemed);
+    }
+
+    /// Everything that a store has of it after a rotation, its client included.
+    pub(crate) fn records(&self) -> Vec<Record> {
+        let IssueCode {
+            digest,
+            mut code,
+            mut grant,
+            consent,
+            ..
+        } = self.issue_request();
+        code.redeemed_at = Some(NOW);
+        grant.refresh_generation = 1;
+        grant.expires_at = after(604_800);
+        let access = |generation| Record::AccessToken {
+            digest: self.access(generation),
+            record: self.access_record(),
+        };
+        let refresh = |generation, used| Record::RefreshToken {
+            digest: self.refresh(generation),
+            record: RefreshTokenRecord {
+                grant: self.grant(),
+                generation,
+                expires_at: after(604_800),
+                used,
+            },
+        };
+        let first_use = RefreshUse {
+            at: NOW,
+            key: 0,
+            access_tokens: 1,
+        };
+        vec![
+            Record::Client(client(self.client().as_str(), "A client")),
+            Record::Grant(grant),
+            Record::Code {
+                digest,
+                record: code,
+            },
+            access(0),
+            access(1),
+            refresh(0, Some(first_use)),
+            refresh(1, None),
+            Record::Consent(consent.unwrap()),
+            Record::Used {
+                digest: self.digest("assertion"),
+                expires_at: after(600),
+            },
+        ]
     }
 
     pub(crate) async fn rotate(&self, store: &impl Store, generation: u32) -> RotateRefreshOutcome {
@@ -175,16 +234,20 @@ impl Flow {
 
 /// A client that is larger than what sled keeps in its own file.
 pub(crate) fn giant_client(name: &str) -> ClientRecord {
+    client(name, &name.repeat(400_000))
+}
+
+fn client(id: &str, client_name: &str) -> ClientRecord {
     let metadata = serde_json::json!({
         "redirect_uris": [],
         "token_endpoint_auth_method": "none",
         "grant_types": [],
         "response_types": [],
         "application_type": "native",
-        "client_name": name.repeat(400_000),
+        "client_name": client_name,
     });
     ClientRecord {
-        id: ClientId::new(name).unwrap(),
+        id: ClientId::new(id).unwrap(),
         secret: None,
         secret_expires_at: None,
         metadata: serde_json::from_value(metadata).unwrap(),
