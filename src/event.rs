@@ -90,7 +90,8 @@ pub enum Event<'a> {
         /// What was allowed.
         scopes: &'a Scopes,
     },
-    /// A code was redeemed, or a device came for its tokens.
+    /// A code was redeemed, a device came for its tokens, or a client for what it may have without
+    /// asking its user: in its own name, or because an identity provider said so.
     #[non_exhaustive]
     TokensIssued {
         /// The client.
@@ -158,7 +159,7 @@ pub enum Event<'a> {
         /// What it said.
         error: &'a StoreError,
     },
-    /// The application could not say who is signed in.
+    /// The application could not say who is signed in, or who somebody is.
     #[non_exhaustive]
     AuthenticatorFailed {
         /// What it said.
@@ -170,7 +171,8 @@ pub enum Event<'a> {
         /// What it said.
         error: &'a PolicyError,
     },
-    /// An endpoint could not look a token up; the request was answered with 503.
+    /// An endpoint could not look a token up, or not judge what an identity provider signed; the
+    /// request was answered with 503.
     #[non_exhaustive]
     VerifierFailed {
         /// What failed.

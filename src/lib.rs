@@ -61,6 +61,8 @@
     reason = "a refusal is a whole response, and nothing on a hot path returns one"
 )]
 
+#[cfg(feature = "jwt")]
+mod asserted_subject;
 mod authenticator;
 pub mod authorization_server;
 mod client;
@@ -69,18 +71,18 @@ pub mod discovery;
 mod error;
 mod event;
 #[cfg(feature = "fetch")]
-#[allow(dead_code, unused_imports, reason = "each feature uses its part")]
+#[cfg_attr(
+    not(feature = "jwt"),
+    allow(dead_code, unused_imports, reason = "signed tokens use the rest")
+)]
 mod fetch;
 mod grant;
 mod hierarchy;
 mod id;
 mod intercept;
 #[cfg(feature = "jwt")]
-#[allow(
-    dead_code,
-    unused_imports,
-    reason = "parts wait for the endpoints that use them"
-)]
+mod issuer;
+#[cfg(feature = "jwt")]
 mod jwt;
 mod mcp_auth;
 mod params;
@@ -92,10 +94,14 @@ mod secret;
 pub mod store;
 mod uri;
 
+#[cfg(feature = "jwt")]
+pub use self::asserted_subject::AssertedSubject;
 #[cfg(feature = "pages")]
 pub use self::authorization_server::BuiltInPages;
 #[cfg(feature = "rate-limit")]
 pub use self::authorization_server::RateLimits;
+#[cfg(feature = "jwt")]
+pub use self::authorization_server::TrustedIssuer;
 #[cfg(feature = "test-util")]
 pub use self::clock::TestClock;
 #[cfg(feature = "fetch")]

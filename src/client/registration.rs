@@ -10,7 +10,7 @@ use super::{
     redirect,
 };
 use crate::{
-    grant::device,
+    grant::{JWT_BEARER, device},
     scope::Scopes,
     secret::{Digest, base64url},
     uri::ResourceUri,
@@ -42,13 +42,22 @@ fn invalid_redirect(description: impl Into<String>) -> RegistrationError {
     }
 }
 
-/// Reads a registration request. `supported` are the scopes that the server can grant at all.
-pub(crate) fn parse(body: &[u8], supported: &Scopes) -> Result<ClientMetadata, RegistrationError> {
+/// What a server has for its clients.
+#[derive(Clone, Debug)]
+pub(crate) struct Offer {
+    /// The scopes that it can grant at all.
+    pub(crate) scopes: Scopes,
+    /// Whether it takes assertions of identity providers.
+    pub(crate) jwt_bearer: bool,
+}
+
+/// Reads a registration request.
+pub(crate) fn parse(body: &[u8], offer: &Offer) -> Result<ClientMetadata, RegistrationError> {
     let Ok(Value::Object(fields)) = serde_json::from_slice(body) else {
         return Err(invalid("the body is not a JSON object"));
     };
     let asked_type = application_type(&fields)?;
-    let grant_types = grant_types(&fields)?;
+    let grant_types = grant_types(&fields, offer)?;
     // A client that is never redirected, such as a device, needs no address for it, and one that it
     // names all the same must not become a way around its own grants.
     let is_redirected = grant_types
@@ -67,7 +76,7 @@ pub(crate) fn parse(body: &[u8], supported: &Scopes) -> Result<ClientMetadata, R
         token_endpoint_auth_method: auth_method(&fields)?,
         grant_types,
         response_types: response_types(&fields, is_redirected)?,
-        scope: scope(&fields, supported)?,
+        scope: scope(&fields, &offer.scopes)?,
         client_name: text(&fields, "client_name")?,
         client_uri: url(&fields, "client_uri")?,
         logo_uri: url(&fields, "logo_uri")?,
@@ -81,6 +90,7 @@ pub(crate) fn parse(body: &[u8], supported: &Scopes) -> Result<ClientMetadata, R
         dpop_bound_access_tokens: dpop_bound(&fields)?,
         post_logout_redirect_uris: Vec::new(),
         token_endpoint_auth_signing_alg: signing_alg(&fields)?,
+        id_token_signed_response_alg: id_token_alg(&fields)?,
     })
 }
 
@@ -267,18 +277,38 @@ fn signing_alg(fields: &Map<String, Value>) -> Result<Option<String>, Registrati
     Ok(alg)
 }
 
-fn grant_types(fields: &Map<String, Value>) -> Result<Vec<String>, RegistrationError> {
+fn id_token_alg(fields: &Map<String, Value>) -> Result<Option<String>, RegistrationError> {
+    const NAME: &str = "id_token_signed_response_alg";
+    let alg = text(fields, NAME)?;
+    match alg.as_deref() {
+        // Nothing is signed.
+        _ if !cfg!(feature = "jwt") => Ok(None),
+        None | Some("RS256" | "EdDSA" | "Ed25519") => Ok(alg),
+        Some(_) => Err(invalid(format!("{NAME} must be RS256 or EdDSA"))),
+    }
+}
+
+fn grant_types(
+    fields: &Map<String, Value>,
+    offer: &Offer,
+) -> Result<Vec<String>, RegistrationError> {
     let Some(asked) = strings(fields, "grant_types", MAX_LIST)? else {
         return Ok(vec!["authorization_code".to_owned()]);
     };
+    let beginnings = ["authorization_code", device::GRANT_TYPE, JWT_BEARER]
+        .into_iter()
+        .filter(|grant| *grant != JWT_BEARER || offer.jwt_bearer)
+        .collect::<Vec<_>>();
     let has = |known: &str| asked.iter().any(|grant| grant == known);
-    if !has("authorization_code") && !has(device::GRANT_TYPE) {
+    if !beginnings.iter().any(|grant| has(grant)) {
         return Err(invalid(format!(
-            "grant_types must contain authorization_code or {}",
-            device::GRANT_TYPE
+            "grant_types must contain one of {}",
+            beginnings.join(", ")
         )));
     }
-    Ok(["authorization_code", "refresh_token", device::GRANT_TYPE]
+    let (first, others) = beginnings.split_at(1);
+    Ok([first, &["refresh_token"][..], others]
+        .concat()
         .into_iter()
         .filter(|known| has(known))
         .map(str::to_owned)
@@ -320,10 +350,15 @@ mod tests {
     use serde_json::json;
 
     fn register(body: &Value) -> Result<ClientMetadata, RegistrationError> {
-        parse(
-            body.to_string().as_bytes(),
-            &Scopes::parse("notes:read offline_access").unwrap(),
-        )
+        register_at(body, false)
+    }
+
+    fn register_at(body: &Value, jwt_bearer: bool) -> Result<ClientMetadata, RegistrationError> {
+        let offer = Offer {
+            scopes: Scopes::parse("notes:read offline_access").unwrap(),
+            jwt_bearer,
+        };
+        parse(body.to_string().as_bytes(), &offer)
     }
 
     #[test]
@@ -370,6 +405,21 @@ mod tests {
         .unwrap();
         assert_eq!(client.redirect_uris.len(), 1);
         assert_eq!(client.response_types, ["code"]);
+    }
+
+    #[test]
+    fn a_client_with_assertions_alone_is_one_where_they_are_taken() {
+        let body = json!({
+            "redirect_uris": [], "response_types": [], "grant_types": [JWT_BEARER],
+            "token_endpoint_auth_method": "client_secret_basic",
+        });
+        let client = register_at(&body, true).unwrap();
+        assert_eq!(client.grant_types, [JWT_BEARER]);
+        assert!(client.redirect_uris.is_empty() && client.response_types.is_empty());
+        assert_eq!(
+            register_at(&body, false).unwrap_err().code,
+            "invalid_client_metadata"
+        );
     }
 
     #[test]

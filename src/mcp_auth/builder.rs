@@ -2,37 +2,42 @@
 
 mod clients;
 mod device;
+#[cfg(feature = "jwt")]
+mod openid;
+#[cfg(feature = "jwt")]
+mod trusted_issuers;
 
 use std::{fmt, sync::Arc, time::Duration};
 
 use tokio::sync::OnceCell;
 
-use super::{McpAuth, McpOptions};
+use super::{McpAuth, McpOptions, documents};
 #[cfg(feature = "pages")]
 use crate::authorization_server::BuiltInPages;
-#[cfg(feature = "jwt")]
-use crate::authorization_server::KeySets;
 #[cfg(feature = "cimd")]
 use crate::authorization_server::{ClientDocuments, HostPolicy};
 #[cfg(feature = "rate-limit")]
 use crate::authorization_server::{ClientKey, RateLimiter, RateLimits};
+#[cfg(feature = "jwt")]
+use crate::authorization_server::{
+    DEFAULT_ROTATION, SigningKeys, TrustedIssuer, TrustedIssuers, client_key_sets,
+};
 #[cfg(any(feature = "cimd", feature = "jwt"))]
 use crate::fetch::Fetcher;
 use crate::{
     authenticator::{Authenticator, ErasedAuthenticator},
     authorization_server::{
-        AuthorizationServer, BrowserCookie, Endpoint, Guesses, Limits, Pages, RegistrationRules,
+        AuthorizationServer, BrowserCookie, Guesses, Limits, Pages, RegistrationRules,
     },
     client::{StaticClient, StaticClients, policy::RegistrationPolicy},
     clock::{Clock, SystemClock},
-    discovery::{AuthorizationServerMetadata, Documents},
     error::{ConfigError, InvalidUri},
     event::{Events, Observer},
-    grant::{device::GRANT_TYPE as DEVICE_GRANT, issue::Lifetimes},
+    grant::issue::Lifetimes,
     resource::{Catalog, Resource},
     resource_server::{TokenCache, TokenGate},
     scope::Scopes,
-    secret::Digest,
+    secret::{AccessForms, Digest},
     store::{ErasedStore, Store, Sweeper},
     uri::{Issuer, ResourceUri},
 };
@@ -75,6 +80,10 @@ pub struct McpAuthBuilder {
     trusts_client_host: Option<HostPolicy>,
     #[cfg(feature = "jwt")]
     accepts_endpoint_audience: bool,
+    #[cfg(feature = "jwt")]
+    key_rotation: Duration,
+    #[cfg(feature = "jwt")]
+    trusted_issuers: Vec<TrustedIssuer>,
     lifetimes: Lifetimes,
     limits: Limits,
     requires_push: bool,
@@ -108,6 +117,10 @@ impl McpAuthBuilder {
             trusts_client_host: None,
             #[cfg(feature = "jwt")]
             accepts_endpoint_audience: false,
+            #[cfg(feature = "jwt")]
+            key_rotation: DEFAULT_ROTATION,
+            #[cfg(feature = "jwt")]
+            trusted_issuers: Vec::new(),
             lifetimes: Lifetimes {
                 code: defaults.code_ttl(),
                 device_code: device::DEFAULT_TTL,
@@ -384,17 +397,25 @@ impl McpAuthBuilder {
             Scopes::parse(&self.default_scope)?,
         )?;
         let store = self.store.ok_or(ConfigError::Missing("store"))?;
-        let documents = Arc::new(documents(
+        #[cfg(feature = "jwt")]
+        let trusted_issuers = TrustedIssuers::new(self.trusted_issuers, &issuer, &self.clock)?;
+        let documents = Arc::new(documents::of(
             &issuer,
             &endpoints_path,
             &catalog,
             self.requires_push,
+            #[cfg(feature = "jwt")]
+            &trusted_issuers,
         ));
+        let access_forms = AccessForms {
+            signed: catalog.signs_access_tokens(),
+        };
         let gate = TokenGate::new(
             &store,
             self.cache,
             Arc::clone(&self.clock),
             self.events.clone(),
+            access_forms,
         );
         let resources = catalog
             .resources()
@@ -427,9 +448,13 @@ impl McpAuthBuilder {
                 Arc::clone(&self.clock),
             ),
             #[cfg(feature = "jwt")]
-            key_sets: KeySets::new(fetcher, Arc::clone(&self.clock)),
+            key_sets: client_key_sets(fetcher, Arc::clone(&self.clock)),
+            #[cfg(feature = "jwt")]
+            trusted_issuers,
             #[cfg(feature = "jwt")]
             accepts_endpoint_audience: self.accepts_endpoint_audience,
+            #[cfg(feature = "jwt")]
+            signing_keys: SigningKeys::new(openid::check_rotation(self.key_rotation)?),
             store,
             authenticator: self
                 .authenticator
@@ -438,6 +463,7 @@ impl McpAuthBuilder {
             clock: self.clock,
             events: self.events,
             documents,
+            access_forms,
             gate,
             resources,
             refresh_keys: OnceCell::new(),
@@ -501,63 +527,4 @@ fn check_lifetimes(lifetimes: &Lifetimes) -> Result<(), ConfigError> {
         );
     }
     Ok(())
-}
-
-fn documents(
-    issuer: &Issuer,
-    endpoints_path: &str,
-    catalog: &Catalog,
-    requires_push: bool,
-) -> Documents {
-    let url =
-        |endpoint: Endpoint| format!("{}{endpoints_path}/{}", issuer.origin(), endpoint.segment());
-    let mut metadata = AuthorizationServerMetadata::new(
-        issuer.as_str(),
-        url(Endpoint::Authorize),
-        url(Endpoint::Token),
-    );
-    metadata.registration_endpoint = Some(url(Endpoint::Register));
-    metadata.client_id_metadata_document_supported = cfg!(feature = "cimd");
-    #[cfg(feature = "jwt")]
-    {
-        let methods = &mut metadata.token_endpoint_auth_methods_supported;
-        methods.push("private_key_jwt");
-        // RFC 8414 §2 wants it said again for each endpoint that takes assertions.
-        let algorithms = crate::jwt::Algorithm::ALL
-            .map(crate::jwt::Algorithm::name)
-            .to_vec();
-        metadata
-            .token_endpoint_auth_signing_alg_values_supported
-            .clone_from(&algorithms);
-        metadata
-            .revocation_endpoint_auth_signing_alg_values_supported
-            .clone_from(&algorithms);
-        metadata.introspection_endpoint_auth_signing_alg_values_supported = algorithms;
-    }
-    metadata.device_authorization_endpoint = Some(url(Endpoint::DeviceAuthorization));
-    metadata.grant_types_supported.push(DEVICE_GRANT);
-    metadata.pushed_authorization_request_endpoint = Some(url(Endpoint::PushedAuthorization));
-    metadata.require_pushed_authorization_requests = requires_push;
-    metadata.revocation_endpoint = Some(url(Endpoint::Revoke));
-    metadata
-        .revocation_endpoint_auth_methods_supported
-        .clone_from(&metadata.token_endpoint_auth_methods_supported);
-    metadata.introspection_endpoint = Some(url(Endpoint::Introspect));
-    metadata.introspection_endpoint_auth_methods_supported = metadata
-        .token_endpoint_auth_methods_supported
-        .iter()
-        .copied()
-        .filter(|method| *method != "none")
-        .collect();
-    metadata.scopes_supported = catalog.advertised().iter().map(str::to_owned).collect();
-    #[cfg(feature = "jwt")]
-    {
-        metadata.dpop_signing_alg_values_supported = crate::jwt::DpopProof::algorithms().collect();
-    }
-    metadata.protected_resources = catalog
-        .resources()
-        .iter()
-        .map(|resource| resource.uri.to_string())
-        .collect();
-    Documents::new(&metadata, issuer, catalog, endpoints_path)
 }

@@ -1,12 +1,9 @@
 //! Tokens of somebody else's issuer.
 
 mod introspection;
-mod issuer;
 mod jwt;
 #[cfg(test)]
 mod tests;
-
-use super::patience::PATIENCE;
 
 pub use self::{
     introspection::{IntrospectionVerifier, IntrospectionVerifierBuilder},
