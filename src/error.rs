@@ -124,7 +124,8 @@ macro_rules! hook_error {
 }
 
 hook_error! {
-    /// An application could not say who is signed in. The client is told to try again later.
+    /// An application could not say who is signed in, or not sign them out. Whoever asked is told to
+    /// try again later.
     ///
     /// Every error converts into it, so `?` works in an [`Authenticator`](crate::Authenticator).
     AuthenticatorError

@@ -133,6 +133,16 @@ pub enum Event<'a> {
         /// The grant.
         grant: GrantId,
     },
+    /// A client sent its user to sign out, and the application ended the session.
+    #[non_exhaustive]
+    SignedOut {
+        /// The client, where the request named one.
+        client_id: Option<&'a ClientId>,
+        /// The user.
+        subject: &'a Subject,
+        /// Whether the user was asked first, which the client's id_token can make unnecessary.
+        asked: bool,
+    },
     /// The application revoked something.
     #[non_exhaustive]
     Revoked {
@@ -162,6 +172,12 @@ pub enum Event<'a> {
     /// The application could not say who is signed in, or who somebody is.
     #[non_exhaustive]
     AuthenticatorFailed {
+        /// What it said.
+        error: &'a AuthenticatorError,
+    },
+    /// The application could not end a session; the user was told to try again.
+    #[non_exhaustive]
+    SignOutFailed {
         /// What it said.
         error: &'a AuthenticatorError,
     },
@@ -319,6 +335,14 @@ fn log(event: &Event<'_>) {
         Event::RefreshReplayed { client_id, grant } => {
             tracing::warn!(%client_id, %grant, "refresh token replayed, grant revoked");
         }
+        Event::SignedOut {
+            client_id,
+            subject,
+            asked,
+        } => {
+            let client_id = client_id.map(display);
+            tracing::info!(client_id, %subject, asked, "signed out");
+        }
         Event::Revoked {
             grants,
             access_tokens,
@@ -344,6 +368,9 @@ fn log(event: &Event<'_>) {
         }
         Event::AuthenticatorFailed { error } => {
             tracing::error!(%error, "the application cannot say who is signed in");
+        }
+        Event::SignOutFailed { error } => {
+            tracing::error!(%error, "the application cannot end a session");
         }
         Event::PolicyFailed { error } => {
             tracing::error!(%error, "the application cannot decide on a registration");

@@ -91,6 +91,8 @@ mod resource;
 pub mod resource_server;
 mod scope;
 mod secret;
+#[cfg(feature = "jwt")]
+mod sign_out;
 pub mod store;
 mod uri;
 
@@ -108,12 +110,15 @@ pub use self::clock::TestClock;
 pub use self::fetch::{Fetcher, FetcherBuilder};
 #[cfg(feature = "jwt")]
 pub use self::resource_server::{IntrospectionVerifier, JwtVerifier};
+#[cfg(feature = "jwt")]
+pub use self::sign_out::SignOut;
 #[cfg(feature = "sled")]
 pub use self::store::SledStore;
 pub use self::{
     authenticator::{Authenticator, SignedIn},
     authorization_server::{
         ConsentPage, DeviceCodePage, DeviceConfirmPage, Endpoint, ErrorPage, MessagePage, Pages,
+        SignOutPage,
     },
     client::{
         StaticClient,

@@ -59,8 +59,13 @@ async fn openid_client() {
         "authorization code",
         "tool call",
         "refresh",
+        "ID token",
+        "refresh with an ID token",
+        "userinfo",
+        "prompt=none",
         "introspection",
         "revocation",
+        "logout",
     ];
     passes(node("openid_client.mjs"), &steps).await;
 }

@@ -100,7 +100,8 @@ async fn run(flags: Flags) -> Result<(), Error> {
 fn authorization(flags: &Flags, public: &str, login: Login) -> Result<McpAuth, Error> {
     let mut builder = McpAuth::builder(public)
         .login_page("/sign-in")
-        .authenticator(login)
+        .authenticator(login.clone())
+        .sign_out(login)
         .resource_with(
             Resource::new(format!("{public}/mcp"))
                 .scopes(["notes:read", "notes:write"])

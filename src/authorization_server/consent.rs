@@ -250,7 +250,7 @@ impl AuthorizationServer {
 }
 
 /// Where an answer goes, in the words people know: the host, or the scheme of a program.
-fn destination(redirect_uri: &str) -> String {
+pub(super) fn destination(redirect_uri: &str) -> String {
     match uri::Parts::parse(redirect_uri) {
         Some(parts) if parts.is_https() || parts.is_http() => {
             let port = parts
@@ -266,7 +266,7 @@ fn destination(redirect_uri: &str) -> String {
 
 pub(super) const OTHER_ORIGIN: Refusal =
     Refusal::invalid_request("cross_site_form", "The form was sent from another site.");
-const WRONG_TOKEN: Refusal = Refusal::invalid_request(
+pub(super) const WRONG_TOKEN: Refusal = Refusal::invalid_request(
     "form_token_wrong",
     "The form was not shown to this browser and user. Start again.",
 );

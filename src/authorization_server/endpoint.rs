@@ -27,6 +27,10 @@ pub enum Endpoint {
     /// The keys that tokens are signed with (RFC 7517 §5).
     #[cfg(feature = "jwt")]
     Jwks,
+    /// Where clients send their user to sign out (OpenID Connect RP-Initiated Logout §2), where the
+    /// application [can](crate::McpAuthBuilder::sign_out).
+    #[cfg(feature = "jwt")]
+    EndSession,
     /// What the layer knows of a token, over HTTP: the session, or `null`.
     GetSession,
 }
@@ -45,6 +49,8 @@ impl Endpoint {
         Self::Userinfo,
         #[cfg(feature = "jwt")]
         Self::Jwks,
+        #[cfg(feature = "jwt")]
+        Self::EndSession,
         Self::GetSession,
     ];
 
@@ -63,6 +69,8 @@ impl Endpoint {
             Self::Userinfo => "userinfo",
             #[cfg(feature = "jwt")]
             Self::Jwks => "jwks",
+            #[cfg(feature = "jwt")]
+            Self::EndSession => "end-session",
             Self::GetSession => "get-session",
         }
     }
@@ -80,6 +88,8 @@ impl Endpoint {
             Self::Userinfo => "GET, POST, OPTIONS",
             #[cfg(feature = "jwt")]
             Self::Jwks => "GET, OPTIONS",
+            #[cfg(feature = "jwt")]
+            Self::EndSession => "GET, POST",
             Self::GetSession => "GET, OPTIONS",
         }
     }
@@ -92,6 +102,11 @@ impl Endpoint {
 
     /// Whether scripts of any origin may call it. Where cookies decide, none may.
     pub(crate) const fn is_cross_origin(self) -> bool {
-        !matches!(self, Self::Authorize | Self::Consent | Self::Device)
+        match self {
+            Self::Authorize | Self::Consent | Self::Device => false,
+            #[cfg(feature = "jwt")]
+            Self::EndSession => false,
+            _ => true,
+        }
     }
 }

@@ -30,6 +30,7 @@ mod request;
 mod response;
 mod revoke;
 mod service;
+mod sign_out_page;
 #[cfg(feature = "jwt")]
 mod signing;
 mod token;
@@ -55,6 +56,7 @@ pub use self::{
     layer::{EndpointsLayer, EndpointsLayerService, FallbackLayer, FallbackService},
     pages::{ConsentPage, ErrorPage, Pages},
     service::{EndpointFuture, EndpointService, Endpoints},
+    sign_out_page::SignOutPage,
 };
 
 #[cfg(feature = "cimd")]
@@ -74,6 +76,8 @@ pub(crate) use self::{
 use crate::grant::{ErrorCode, Refusal};
 #[cfg(feature = "jwt")]
 use crate::issuer::KeySets;
+#[cfg(feature = "jwt")]
+use crate::sign_out::ErasedSignOut;
 use crate::{
     authenticator::ErasedAuthenticator,
     client::{StaticClients, policy::ErasedPolicy, registration::Offer},
@@ -146,6 +150,9 @@ pub(crate) struct AuthorizationServer {
     pub(crate) accepts_endpoint_audience: bool,
     #[cfg(feature = "jwt")]
     pub(crate) signing_keys: SigningKeys,
+    /// How the application ends a session, if it can.
+    #[cfg(feature = "jwt")]
+    pub(crate) sign_out: Option<Arc<dyn ErasedSignOut>>,
     pub(crate) store: Arc<dyn ErasedStore>,
     pub(crate) authenticator: Arc<dyn ErasedAuthenticator>,
     pub(crate) pages: Arc<dyn Pages>,

@@ -28,6 +28,7 @@ pub struct StaticClient {
     id: String,
     secret: Option<Digest>,
     redirect_uris: Vec<String>,
+    post_logout_redirect_uris: Vec<String>,
     name: Option<String>,
 }
 
@@ -42,6 +43,7 @@ impl StaticClient {
             id: id.into(),
             secret: None,
             redirect_uris: redirect_uris.into_iter().map(Into::into).collect(),
+            post_logout_redirect_uris: Vec::new(),
             name: None,
         }
     }
@@ -62,6 +64,19 @@ impl StaticClient {
     #[must_use]
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
+        self
+    }
+
+    /// Where it may send its users after they signed out (OpenID Connect RP-Initiated Logout
+    /// §3.1), for applications that [can sign out](crate::McpAuthBuilder::sign_out).
+    #[cfg(feature = "jwt")]
+    #[must_use]
+    pub fn post_logout_redirect_uris<I>(mut self, uris: I) -> Self
+    where
+        I: IntoIterator,
+        I::Item: Into<String>,
+    {
+        self.post_logout_redirect_uris = uris.into_iter().map(Into::into).collect();
         self
     }
 }
@@ -112,6 +127,16 @@ impl Client {
             (None, [only]) => Some(only),
             (None, _) => None,
         }
+    }
+
+    /// Whether its users may be sent to `uri` after signing out: one that it registered, compared as
+    /// its redirect URIs are.
+    #[cfg(feature = "jwt")]
+    pub(crate) fn may_return_to(&self, uri: &str) -> bool {
+        self.metadata
+            .post_logout_redirect_uris
+            .iter()
+            .any(|known| redirect::matches(known, uri))
     }
 
     /// What an authorization has to remember of it: a document may say something else by the time
@@ -201,7 +226,11 @@ impl StaticClient {
     fn resolve(self) -> Result<Client, ConfigError> {
         let id = ClientId::new(&self.id)
             .map_err(|InvalidIdentifier(_)| InvalidIdentifier("client id"))?;
-        for uri in &self.redirect_uris {
+        for uri in self
+            .redirect_uris
+            .iter()
+            .chain(&self.post_logout_redirect_uris)
+        {
             redirect::classify(uri)?;
         }
         Ok(Client {
@@ -240,7 +269,7 @@ impl StaticClient {
                 jwks: None,
                 jwks_uri: None,
                 dpop_bound_access_tokens: false,
-                post_logout_redirect_uris: Vec::new(),
+                post_logout_redirect_uris: self.post_logout_redirect_uris,
                 token_endpoint_auth_signing_alg: None,
                 id_token_signed_response_alg: None,
             },

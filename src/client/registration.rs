@@ -88,7 +88,7 @@ pub(crate) fn parse(body: &[u8], offer: &Offer) -> Result<ClientMetadata, Regist
         jwks: jwks(&fields)?,
         jwks_uri: url(&fields, "jwks_uri")?,
         dpop_bound_access_tokens: dpop_bound(&fields)?,
-        post_logout_redirect_uris: Vec::new(),
+        post_logout_redirect_uris: post_logout_redirect_uris(&fields, asked_type)?,
         token_endpoint_auth_signing_alg: signing_alg(&fields)?,
         id_token_signed_response_alg: id_token_alg(&fields)?,
     })
@@ -224,6 +224,28 @@ fn redirect_uris(
     }
     if usable.is_empty() {
         return Err(invalid_redirect(reason));
+    }
+    Ok(usable)
+}
+
+/// Where a user may be sent after signing out (OpenID Connect RP-Initiated Logout §3.1). A client
+/// without any is as good, so what cannot be used is left out.
+fn post_logout_redirect_uris(
+    fields: &Map<String, Value>,
+    asked: Option<ApplicationType>,
+) -> Result<Vec<String>, RegistrationError> {
+    // Nobody is ever signed out.
+    if !cfg!(feature = "jwt") {
+        return Ok(Vec::new());
+    }
+    let sent = strings(fields, "post_logout_redirect_uris", MAX_REDIRECT_URIS)?;
+    let mut usable: Vec<String> = Vec::new();
+    for uri in sent.unwrap_or_default() {
+        let allowed =
+            redirect::classify(&uri).is_ok_and(|kind| asked.is_none_or(|asked| asked.allows(kind)));
+        if allowed && !usable.contains(&uri) {
+            usable.push(uri);
+        }
     }
     Ok(usable)
 }

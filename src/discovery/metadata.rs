@@ -73,6 +73,9 @@ pub struct AuthorizationServerMetadata {
     /// The keys that tokens are signed with.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub jwks_uri: Option<String>,
+    /// Where clients send their user to sign out (OpenID Connect RP-Initiated Logout §2.1).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub end_session_endpoint: Option<String>,
     /// What a token may know of its user (OpenID Connect Discovery §3, as what follows).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub userinfo_endpoint: Option<String>,
@@ -141,6 +144,7 @@ impl AuthorizationServerMetadata {
             token_endpoint_auth_signing_alg_values_supported: Vec::new(),
             dpop_signing_alg_values_supported: Vec::new(),
             jwks_uri: None,
+            end_session_endpoint: None,
             userinfo_endpoint: None,
             subject_types_supported: Vec::new(),
             id_token_signing_alg_values_supported: Vec::new(),

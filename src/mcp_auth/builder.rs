@@ -24,6 +24,8 @@ use crate::authorization_server::{
 };
 #[cfg(any(feature = "cimd", feature = "jwt"))]
 use crate::fetch::Fetcher;
+#[cfg(feature = "jwt")]
+use crate::sign_out::ErasedSignOut;
 use crate::{
     authenticator::{Authenticator, ErasedAuthenticator},
     authorization_server::{
@@ -84,6 +86,8 @@ pub struct McpAuthBuilder {
     key_rotation: Duration,
     #[cfg(feature = "jwt")]
     trusted_issuers: Vec<TrustedIssuer>,
+    #[cfg(feature = "jwt")]
+    sign_out: Option<Arc<dyn ErasedSignOut>>,
     lifetimes: Lifetimes,
     limits: Limits,
     requires_push: bool,
@@ -121,6 +125,8 @@ impl McpAuthBuilder {
             key_rotation: DEFAULT_ROTATION,
             #[cfg(feature = "jwt")]
             trusted_issuers: Vec::new(),
+            #[cfg(feature = "jwt")]
+            sign_out: None,
             lifetimes: Lifetimes {
                 code: defaults.code_ttl(),
                 device_code: device::DEFAULT_TTL,
@@ -399,6 +405,10 @@ impl McpAuthBuilder {
         let store = self.store.ok_or(ConfigError::Missing("store"))?;
         #[cfg(feature = "jwt")]
         let trusted_issuers = TrustedIssuers::new(self.trusted_issuers, &issuer, &self.clock)?;
+        #[cfg(feature = "jwt")]
+        let signs_out = self.sign_out.is_some();
+        #[cfg(not(feature = "jwt"))]
+        let signs_out = false;
         let documents = Arc::new(documents::of(
             &issuer,
             &endpoints_path,
@@ -406,6 +416,7 @@ impl McpAuthBuilder {
             self.requires_push,
             #[cfg(feature = "jwt")]
             &trusted_issuers,
+            signs_out,
         ));
         let access_forms = AccessForms {
             signed: catalog.signs_access_tokens(),
@@ -455,6 +466,8 @@ impl McpAuthBuilder {
             accepts_endpoint_audience: self.accepts_endpoint_audience,
             #[cfg(feature = "jwt")]
             signing_keys: SigningKeys::new(openid::check_rotation(self.key_rotation)?),
+            #[cfg(feature = "jwt")]
+            sign_out: self.sign_out,
             store,
             authenticator: self
                 .authenticator

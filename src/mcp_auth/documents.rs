@@ -24,6 +24,7 @@ pub(super) fn of(
     catalog: &Catalog,
     requires_push: bool,
     #[cfg(feature = "jwt")] trusted_issuers: &TrustedIssuers,
+    signs_out: bool,
 ) -> Documents {
     let url =
         |endpoint: Endpoint| format!("{}{endpoints_path}/{}", issuer.origin(), endpoint.segment());
@@ -37,6 +38,7 @@ pub(super) fn of(
     #[cfg(feature = "jwt")]
     {
         describe_signatures(&mut metadata, catalog, &url);
+        metadata.end_session_endpoint = signs_out.then(|| url(Endpoint::EndSession));
         let methods = &mut metadata.token_endpoint_auth_methods_supported;
         methods.push("private_key_jwt");
         // RFC 8414 §2 wants it said again for each endpoint that takes assertions.
@@ -51,6 +53,8 @@ pub(super) fn of(
             .clone_from(&algorithms);
         metadata.introspection_endpoint_auth_signing_alg_values_supported = algorithms;
     }
+    #[cfg(not(feature = "jwt"))]
+    let _ = signs_out;
     metadata.device_authorization_endpoint = Some(url(Endpoint::DeviceAuthorization));
     metadata.grant_types_supported.push(DEVICE_GRANT);
     #[cfg(feature = "jwt")]

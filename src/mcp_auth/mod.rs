@@ -239,6 +239,22 @@ impl McpAuth {
         self.revoke(RevokeTarget::Subject(subject.clone())).await
     }
 
+    /// Revokes what a user allowed while signed in to one session
+    /// ([`SignedIn::session`](crate::SignedIn::session)), as when signing out is to end that too.
+    /// The remembered consents stay.
+    ///
+    /// # Errors
+    ///
+    /// As for [`revoke_grant`](Self::revoke_grant).
+    pub async fn revoke_session(
+        &self,
+        subject: &Subject,
+        session: &str,
+    ) -> Result<Revocation, StoreError> {
+        let target = RevokeTarget::Session(subject.clone(), session.to_owned());
+        self.revoke(target).await
+    }
+
     /// Forgets a registered client and revokes everything it was allowed. For a client that was
     /// configured, only the latter.
     ///

@@ -370,9 +370,14 @@ impl<'a> Browser<'a> {
             .or_insert_with(|| "text/html,*/*;q=0.8".parse().unwrap());
         let answer = self.app.send(request).await;
         for set in answer.headers.get_all(header::SET_COOKIE) {
-            let pair = set.to_str().unwrap().split(';').next().unwrap();
+            let line = set.to_str().unwrap();
+            let (pair, attributes) = line.split_once(';').unwrap_or((line, ""));
             let (name, value) = pair.split_once('=').unwrap();
-            self.set(name, value);
+            if attributes.contains("Max-Age=0") {
+                self.forget(name);
+            } else {
+                self.set(name, value);
+            }
         }
         answer
     }

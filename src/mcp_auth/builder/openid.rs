@@ -1,9 +1,9 @@
-//! Settings of what is signed.
+//! Settings of what is signed, and of signing out.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use super::McpAuthBuilder;
-use crate::error::ConfigError;
+use crate::{error::ConfigError, sign_out::SignOut};
 
 /// A new key is published for an hour before it signs; shorter lives would leave no time to sign.
 const MIN_ROTATION: Duration = Duration::from_secs(24 * 3600);
@@ -14,6 +14,14 @@ impl McpAuthBuilder {
     /// stays good until it expires.
     pub fn signing_key_rotation(mut self, every: Duration) -> Self {
         self.key_rotation = every;
+        self
+    }
+
+    /// How to end a session of the application. With it there is an end-session endpoint, where
+    /// clients send their user to sign out (OpenID Connect RP-Initiated Logout 1.0); without it
+    /// there is none.
+    pub fn sign_out(mut self, sign_out: impl SignOut) -> Self {
+        self.sign_out = Some(Arc::new(sign_out));
         self
     }
 }
