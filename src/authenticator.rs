@@ -17,6 +17,7 @@ pub struct SignedIn {
     pub(crate) subject: Subject,
     pub(crate) auth_time: Option<Timestamp>,
     pub(crate) display_name: Option<String>,
+    pub(crate) session: Option<String>,
 }
 
 impl SignedIn {
@@ -27,6 +28,7 @@ impl SignedIn {
             subject,
             auth_time: None,
             display_name: None,
+            session: None,
         }
     }
 
@@ -42,6 +44,14 @@ impl SignedIn {
     #[must_use]
     pub fn auth_time(mut self, at: Timestamp) -> Self {
         self.auth_time = Some(at);
+        self
+    }
+
+    /// The name of the sign-in session: no secret, and never the same for two sign-ins. It is in
+    /// id_tokens (`sid`), and what was granted in a session can be told apart by it.
+    #[must_use]
+    pub fn session(mut self, id: impl Into<String>) -> Self {
+        self.session = Some(id.into());
         self
     }
 

@@ -24,12 +24,15 @@ pub enum Endpoint {
     Introspect,
     /// What a token may know of its user (OpenID Connect Core §5.3).
     Userinfo,
+    /// The keys that tokens are signed with (RFC 7517 §5).
+    #[cfg(feature = "jwt")]
+    Jwks,
     /// What the layer knows of a token, over HTTP: the session, or `null`.
     GetSession,
 }
 
 impl Endpoint {
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: &[Self] = &[
         Self::Authorize,
         Self::Consent,
         Self::PushedAuthorization,
@@ -40,6 +43,8 @@ impl Endpoint {
         Self::Revoke,
         Self::Introspect,
         Self::Userinfo,
+        #[cfg(feature = "jwt")]
+        Self::Jwks,
         Self::GetSession,
     ];
 
@@ -56,6 +61,8 @@ impl Endpoint {
             Self::Revoke => "revoke",
             Self::Introspect => "introspect",
             Self::Userinfo => "userinfo",
+            #[cfg(feature = "jwt")]
+            Self::Jwks => "jwks",
             Self::GetSession => "get-session",
         }
     }
@@ -71,6 +78,8 @@ impl Endpoint {
             | Self::Introspect => "POST, OPTIONS",
             Self::Register => "GET, POST, PUT, DELETE, OPTIONS",
             Self::Userinfo => "GET, POST, OPTIONS",
+            #[cfg(feature = "jwt")]
+            Self::Jwks => "GET, OPTIONS",
             Self::GetSession => "GET, OPTIONS",
         }
     }

@@ -14,9 +14,12 @@ mod device;
 mod dpop;
 mod endpoint;
 mod get_session;
+mod hint;
 mod introspect;
 mod layer;
 mod manage;
+#[cfg(feature = "jwt")]
+mod openid;
 mod pages;
 mod par;
 #[cfg(feature = "rate-limit")]
@@ -27,6 +30,8 @@ mod request;
 mod response;
 mod revoke;
 mod service;
+#[cfg(feature = "jwt")]
+mod signing;
 mod token;
 mod token_call;
 #[cfg(feature = "jwt")]
@@ -52,16 +57,18 @@ pub use self::{
     service::{EndpointFuture, EndpointService, Endpoints},
 };
 
-#[cfg(feature = "jwt")]
-pub(crate) use self::client_assertion::client_key_sets;
 #[cfg(feature = "cimd")]
 pub(crate) use self::client_documents::{ClientDocuments, HostPolicy};
 #[cfg(feature = "rate-limit")]
 pub(crate) use self::rate_limit::{ClientKey, RateLimiter};
 use self::response::EndpointResponse;
-#[cfg(feature = "jwt")]
-pub(crate) use self::trusted_issuer::TrustedIssuers;
 pub(crate) use self::{browser::BrowserCookie, device::Guesses};
+#[cfg(feature = "jwt")]
+pub(crate) use self::{
+    client_assertion::client_key_sets,
+    signing::{ALGORITHMS as SIGNS, DEFAULT_ROTATION, SigningKeys},
+    trusted_issuer::TrustedIssuers,
+};
 #[cfg(feature = "rate-limit")]
 use crate::grant::{ErrorCode, Refusal};
 #[cfg(feature = "jwt")]
@@ -75,9 +82,9 @@ use crate::{
     grant::issue::Lifetimes,
     resource::Catalog,
     resource_server::{ProtectedResource, TokenGate},
-    secret::{Digest, SecretKey},
+    secret::{AccessForms, Digest, SecretKey},
     store::{
-        ErasedStore, Revocation, RevokeTarget, StoreError, Sweeper,
+        self, ErasedStore, Revocation, RevokeTarget, StoreError, Sweeper,
         record::{KeyPurpose, KeyRecord},
     },
     uri::Issuer,
@@ -134,6 +141,8 @@ pub(crate) struct AuthorizationServer {
     /// Whether a client assertion may be for the token endpoint rather than for the issuer.
     #[cfg(feature = "jwt")]
     pub(crate) accepts_endpoint_audience: bool,
+    #[cfg(feature = "jwt")]
+    pub(crate) signing_keys: SigningKeys,
     pub(crate) store: Arc<dyn ErasedStore>,
     pub(crate) authenticator: Arc<dyn ErasedAuthenticator>,
     pub(crate) pages: Arc<dyn Pages>,
@@ -141,6 +150,7 @@ pub(crate) struct AuthorizationServer {
     pub(crate) events: Events,
     pub(crate) cookie: BrowserCookie,
     pub(crate) documents: Arc<Documents>,
+    pub(crate) access_forms: AccessForms,
     /// Looks tokens up, as the layer does, and forgets them when they are revoked.
     pub(crate) gate: TokenGate,
     /// The resources behind that gate; the first is the default.
@@ -187,15 +197,8 @@ impl AuthorizationServer {
         let keys = self
             .refresh_keys
             .get_or_try_init(|| {
-                let candidate = KeyRecord {
-                    purpose: KeyPurpose::RefreshSuccessor,
-                    id: 0,
-                    key: SecretKey::random().into(),
-                    created_at: self.now(),
-                    retires_at: None,
-                    expires_at: None,
-                };
-                self.store.keys(KeyPurpose::RefreshSuccessor, candidate)
+                let purpose = KeyPurpose::RefreshSuccessor;
+                store::shared_secret(&*self.store, purpose, self.now())
             })
             .await?;
         let key = match id {

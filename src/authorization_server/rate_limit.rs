@@ -126,6 +126,8 @@ impl RateLimiter {
                 &self.authorize
             }
             Endpoint::Token | Endpoint::Revoke | Endpoint::Introspect => &self.token,
+            #[cfg(feature = "jwt")]
+            Endpoint::Jwks => return Ok(()),
             Endpoint::Consent | Endpoint::Device | Endpoint::Userinfo | Endpoint::GetSession => {
                 return Ok(());
             }

@@ -112,7 +112,8 @@ where
             return EndpointFuture(Box::pin(std::future::ready(response)));
         }
         let endpoint = Endpoint::ALL
-            .into_iter()
+            .iter()
+            .copied()
             .find(|endpoint| path.trim_matches('/') == endpoint.segment());
         answer(Arc::clone(&self.server), endpoint, request)
     }
@@ -190,6 +191,8 @@ impl AuthorizationServer {
             Endpoint::Register if parts.method != Method::POST => self.manage(&parts, &body).await,
             Endpoint::Register => self.register(&parts, &body).await,
             Endpoint::Userinfo => self.userinfo(&parts).await,
+            #[cfg(feature = "jwt")]
+            Endpoint::Jwks => self.jwks().await,
             Endpoint::GetSession => self.get_session(&parts).await,
         }
     }

@@ -91,6 +91,10 @@ pub struct ClientMetadata {
     /// The one algorithm it signs assertions with.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub token_endpoint_auth_signing_alg: Option<String>,
+    /// What its id_tokens are signed with (OpenID Connect Registration §2): `RS256` where it says
+    /// nothing, or `EdDSA`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub id_token_signed_response_alg: Option<String>,
 }
 
 #[expect(

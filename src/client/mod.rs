@@ -10,6 +10,8 @@ pub(crate) mod registration;
 use std::{collections::HashMap, fmt};
 
 use self::metadata::{ApplicationType, ClientAuthMethod, ClientMetadata};
+#[cfg(feature = "jwt")]
+use crate::jwt::Algorithm;
 use crate::{
     clock::Timestamp,
     error::{ConfigError, InvalidIdentifier},
@@ -150,6 +152,15 @@ impl Client {
     pub(crate) fn gets_refresh_token(&self, scopes: &Scopes) -> bool {
         self.may_use("refresh_token") || scopes.contains("offline_access")
     }
+
+    /// What its id_tokens are signed with.
+    #[cfg(feature = "jwt")]
+    pub(crate) fn id_token_algorithm(&self) -> Algorithm {
+        let asked = self.metadata.id_token_signed_response_alg.as_deref();
+        asked
+            .and_then(Algorithm::from_name)
+            .unwrap_or(Algorithm::RS256)
+    }
 }
 
 impl From<ClientRecord> for Client {
@@ -231,6 +242,7 @@ impl StaticClient {
                 dpop_bound_access_tokens: false,
                 post_logout_redirect_uris: Vec::new(),
                 token_endpoint_auth_signing_alg: None,
+                id_token_signed_response_alg: None,
             },
             allows_none: false,
             expires_at: None,

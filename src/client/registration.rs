@@ -90,6 +90,7 @@ pub(crate) fn parse(body: &[u8], offer: &Offer) -> Result<ClientMetadata, Regist
         dpop_bound_access_tokens: dpop_bound(&fields)?,
         post_logout_redirect_uris: Vec::new(),
         token_endpoint_auth_signing_alg: signing_alg(&fields)?,
+        id_token_signed_response_alg: id_token_alg(&fields)?,
     })
 }
 
@@ -274,6 +275,17 @@ fn signing_alg(fields: &Map<String, Value>) -> Result<Option<String>, Registrati
         )));
     }
     Ok(alg)
+}
+
+fn id_token_alg(fields: &Map<String, Value>) -> Result<Option<String>, RegistrationError> {
+    const NAME: &str = "id_token_signed_response_alg";
+    let alg = text(fields, NAME)?;
+    match alg.as_deref() {
+        // Nothing is signed.
+        _ if !cfg!(feature = "jwt") => Ok(None),
+        None | Some("RS256" | "EdDSA" | "Ed25519") => Ok(alg),
+        Some(_) => Err(invalid(format!("{NAME} must be RS256 or EdDSA"))),
+    }
 }
 
 fn grant_types(

@@ -2,13 +2,15 @@
 
 mod device;
 #[cfg(feature = "jwt")]
+mod openid;
+#[cfg(feature = "jwt")]
 mod trusted_issuers;
 
 use std::{fmt, sync::Arc, time::Duration};
 
 use tokio::sync::OnceCell;
 
-use super::{McpAuth, McpOptions};
+use super::{McpAuth, McpOptions, documents};
 #[cfg(feature = "pages")]
 use crate::authorization_server::BuiltInPages;
 #[cfg(feature = "cimd")]
@@ -16,26 +18,25 @@ use crate::authorization_server::{ClientDocuments, HostPolicy};
 #[cfg(feature = "rate-limit")]
 use crate::authorization_server::{ClientKey, RateLimiter, RateLimits};
 #[cfg(feature = "jwt")]
-use crate::authorization_server::{TrustedIssuer, TrustedIssuers, client_key_sets};
+use crate::authorization_server::{
+    DEFAULT_ROTATION, SigningKeys, TrustedIssuer, TrustedIssuers, client_key_sets,
+};
 #[cfg(any(feature = "cimd", feature = "jwt"))]
 use crate::fetch::Fetcher;
-#[cfg(feature = "jwt")]
-use crate::grant::JWT_BEARER;
 use crate::{
     authenticator::{Authenticator, ErasedAuthenticator},
     authorization_server::{
-        AuthorizationServer, BrowserCookie, Endpoint, Guesses, Limits, Pages, RegistrationRules,
+        AuthorizationServer, BrowserCookie, Guesses, Limits, Pages, RegistrationRules,
     },
     client::{StaticClient, StaticClients, policy::RegistrationPolicy},
     clock::{Clock, SystemClock},
-    discovery::{AuthorizationServerMetadata, Documents},
     error::{ConfigError, InvalidUri},
     event::{Events, Observer},
-    grant::{device::GRANT_TYPE as DEVICE_GRANT, issue::Lifetimes},
+    grant::issue::Lifetimes,
     resource::{Catalog, Resource},
     resource_server::{TokenCache, TokenGate},
     scope::Scopes,
-    secret::Digest,
+    secret::{AccessForms, Digest},
     store::{ErasedStore, Store, Sweeper},
     uri::{Issuer, ResourceUri},
 };
@@ -59,10 +60,6 @@ const MAX_CODE_TTL: Duration = Duration::from_secs(600);
 /// Long enough for any lost response, short enough that a thief gains little.
 const MAX_GRACE: Duration = Duration::from_secs(300);
 
-/// The profile of the grant of signed assertions that is offered (ID-JAG §7.2).
-#[cfg(feature = "jwt")]
-const ID_JAG: &str = "urn:ietf:params:oauth:grant-profile:id-jag";
-
 /// Builds a [`McpAuth`]. See there for an example.
 #[must_use]
 pub struct McpAuthBuilder {
@@ -81,6 +78,8 @@ pub struct McpAuthBuilder {
     trusts_client_host: Option<HostPolicy>,
     #[cfg(feature = "jwt")]
     accepts_endpoint_audience: bool,
+    #[cfg(feature = "jwt")]
+    key_rotation: Duration,
     #[cfg(feature = "jwt")]
     trusted_issuers: Vec<TrustedIssuer>,
     lifetimes: Lifetimes,
@@ -115,6 +114,8 @@ impl McpAuthBuilder {
             trusts_client_host: None,
             #[cfg(feature = "jwt")]
             accepts_endpoint_audience: false,
+            #[cfg(feature = "jwt")]
+            key_rotation: DEFAULT_ROTATION,
             #[cfg(feature = "jwt")]
             trusted_issuers: Vec::new(),
             lifetimes: Lifetimes {
@@ -395,19 +396,26 @@ impl McpAuthBuilder {
         let store = self.store.ok_or(ConfigError::Missing("store"))?;
         #[cfg(feature = "jwt")]
         let trusted_issuers = TrustedIssuers::new(self.trusted_issuers, &issuer, &self.clock)?;
-        let documents = Arc::new(documents(
+        #[cfg(feature = "jwt")]
+        let takes_assertions = !trusted_issuers.is_empty();
+        #[cfg(not(feature = "jwt"))]
+        let takes_assertions = false;
+        let documents = Arc::new(documents::of(
             &issuer,
             &endpoints_path,
             &catalog,
             self.requires_push,
-            #[cfg(feature = "jwt")]
-            &trusted_issuers,
+            takes_assertions,
         ));
+        let access_forms = AccessForms {
+            signed: catalog.signs_access_tokens(),
+        };
         let gate = TokenGate::new(
             &store,
             self.cache,
             Arc::clone(&self.clock),
             self.events.clone(),
+            access_forms,
         );
         let resources = catalog
             .resources()
@@ -444,6 +452,8 @@ impl McpAuthBuilder {
             trusted_issuers,
             #[cfg(feature = "jwt")]
             accepts_endpoint_audience: self.accepts_endpoint_audience,
+            #[cfg(feature = "jwt")]
+            signing_keys: SigningKeys::new(openid::check_rotation(self.key_rotation)?),
             store,
             authenticator: self
                 .authenticator
@@ -452,6 +462,7 @@ impl McpAuthBuilder {
             clock: self.clock,
             events: self.events,
             documents,
+            access_forms,
             gate,
             resources,
             refresh_keys: OnceCell::new(),
@@ -515,69 +526,4 @@ fn check_lifetimes(lifetimes: &Lifetimes) -> Result<(), ConfigError> {
         );
     }
     Ok(())
-}
-
-fn documents(
-    issuer: &Issuer,
-    endpoints_path: &str,
-    catalog: &Catalog,
-    requires_push: bool,
-    #[cfg(feature = "jwt")] trusted_issuers: &TrustedIssuers,
-) -> Documents {
-    let url =
-        |endpoint: Endpoint| format!("{}{endpoints_path}/{}", issuer.origin(), endpoint.segment());
-    let mut metadata = AuthorizationServerMetadata::new(
-        issuer.as_str(),
-        url(Endpoint::Authorize),
-        url(Endpoint::Token),
-    );
-    metadata.registration_endpoint = Some(url(Endpoint::Register));
-    metadata.client_id_metadata_document_supported = cfg!(feature = "cimd");
-    #[cfg(feature = "jwt")]
-    {
-        let methods = &mut metadata.token_endpoint_auth_methods_supported;
-        methods.push("private_key_jwt");
-        // RFC 8414 §2 wants it said again for each endpoint that takes assertions.
-        let algorithms = crate::jwt::Algorithm::ALL
-            .map(crate::jwt::Algorithm::name)
-            .to_vec();
-        metadata
-            .token_endpoint_auth_signing_alg_values_supported
-            .clone_from(&algorithms);
-        metadata
-            .revocation_endpoint_auth_signing_alg_values_supported
-            .clone_from(&algorithms);
-        metadata.introspection_endpoint_auth_signing_alg_values_supported = algorithms;
-    }
-    metadata.device_authorization_endpoint = Some(url(Endpoint::DeviceAuthorization));
-    metadata.grant_types_supported.push(DEVICE_GRANT);
-    #[cfg(feature = "jwt")]
-    if !trusted_issuers.is_empty() {
-        metadata.grant_types_supported.push(JWT_BEARER);
-        metadata.authorization_grant_profiles_supported = vec![ID_JAG];
-    }
-    metadata.pushed_authorization_request_endpoint = Some(url(Endpoint::PushedAuthorization));
-    metadata.require_pushed_authorization_requests = requires_push;
-    metadata.revocation_endpoint = Some(url(Endpoint::Revoke));
-    metadata
-        .revocation_endpoint_auth_methods_supported
-        .clone_from(&metadata.token_endpoint_auth_methods_supported);
-    metadata.introspection_endpoint = Some(url(Endpoint::Introspect));
-    metadata.introspection_endpoint_auth_methods_supported = metadata
-        .token_endpoint_auth_methods_supported
-        .iter()
-        .copied()
-        .filter(|method| *method != "none")
-        .collect();
-    metadata.scopes_supported = catalog.advertised().iter().map(str::to_owned).collect();
-    #[cfg(feature = "jwt")]
-    {
-        metadata.dpop_signing_alg_values_supported = crate::jwt::DpopProof::algorithms().collect();
-    }
-    metadata.protected_resources = catalog
-        .resources()
-        .iter()
-        .map(|resource| resource.uri.to_string())
-        .collect();
-    Documents::new(&metadata, issuer, catalog, endpoints_path)
 }

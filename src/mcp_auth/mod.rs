@@ -1,6 +1,7 @@
 //! One handle for a whole deployment.
 
 mod builder;
+mod documents;
 mod options;
 
 use std::{fmt, sync::Arc};

@@ -16,10 +16,7 @@ use super::{Refusal, session::McpSession, verifier::VerifierUnavailable};
 use crate::{
     clock::Clock,
     secret::{SecretKey, base64url},
-    store::{
-        ErasedStore,
-        record::{KeyPurpose, KeyRecord},
-    },
+    store::{self, ErasedStore, record::KeyPurpose},
 };
 
 pub(crate) const MCP_SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
@@ -58,20 +55,11 @@ impl SessionBinding {
 
     pub(crate) async fn prepare(&self, clock: &dyn Clock) -> Result<(), VerifierUnavailable> {
         let load = || async {
-            let key = SecretKey::random();
             let Some(store) = &self.store else {
-                return Ok(vec![key]);
+                return Ok(vec![SecretKey::random()]);
             };
-            let candidate = KeyRecord {
-                purpose: KeyPurpose::SessionBinding,
-                id: 0,
-                key: key.into(),
-                created_at: clock.now(),
-                retires_at: None,
-                expires_at: None,
-            };
-            let records = store
-                .keys(KeyPurpose::SessionBinding, candidate)
+            let purpose = KeyPurpose::SessionBinding;
+            let records = store::shared_secret(&**store, purpose, clock.now())
                 .await
                 .map_err(VerifierUnavailable::new)?;
             let keys = records.iter().filter_map(|record| record.key.secret_key());

@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 use super::session::McpSession;
 use crate::{
     clock::{Clock, SystemClock},
-    secret::{Access, Digest, Token},
+    secret::{AccessForms, Digest},
     store::{ErasedStore, Store, record::GrantHolder},
 };
 
@@ -162,13 +162,25 @@ impl<V: TokenVerifier> ErasedVerifier for V {
 pub struct StoreVerifier {
     store: Arc<dyn ErasedStore>,
     clock: Arc<dyn Clock>,
+    forms: AccessForms,
 }
 
 impl StoreVerifier {
     /// Asks `store`, which may be shared with an authorization server on another machine.
     #[must_use]
     pub fn new(store: impl Store) -> Self {
-        Self::shared(Arc::new(store), Arc::new(SystemClock))
+        let forms = AccessForms::default();
+        Self::shared(Arc::new(store), Arc::new(SystemClock), forms)
+    }
+
+    /// Takes signed tokens too, as the store has them for a resource with
+    /// [`jwt_access_tokens`](crate::Resource::jwt_access_tokens). Without it they are refused
+    /// before the store is asked.
+    #[cfg(feature = "jwt")]
+    #[must_use]
+    pub fn jwt_access_tokens(mut self) -> Self {
+        self.forms.signed = true;
+        self
     }
 
     /// Judges expiry by `clock`.
@@ -178,8 +190,16 @@ impl StoreVerifier {
         self
     }
 
-    pub(crate) fn shared(store: Arc<dyn ErasedStore>, clock: Arc<dyn Clock>) -> Self {
-        Self { store, clock }
+    pub(crate) fn shared(
+        store: Arc<dyn ErasedStore>,
+        clock: Arc<dyn Clock>,
+        forms: AccessForms,
+    ) -> Self {
+        Self {
+            store,
+            clock,
+            forms,
+        }
     }
 }
 
@@ -191,7 +211,7 @@ impl fmt::Debug for StoreVerifier {
 
 impl TokenVerifier for StoreVerifier {
     fn recognises(&self, token: &str) -> bool {
-        Token::<Access>::digest_of_presented(token).is_some()
+        self.forms.digest(token).is_some()
     }
 
     async fn verify(&self, token: &PresentedToken) -> Result<Verdict, VerifierUnavailable> {

@@ -35,7 +35,10 @@ impl Authenticator for ByCookie {
         if user == "outage" {
             return Err("the directory is down".into());
         }
-        let signed_in = SignedIn::new(Subject::new(&user)?).display_name(user.to_uppercase());
+        let mut signed_in = SignedIn::new(Subject::new(&user)?).display_name(user.to_uppercase());
+        if let Some(session) = cookie(&request.headers, "session") {
+            signed_in = signed_in.session(session);
+        }
         Ok(Some(match cookie(&request.headers, "auth_time") {
             Some(at) => signed_in.auth_time(Timestamp::from_secs(at.parse()?)),
             None => signed_in,

@@ -66,9 +66,12 @@ impl AuthorizationServer {
         let now = self.now();
         let scopes = asserted.resource.hierarchy.close(&asserted.scopes);
         let mut grant = issue::user_grant(&client.id, subject, scopes, asserted.resource, now);
+        grant.auth_time = asserted.auth_time;
         let record = self.access_record(call, &grant, grant.scopes.clone(), now);
         grant.expires_at = record.expires_at;
-        let access = self.mint(&Zeroizing::new(random()), &record).await?;
+        let access = self
+            .mint(&Zeroizing::new(random()), &record, grant.auth_time)
+            .await?;
         let issue = IssueTokens {
             grant: grant.clone(),
             access: (access.digest(), record),
@@ -95,6 +98,7 @@ impl AuthorizationServer {
             access,
             expires_in: self.lifetimes.access_token.as_secs(),
             refresh: None,
+            id_token: None,
             // As the assertion named them: clients check that they were given no more.
             scopes: &asserted.scopes,
         };

@@ -3,6 +3,7 @@
 mod client_credentials;
 mod code;
 mod device;
+mod id_token;
 #[cfg(feature = "jwt")]
 mod jwt_bearer;
 mod mint;
@@ -36,6 +37,8 @@ struct Issued<'a> {
     /// How long the access token lives from now on, in seconds.
     expires_in: u64,
     refresh: Option<Token<Refresh>>,
+    /// Who signed in, where the client may know.
+    id_token: Option<String>,
     scopes: &'a Scopes,
 }
 
@@ -47,6 +50,8 @@ struct TokenResponse<'a> {
     expires_in: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     refresh_token: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id_token: Option<&'a str>,
     scope: String,
 }
 
@@ -59,6 +64,7 @@ impl Issued<'_> {
                 token_type: self.access.token_type(),
                 expires_in: self.expires_in,
                 refresh_token: self.refresh.as_ref().map(Token::reveal),
+                id_token: self.id_token.as_deref(),
                 scope: self.scopes.to_string(),
             },
         )

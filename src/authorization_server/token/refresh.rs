@@ -3,6 +3,7 @@
 use super::{
     super::{AuthorizationServer, response::EndpointResponse, token_call::TokenCall},
     GRANT_REVOKED, Issued, TokenError,
+    id_token::About,
 };
 use crate::{
     client::Client,
@@ -62,7 +63,20 @@ impl AuthorizationServer {
             // one that was revoked and forgotten meanwhile could come back.
             let issued_at = record.used.as_ref().map_or(now, |used| used.at);
             let access_record = self.access_record(call, &grant, scopes.clone(), issued_at);
-            let access = self.mint(&successor.access, &access_record).await?;
+            let access = self
+                .mint(&successor.access, &access_record, grant.auth_time)
+                .await?;
+            let id_token = self
+                .id_token(&About {
+                    client,
+                    grant: &grant,
+                    // OpenID Connect Core §12.2.
+                    nonce: None,
+                    scopes: &scopes,
+                    access: &access,
+                    issued_at,
+                })
+                .await?;
             let rotate = RotateRefresh {
                 presented: digest,
                 successor: successor.refresh.digest(),
@@ -100,6 +114,7 @@ impl AuthorizationServer {
                 access,
                 expires_in: now.until(expires_at).as_secs(),
                 refresh: Some(successor.refresh),
+                id_token,
                 scopes: &scopes,
             };
             return Ok(issued.answer());

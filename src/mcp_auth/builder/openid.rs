@@ -1,0 +1,29 @@
+//! Settings of what is signed.
+
+use std::time::Duration;
+
+use super::McpAuthBuilder;
+use crate::error::ConfigError;
+
+/// A new key is published for an hour before it signs; shorter lives would leave no time to sign.
+const MIN_ROTATION: Duration = Duration::from_secs(24 * 3600);
+
+impl McpAuthBuilder {
+    /// How long a key signs before a new one takes its place: 90 days by default, at least one
+    /// day. Keys are made, published ahead and retired without anybody's help; what they signed
+    /// stays good until it expires.
+    pub fn signing_key_rotation(mut self, every: Duration) -> Self {
+        self.key_rotation = every;
+        self
+    }
+}
+
+pub(super) fn check_rotation(every: Duration) -> Result<Duration, ConfigError> {
+    if every < MIN_ROTATION {
+        return Err(ConfigError::OutOfRange {
+            name: "signing_key_rotation",
+            why: "at least one day: whoever checks signatures keeps the keys for hours",
+        });
+    }
+    Ok(every)
+}
