@@ -71,7 +71,10 @@ pub mod discovery;
 mod error;
 mod event;
 #[cfg(feature = "fetch")]
-#[allow(dead_code, unused_imports, reason = "each feature uses its part")]
+#[cfg_attr(
+    not(feature = "jwt"),
+    allow(dead_code, unused_imports, reason = "signed tokens use the rest")
+)]
 mod fetch;
 mod grant;
 mod hierarchy;
@@ -80,11 +83,6 @@ mod intercept;
 #[cfg(feature = "jwt")]
 mod issuer;
 #[cfg(feature = "jwt")]
-#[allow(
-    dead_code,
-    unused_imports,
-    reason = "parts wait for the endpoints that use them"
-)]
 mod jwt;
 mod mcp_auth;
 mod params;

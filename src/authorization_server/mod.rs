@@ -62,12 +62,13 @@ pub(crate) use self::client_documents::{ClientDocuments, HostPolicy};
 #[cfg(feature = "rate-limit")]
 pub(crate) use self::rate_limit::{ClientKey, RateLimiter};
 use self::response::EndpointResponse;
+#[cfg(feature = "jwt")]
+pub(crate) use self::trusted_issuer::TrustedIssuers;
 pub(crate) use self::{browser::BrowserCookie, device::Guesses};
 #[cfg(feature = "jwt")]
 pub(crate) use self::{
     client_assertion::client_key_sets,
     signing::{ALGORITHMS as SIGNS, DEFAULT_ROTATION, SigningKeys},
-    trusted_issuer::TrustedIssuers,
 };
 #[cfg(feature = "rate-limit")]
 use crate::grant::{ErrorCode, Refusal};

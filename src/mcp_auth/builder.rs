@@ -396,16 +396,13 @@ impl McpAuthBuilder {
         let store = self.store.ok_or(ConfigError::Missing("store"))?;
         #[cfg(feature = "jwt")]
         let trusted_issuers = TrustedIssuers::new(self.trusted_issuers, &issuer, &self.clock)?;
-        #[cfg(feature = "jwt")]
-        let takes_assertions = !trusted_issuers.is_empty();
-        #[cfg(not(feature = "jwt"))]
-        let takes_assertions = false;
         let documents = Arc::new(documents::of(
             &issuer,
             &endpoints_path,
             &catalog,
             self.requires_push,
-            takes_assertions,
+            #[cfg(feature = "jwt")]
+            &trusted_issuers,
         ));
         let access_forms = AccessForms {
             signed: catalog.signs_access_tokens(),

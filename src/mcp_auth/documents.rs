@@ -1,16 +1,20 @@
 //! What the discovery documents say about a deployment.
 
-#[cfg(feature = "jwt")]
-use crate::authorization_server::SIGNS;
 use crate::{
     authorization_server::Endpoint,
     discovery::{AuthorizationServerMetadata, Documents},
-    grant::{JWT_BEARER, device::GRANT_TYPE as DEVICE_GRANT},
+    grant::device::GRANT_TYPE as DEVICE_GRANT,
     resource::Catalog,
     uri::Issuer,
 };
+#[cfg(feature = "jwt")]
+use crate::{
+    authorization_server::{SIGNS, TrustedIssuers},
+    grant::JWT_BEARER,
+};
 
 /// The profile of the grant of signed assertions that is offered (ID-JAG §7.2).
+#[cfg(feature = "jwt")]
 const ID_JAG: &str = "urn:ietf:params:oauth:grant-profile:id-jag";
 
 /// All documents of a deployment.
@@ -19,7 +23,7 @@ pub(super) fn of(
     endpoints_path: &str,
     catalog: &Catalog,
     requires_push: bool,
-    takes_assertions: bool,
+    #[cfg(feature = "jwt")] trusted_issuers: &TrustedIssuers,
 ) -> Documents {
     let url =
         |endpoint: Endpoint| format!("{}{endpoints_path}/{}", issuer.origin(), endpoint.segment());
@@ -49,7 +53,8 @@ pub(super) fn of(
     }
     metadata.device_authorization_endpoint = Some(url(Endpoint::DeviceAuthorization));
     metadata.grant_types_supported.push(DEVICE_GRANT);
-    if takes_assertions {
+    #[cfg(feature = "jwt")]
+    if !trusted_issuers.is_empty() {
         metadata.grant_types_supported.push(JWT_BEARER);
         metadata.authorization_grant_profiles_supported = vec![ID_JAG];
     }

@@ -12,6 +12,10 @@ use crate::{
 };
 
 /// What an id_token goes with.
+#[cfg_attr(
+    not(feature = "jwt"),
+    expect(dead_code, reason = "nothing is signed without it")
+)]
 pub(super) struct About<'a> {
     pub(super) client: &'a Client,
     pub(super) grant: &'a GrantRecord,

@@ -98,6 +98,7 @@ impl AuthorizationServer {
             access,
             expires_in: self.lifetimes.access_token.as_secs(),
             refresh: None,
+            // The client has a statement of who signed in: the one it came with.
             id_token: None,
             // As the assertion named them: clients check that they were given no more.
             scopes: &asserted.scopes,
