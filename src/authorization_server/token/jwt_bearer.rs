@@ -66,9 +66,12 @@ impl AuthorizationServer {
         let now = self.now();
         let scopes = asserted.resource.hierarchy.close(&asserted.scopes);
         let mut grant = issue::user_grant(&client.id, subject, scopes, asserted.resource, now);
+        grant.auth_time = asserted.auth_time;
         let record = self.access_record(call, &grant, grant.scopes.clone(), now);
         grant.expires_at = record.expires_at;
-        let access = self.mint(&Zeroizing::new(random()), &record, None).await?;
+        let access = self
+            .mint(&Zeroizing::new(random()), &record, grant.auth_time)
+            .await?;
         let issue = IssueTokens {
             grant: grant.clone(),
             access: (access.digest(), record),
