@@ -11,6 +11,8 @@ mod erased;
 mod error;
 mod kv;
 mod memory;
+#[cfg(test)]
+mod model;
 mod outcome;
 pub mod record;
 #[cfg(feature = "sled")]

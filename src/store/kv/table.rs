@@ -50,7 +50,7 @@ pub(crate) fn index_keys<T: Table>(row: &T, key: &[u8]) -> Vec<Vec<u8>> {
 macro_rules! tables {
     ($($variant:ident($type:ty) { $($item:tt)* })*) => {
         /// Any row, for engines that keep rows as they are.
-        #[derive(Clone, Debug)]
+        #[derive(Clone, Debug, PartialEq, Eq)]
         pub(crate) enum Row {
             /// A row of an index: its key says everything.
             Mark,
