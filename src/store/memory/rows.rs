@@ -63,7 +63,11 @@ impl Rows {
         revoke::many(self, many, &grants, &consents, now)
     }
 
-    pub(in crate::store) fn sweep(&mut self, now: Timestamp, limit: usize) -> Result<usize, Infallible> {
+    pub(in crate::store) fn sweep(
+        &mut self,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<usize, Infallible> {
         let (start, end) = keys::expired_until(now);
         let due: Vec<_> = self
             .range(&start, Some(&end))

@@ -1,7 +1,11 @@
 //! What clients ask for, and how it is done: the checks and derivations of `grant`, then one
 //! operation of the store.
 
-use std::{convert::Infallible, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    convert::Infallible,
+    sync::{Arc, Mutex},
+};
 
 use super::world::{Bounds, Bytes, Disk, Peek, Target, Tokens, Truth, World, Wrong, grant_id};
 use crate::{
@@ -17,16 +21,14 @@ use crate::{
     scope::Scopes,
     secret::{Access, Code, Digest, KeyMaterial, Refresh, SecretKey, Token, base64url},
     store::{
-        IssueCode, IssueCodeOutcome, RedeemCode, RedeemCodeOutcome, RevokeTarget,
-        RotateRefresh, RotateRefreshOutcome,
+        IssueCode, IssueCodeOutcome, RedeemCode, RedeemCodeOutcome, RevokeTarget, RotateRefresh,
+        RotateRefreshOutcome,
         kv::{
             keys, ops,
             revoke::{self, Reach},
         },
         memory::rows::Rows,
-        record::{
-            AuthorizationRequest, CodeRecord, GrantRecord, RefreshTokenRecord,
-        },
+        record::{AuthorizationRequest, CodeRecord, GrantRecord, RefreshTokenRecord},
     },
     uri::ResourceUri,
 };
@@ -40,7 +42,10 @@ pub(super) enum Request {
     /// The user approves.
     Approve(usize),
     /// The code is presented, with the wrong verifier where `wrong`.
-    Redeem { grant: usize, wrong: bool },
+    Redeem {
+        grant: usize,
+        wrong: bool,
+    },
     /// The refresh token number `known` of those that somebody has is presented, by another
     /// client where `wrong`.
     Refresh {
@@ -63,16 +68,15 @@ pub(super) struct Running {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Stage {
-    /// The records are read; the store was not asked to change anything.
-    Redeem(Redeeming),
-    /// The same, of a refresh.
+    /// The records are read; the store was not asked to change anything. Only a refresh is caught
+    /// here: what others read never changes.
     Refresh(Refreshing),
     /// The store has answered; the client hears it once that is durable.
     Answer { answer: Answer, durable: bool },
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Redeeming {
+/// A code that was found and may be redeemed.
+struct Redeeming {
     grant: usize,
     attempt: u8,
     record: GrantRecord,
@@ -98,7 +102,6 @@ pub(super) enum Answer {
     Tokens {
         grant: usize,
         tokens: Tokens,
-        repeated: bool,
     },
     /// Nothing is given. What was presented was a replay, where `revoked` names its grant.
     Refused {
@@ -111,6 +114,53 @@ pub(super) enum Answer {
     },
 }
 
+impl World {
+    /// Where a call stands now.
+    fn go_on(&mut self, call: Running) {
+        match call.stage {
+            // A client that is told at once can do all that it could be told later.
+            Stage::Answer { answer, .. } if !self.may_crash => {
+                self.hear(answer, call.after_revocation);
+            }
+            _ => self.calls.push(call),
+        }
+    }
+
+    /// Tells the client of a call that has its answer.
+    pub(super) fn answer(&mut self, call: usize) -> Option<()> {
+        let call = self.calls.remove(call);
+        let Stage::Answer { answer, .. } = call.stage else {
+            return None;
+        };
+        self.hear(answer, call.after_revocation);
+        Some(())
+    }
+
+    fn hear(&mut self, answer: Answer, after_revocation: bool) {
+        match answer {
+            Answer::Code { grant, until } => self.heard[grant].code_until = Some(until),
+            Answer::Tokens { grant, tokens } => {
+                self.heard[grant].tokens.insert(tokens);
+                if after_revocation {
+                    self.wrongs.insert(Wrong::RevokedServed);
+                }
+            }
+            Answer::Refused { revoked: None } => {}
+            Answer::Refused {
+                revoked: Some(grant),
+            } => self.heard[grant].revoked = true,
+            Answer::Revoked { grants, access } => {
+                for grant in grants {
+                    self.heard[grant].revoked = true;
+                }
+                if let Some((grant, access)) = access {
+                    self.heard[grant].dead.insert(access);
+                }
+            }
+        }
+    }
+}
+
 /// The one client, its user, and what both nodes know.
 pub(super) struct Cast {
     pub(super) bounds: Bounds,
@@ -121,6 +171,8 @@ pub(super) struct Cast {
     keys: [SecretKey; 2],
     all: Scopes,
     resource: ResourceUri,
+    /// How often the store said what.
+    pub(super) outcomes: Mutex<BTreeMap<&'static str, usize>>,
 }
 
 impl Cast {
@@ -139,7 +191,12 @@ impl Cast {
             keys: [key(1), key(2)],
             all: Scopes::parse("notes:read notes:write").unwrap(),
             resource: ResourceUri::parse("https://api.example/mcp").unwrap(),
+            outcomes: Mutex::default(),
         }
+    }
+
+    fn count(&self, outcome: &'static str) {
+        *self.outcomes.lock().unwrap().entry(outcome).or_default() += 1;
     }
 
     /// Lets a request begin: `None` when it is refused at once, or makes no difference.
@@ -149,7 +206,7 @@ impl Cast {
             Request::Approve(grant) => (self.approve(&mut next, node, grant), Some(grant)),
             Request::Redeem { grant, wrong } => {
                 let read = self.read_code(&mut next, grant, wrong)?;
-                (Stage::Redeem(read), Some(grant))
+                (self.redeem(&mut next, node, &read), Some(grant))
             }
             Request::Refresh {
                 grant,
@@ -162,11 +219,12 @@ impl Cast {
             }
             Request::Revoke(target) => (self.revoke(&mut next, node, target), None),
         };
-        next.calls.push(Running {
+        let running = Running {
             node,
             after_revocation: of.is_some_and(|grant| world.heard[grant].revoked),
             stage,
-        });
+        };
+        next.go_on(running);
         Some(next)
     }
 
@@ -175,19 +233,10 @@ impl Cast {
         let mut next = world.clone();
         let running = next.calls.remove(call);
         let stage = match &running.stage {
-            Stage::Redeem(read) => self.redeem(&mut next, running.node, read),
             Stage::Refresh(read) => self.refresh(&mut next, running.node, read),
             Stage::Answer { .. } => return None,
         };
-        if running.after_revocation
-            && let Stage::Answer {
-                answer: Answer::Tokens { .. },
-                ..
-            } = &stage
-        {
-            next.wrongs.insert(Wrong::RevokedServed);
-        }
-        next.calls.push(Running { stage, ..running });
+        next.go_on(Running { stage, ..running });
         Some(next)
     }
 
@@ -302,11 +351,15 @@ impl Cast {
             Ok(outcome)
         });
         world.wrongs.extend(wrong);
+        self.count(match outcome {
+            RedeemCodeOutcome::Redeemed => "code redeemed",
+            RedeemCodeOutcome::Replayed(_) => "code replayed",
+            _ => "code refused",
+        });
         let answer = match outcome {
             RedeemCodeOutcome::Redeemed => Answer::Tokens {
                 grant: *grant,
                 tokens,
-                repeated: false,
             },
             RedeemCodeOutcome::Replayed(_) => Answer::Refused {
                 revoked: Some(*grant),
@@ -372,6 +425,13 @@ impl Cast {
             Ok(outcome)
         });
         world.wrongs.extend(wrong);
+        self.count(match outcome {
+            Outcome::Rotated => "refresh rotated",
+            Outcome::Repeated { .. } => "refresh repeated",
+            Outcome::OtherKey { .. } => "refresh with another key",
+            Outcome::Replayed(_) => "refresh replayed",
+            _ => "refresh refused",
+        });
         let first_used_at = match outcome {
             Outcome::Rotated => now,
             Outcome::Repeated { first_used_at } => first_used_at,
@@ -399,11 +459,7 @@ impl Cast {
             access_until: access_until.as_secs(),
             used: Some(*rotate.presented.as_bytes()),
         };
-        let answer = Answer::Tokens {
-            grant,
-            tokens,
-            repeated: outcome != Outcome::Rotated,
-        };
+        let answer = Answer::Tokens { grant, tokens };
         waiting(world, answer)
     }
 
@@ -493,7 +549,9 @@ impl Cast {
         };
         let stored = |grant: &usize| disk.has(&keys::grant(&grant_id(*grant)));
         let grants = 0..self.bounds.grants;
-        grants.filter(|grant| named(grant) && stored(grant)).collect()
+        grants
+            .filter(|grant| named(grant) && stored(grant))
+            .collect()
     }
 }
 
@@ -521,9 +579,7 @@ fn judge_redemption(
             (!redeemed || id != grant_id(grant)).then_some(Wrong::Refused)
         }
         RedeemCodeOutcome::Revoked => (!revoked || redeemed).then_some(Wrong::Refused),
-        RedeemCodeOutcome::Expired | RedeemCodeOutcome::Unknown => {
-            surely.then_some(Wrong::Refused)
-        }
+        RedeemCodeOutcome::Expired | RedeemCodeOutcome::Unknown => surely.then_some(Wrong::Refused),
     }
 }
 
@@ -599,6 +655,10 @@ pub(super) fn change<T>(
     let changed = Disk::new(rows, truth);
     if changed != *world.visible {
         world.visible = Arc::new(changed);
+    }
+    if !world.may_crash {
+        // Nobody can tell when it becomes durable.
+        world.durable = Arc::clone(&world.visible);
     }
     value
 }

@@ -16,15 +16,19 @@ mod calls;
 mod properties;
 mod world;
 
-use std::{num::NonZero, thread, time::Duration};
+use std::{
+    num::NonZero,
+    thread,
+    time::{Duration, Instant},
+};
 
 use stateright::{Checker, Model, Property};
 
 use self::{
-    calls::{Answer, Cast, Request, Stage},
+    calls::{Cast, Request, Stage},
     world::{Bounds, Target, World},
 };
-use crate::grant::issue::Lifetimes;
+use crate::{clock::Timestamp, grant::issue::Lifetimes};
 
 /// One step of the world.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,8 +43,8 @@ enum Action {
     Sync,
     /// The client of a call hears the answer.
     Answer(usize),
-    /// A node sweeps what has expired by its clock.
-    Sweep(usize),
+    /// The node whose clock is ahead sweeps: it takes all that the other one would.
+    Sweep,
     /// Everything stops; what was not durable is lost, and so are all calls.
     Crash,
 }
@@ -61,10 +65,10 @@ impl Model for Cast {
         if world.visible != world.durable {
             actions.push(Action::Sync);
         }
-        if world.crashes < bounds.crashes {
+        if world.may_crash {
             actions.push(Action::Crash);
         }
-        actions.extend([0, 1].map(Action::Sweep));
+        actions.push(Action::Sweep);
         for (number, call) in world.calls.iter().enumerate() {
             match call.stage {
                 Stage::Answer { durable: true, .. } => actions.push(Action::Answer(number)),
@@ -76,7 +80,8 @@ impl Model for Cast {
             let mut requests = Vec::new();
             self.requests(world, &mut requests);
             for request in requests {
-                actions.extend([0, 1].map(|node| Action::Begin(node, request)));
+                let nodes = 0..=self.last_node(request);
+                actions.extend(nodes.map(|node| Action::Begin(node, request)));
             }
         }
     }
@@ -85,13 +90,17 @@ impl Model for Cast {
         let mut next = match action {
             Action::Begin(node, request) => self.begin(world, node, request)?,
             Action::Commit(call) => self.commit(world, call)?,
-            Action::Answer(call) => self.answer(world, call)?,
+            Action::Answer(call) => {
+                let mut next = world.clone();
+                next.answer(call)?;
+                next
+            }
             Action::Tick => World {
                 time: world.time + 1,
                 ..world.clone()
             },
             Action::Sync => sync(world),
-            Action::Sweep(node) => self.sweep(world, node)?,
+            Action::Sweep => self.sweep(world)?,
             Action::Crash => crash(world),
         };
         next.order_calls();
@@ -104,6 +113,16 @@ impl Model for Cast {
 }
 
 impl Cast {
+    /// The second node is of no interest where the first does the same: they differ in their keys,
+    /// and where their clocks do, in what they say has expired.
+    fn last_node(&self, request: Request) -> usize {
+        usize::from(match request {
+            Request::Refresh { .. } => true,
+            Request::Redeem { .. } => self.bounds.skew > 0,
+            Request::Approve(_) | Request::Revoke(_) => false,
+        })
+    }
+
     /// Every request that somebody could make.
     fn requests(&self, world: &World, requests: &mut Vec<Request>) {
         let bounds = &self.bounds;
@@ -143,35 +162,10 @@ impl Cast {
         requests.extend(revocable.copied().map(Request::Revoke));
     }
 
-    fn answer(&self, world: &World, call: usize) -> Option<World> {
+    fn sweep(&self, world: &World) -> Option<World> {
         let mut next = world.clone();
-        let Stage::Answer { answer, .. } = next.calls.remove(call).stage else {
-            return None;
-        };
-        match answer {
-            Answer::Code { grant, until } => next.heard[grant].code_until = Some(until),
-            Answer::Tokens { grant, tokens, .. } => {
-                next.heard[grant].tokens.insert(tokens);
-            }
-            Answer::Refused { revoked } => {
-                if let Some(grant) = revoked {
-                    next.heard[grant].revoked = true;
-                }
-            }
-            Answer::Revoked { grants, access } => {
-                grants.into_iter().for_each(|grant| next.heard[grant].revoked = true);
-                if let Some((grant, access)) = access {
-                    next.heard[grant].dead.insert(access);
-                }
-            }
-        }
-        Some(next)
-    }
-
-    fn sweep(&self, world: &World, node: usize) -> Option<World> {
-        let mut next = world.clone();
-        let now = world.clock(&self.bounds, node);
-        calls::change(&mut next, |rows, _| rows.sweep(now, usize::MAX));
+        let due = Timestamp::from_secs(world.swept_until(&self.bounds));
+        calls::change(&mut next, |rows, _| rows.sweep(due, usize::MAX));
         (next.visible != world.visible).then_some(next)
     }
 }
@@ -189,27 +183,35 @@ fn sync(world: &World) -> World {
 
 fn crash(world: &World) -> World {
     let mut next = world.clone();
-    next.undone |= next.visible != next.durable;
     next.visible = next.durable.clone();
     next.calls.clear();
-    next.crashes += 1;
+    next.may_crash = false;
     next
 }
 
-/// Searches the whole world, and says how large it was.
-fn explore(name: &str, bounds: Bounds) {
-    let threads = thread::available_parallelism().map_or(1, NonZero::get);
-    let began = std::time::Instant::now();
-    let found = Cast::new(bounds).checker().threads(threads);
-    let found = found.spawn_bfs().join();
+/// Searches every world that can be reached in `depth` steps (in all steps, where there is time),
+/// and says how many they were. All of `outcomes` must be met, or the search missed the point.
+fn explore(name: &str, bounds: Bounds, depth: usize, outcomes: &[&str]) {
+    let checker = Cast::new(bounds).checker();
+    // Only one thread looks at states in the order of their depth.
+    let checker = match is_deep() {
+        true => checker.threads(thread::available_parallelism().map_or(1, NonZero::get)),
+        false => checker.threads(1).target_max_depth(depth),
+    };
+    let began = Instant::now();
+    let found = checker.spawn_bfs().join();
+    let met = found.model().outcomes.lock().unwrap().clone();
     println!(
-        "model, {name}: {} states, {} steps between them, at most {} steps deep, {:.1} s",
+        "model, {name}: {} states, {} steps between them, depth {}, {:.1} s; {met:?}",
         found.unique_state_count(),
         found.state_count(),
         found.max_depth(),
         began.elapsed().as_secs_f64(),
     );
     found.assert_properties();
+    for outcome in outcomes {
+        assert!(met.contains_key(outcome), "{outcome} was never met");
+    }
 }
 
 /// Whether there is time for larger worlds.
@@ -217,33 +219,86 @@ fn is_deep() -> bool {
     std::env::var("MODEL").is_ok_and(|model| model == "deep")
 }
 
-fn lifetimes(code: u64, access: u64, refresh: u64, grace: u64) -> Lifetimes {
-    let seconds = Duration::from_secs;
-    Lifetimes {
-        code: seconds(code),
-        device_code: seconds(code),
-        access_token: seconds(access),
-        refresh_token: seconds(refresh),
-        refresh_grace: seconds(grace),
-        pending: seconds(code),
-        unused_client: seconds(refresh),
-        used_client: seconds(refresh),
-    }
+#[test]
+fn two_nodes_refresh_at_once() {
+    let bounds = Bounds {
+        generations: if is_deep() { 3 } else { 2 },
+        end: if is_deep() { 6 } else { 4 },
+        ..usual()
+    };
+    let outcomes = [
+        "refresh rotated",
+        "refresh repeated",
+        "refresh with another key",
+        "refresh replayed",
+        "refresh refused",
+    ];
+    explore("two nodes refresh at once", bounds, 12, &outcomes);
 }
 
 #[test]
-fn one_grant_on_two_nodes() {
+fn the_clocks_of_two_nodes_differ() {
     let bounds = Bounds {
+        skew: 1,
+        generations: if is_deep() { 2 } else { 1 },
+        revocations: vec![Target::AccessToken(0)],
+        end: if is_deep() { 6 } else { 4 },
+        ..usual()
+    };
+    let outcomes = ["refresh repeated", "refresh replayed"];
+    explore("the clocks of two nodes differ", bounds, 11, &outcomes);
+}
+
+#[test]
+fn the_store_crashes() {
+    let bounds = Bounds {
+        crashes: true,
+        redemptions: 2,
+        revocations: vec![Target::RefreshToken(0)],
+        end: if is_deep() { 3 } else { 2 },
+        ..usual()
+    };
+    let outcomes = ["code redeemed", "code replayed", "refresh repeated"];
+    explore("the store crashes", bounds, 13, &outcomes);
+}
+
+#[test]
+fn a_user_has_two_grants() {
+    let bounds = Bounds {
+        grants: 2,
+        calls: if is_deep() { 2 } else { 1 },
+        redemptions: 2,
+        revocations: vec![Target::Grant(0), Target::AccessToken(0), Target::Subject],
+        narrows: true,
+        end: if is_deep() { 4 } else { 2 },
+        ..usual()
+    };
+    let outcomes = ["code replayed", "code refused", "refresh repeated"];
+    explore("a user has two grants", bounds, 9, &outcomes);
+}
+
+/// One grant that everyone is after.
+fn usual() -> Bounds {
+    let seconds = Duration::from_secs;
+    Bounds {
         grants: 1,
         skew: 0,
         calls: 2,
-        redemptions: 2,
-        generations: 2,
-        crashes: 1,
-        revocations: vec![Target::RefreshToken(0)],
+        redemptions: 1,
+        generations: 1,
+        crashes: false,
+        revocations: Vec::new(),
         narrows: false,
         end: 4,
-        lifetimes: lifetimes(2, 2, 3, 1),
-    };
-    explore("one grant on two nodes", bounds);
+        lifetimes: Lifetimes {
+            code: seconds(2),
+            device_code: seconds(2),
+            access_token: seconds(2),
+            refresh_token: seconds(3),
+            refresh_grace: seconds(1),
+            pending: seconds(2),
+            unused_client: seconds(3),
+            used_client: seconds(3),
+        },
+    }
 }

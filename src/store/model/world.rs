@@ -41,8 +41,8 @@ pub(super) struct Bounds {
     pub(super) redemptions: u8,
     /// How many generations of refresh tokens there may be after the first.
     pub(super) generations: u32,
-    /// How often the store may crash.
-    pub(super) crashes: u8,
+    /// Whether the store may crash, once.
+    pub(super) crashes: bool,
     /// What may be revoked.
     pub(super) revocations: Vec<Target>,
     /// Whether a refresh may ask for fewer scopes.
@@ -80,9 +80,8 @@ pub(super) struct World {
     pub(super) heard: Vec<Heard>,
     /// How often each code was presented.
     pub(super) redemptions: Vec<u8>,
-    pub(super) crashes: u8,
-    /// Whether a crash took anything back.
-    pub(super) undone: bool,
+    /// Whether there is a crash to come.
+    pub(super) may_crash: bool,
     /// What should never have happened, and did.
     pub(super) wrongs: BTreeSet<Wrong>,
 }
@@ -172,8 +171,7 @@ impl World {
             calls: Vec::new(),
             heard: vec![Heard::default(); bounds.grants],
             redemptions: vec![0; bounds.grants],
-            crashes: 0,
-            undone: false,
+            may_crash: bounds.crashes,
             wrongs: BTreeSet::new(),
         }
     }
@@ -192,6 +190,13 @@ impl World {
     /// The clock that is the furthest ahead.
     pub(super) fn fastest(&self, bounds: &Bounds) -> u64 {
         self.clock(bounds, 1).as_secs()
+    }
+
+    /// What expired until then may be swept: by every clock it has.
+    pub(super) fn swept_until(&self, bounds: &Bounds) -> u64 {
+        // A sweep keeps what has only just expired; no two clocks differ by more than that.
+        let slack = bounds.skew;
+        self.fastest(bounds) - slack
     }
 
     /// The refresh tokens of a grant that somebody has, oldest first.
