@@ -1,0 +1,5 @@
+//! Random histories of a store, and what they must answer.
+
+pub mod calls;
+pub mod plan;
+pub mod reference;
