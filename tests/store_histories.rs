@@ -103,7 +103,10 @@ mod sled {
         fn crash(&mut self) -> bool {
             // A copy of the files of an open store is what a killed process leaves.
             let left = tempfile::tempdir().unwrap();
-            copy(&self.directory.path().join("auth"), &left.path().join("auth"));
+            copy(
+                &self.directory.path().join("auth"),
+                &left.path().join("auth"),
+            );
             self.store = open(&left);
             self.directory = left;
             true
@@ -248,11 +251,7 @@ async fn ask_at_once<S: Store>(
 }
 
 /// What may be stored after calls that gave these answers, in any order.
-async fn orders(
-    possible: Vec<Tables>,
-    answered: &[(Call, String)],
-    now: Timestamp,
-) -> Vec<Tables> {
+async fn orders(possible: Vec<Tables>, answered: &[(Call, String)], now: Timestamp) -> Vec<Tables> {
     // What is stored, and which calls are still to come.
     let mut open: Vec<(Tables, Vec<usize>)> = possible
         .into_iter()
@@ -261,7 +260,9 @@ async fn orders(
     let mut done = Vec::new();
     while let Some((tables, left)) = open.pop() {
         if left.is_empty() {
-            done.push(tables);
+            if !done.contains(&tables) {
+                done.push(tables);
+            }
             continue;
         }
         for next in &left {
@@ -269,7 +270,10 @@ async fn orders(
             let reference = Reference::from(tables.clone());
             if call.clone().ask(&reference, now).await == *answer {
                 let left = left.iter().filter(|other| *other != next).copied();
-                open.push((reference.tables(), left.collect()));
+                let state = (reference.tables(), left.collect());
+                if !open.contains(&state) {
+                    open.push(state);
+                }
             }
         }
     }

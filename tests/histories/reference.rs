@@ -16,7 +16,7 @@ type Bytes = [u8; 32];
 type Done<T> = Result<T, StoreError>;
 
 /// Everything that is stored.
-#[derive(Clone, Default)]
+#[derive(Clone, Default, PartialEq)]
 pub struct Tables {
     clients: BTreeMap<ClientId, ClientRecord>,
     pendings: BTreeMap<Bytes, PendingAuthorization>,
@@ -24,7 +24,7 @@ pub struct Tables {
     grants: BTreeMap<GrantId, GrantRecord>,
     access: BTreeMap<Bytes, AccessTokenRecord>,
     refresh: BTreeMap<Bytes, RefreshTokenRecord>,
-    consents: Vec<ConsentRecord>,
+    consents: BTreeMap<(Subject, ClientId, String), ConsentRecord>,
     devices: BTreeMap<Bytes, DeviceRecord>,
     used: BTreeMap<Bytes, Timestamp>,
     keys: Vec<KeyRecord>,
@@ -91,17 +91,13 @@ impl Tables {
     }
 
     fn remember(&mut self, consent: &ConsentRecord) {
+        let (subject, client) = (consent.subject.clone(), consent.client_id.clone());
+        let name = (subject, client, consent.resource.to_string());
         let mut merged = consent.clone();
-        self.consents.retain(|old| {
-            let same = old.subject == consent.subject
-                && old.client_id == consent.client_id
-                && old.resource == consent.resource;
-            if same {
-                merged.scopes = merged.scopes.union(&old.scopes);
-            }
-            !same
-        });
-        self.consents.push(merged);
+        if let Some(old) = self.consents.get(&name) {
+            merged.scopes = merged.scopes.union(&old.scopes);
+        }
+        self.consents.insert(name, merged);
     }
 
     fn renew(&mut self, client: &ClientId, until: Option<Timestamp>) {
@@ -171,9 +167,12 @@ impl Tables {
             }
             Some(first) => {
                 let generations = self.refresh.values();
-                let next_is_used = generations
-                    .filter(|token| token.grant == grant.id)
-                    .any(|token| token.generation == presented.generation + 1 && token.used.is_some());
+                let next_is_used =
+                    generations
+                        .filter(|token| token.grant == grant.id)
+                        .any(|token| {
+                            token.generation == presented.generation + 1 && token.used.is_some()
+                        });
                 let over = now.as_secs() > first.at.as_secs() + rotate.grace;
                 if over || next_is_used {
                     self.revoke_grants(now, |other| other.id == grant.id);
@@ -220,7 +219,7 @@ impl Tables {
         let (clients, consents) = (&mut self.clients, &mut self.consents);
         clients.retain(|id, client| {
             let stays = now < client.expires_at;
-            consents.retain(|consent| stays || consent.client_id != *id);
+            consents.retain(|_, consent| stays || consent.client_id != *id);
             stays
         });
         self.pendings.retain(|_, row| now < row.expires_at);
@@ -230,7 +229,8 @@ impl Tables {
         self.refresh.retain(|_, row| now < row.expires_at);
         self.devices.retain(|_, row| now < row.expires_at);
         self.used.retain(|_, until| now < *until);
-        self.keys.retain(|key| key.expires_at.is_none_or(|at| now < at));
+        self.keys
+            .retain(|key| key.expires_at.is_none_or(|at| now < at));
         before - self.len()
     }
 
@@ -246,7 +246,7 @@ impl Tables {
         let mut records = Vec::new();
         records.extend(self.clients.values().cloned().map(Record::Client));
         records.extend(self.grants.values().cloned().map(Record::Grant));
-        records.extend(self.consents.iter().cloned().map(Record::Consent));
+        records.extend(self.consents.values().cloned().map(Record::Consent));
         records.extend(self.keys.iter().cloned().map(Record::Key));
         records.extend(self.codes.iter().map(|(id, record)| Record::Code {
             digest: digest(id),
@@ -256,10 +256,14 @@ impl Tables {
             digest: digest(id),
             record: record.clone(),
         }));
-        records.extend(self.refresh.iter().map(|(id, record)| Record::RefreshToken {
-            digest: digest(id),
-            record: record.clone(),
-        }));
+        records.extend(
+            self.refresh
+                .iter()
+                .map(|(id, record)| Record::RefreshToken {
+                    digest: digest(id),
+                    record: record.clone(),
+                }),
+        );
         records.extend(self.used.iter().map(|(id, expires_at)| Record::Used {
             digest: digest(id),
             expires_at: *expires_at,
@@ -312,7 +316,7 @@ impl Store for Reference {
     async fn delete_client(&self, id: ClientId, now: Timestamp) -> Done<Revocation> {
         let mut tables = self.lock();
         tables.clients.remove(&id);
-        tables.consents.retain(|consent| consent.client_id != id);
+        tables.consents.retain(|_, row| row.client_id != id);
         Ok(tables.revoke_grants(now, |grant| grant.client_id == id))
     }
 
@@ -510,10 +514,12 @@ impl Store for Reference {
         match record.decision {
             Some(DeviceDecision::Approved { grant }) => {
                 let grant = tables.grants.get(&grant).cloned();
-                Ok(grant.map_or(PollDevice::Unknown, |grant| PollDevice::Approved {
-                    record,
-                    grant,
-                }))
+                Ok(
+                    grant.map_or(PollDevice::Unknown, |grant| PollDevice::Approved {
+                        record,
+                        grant,
+                    }),
+                )
             }
             Some(_) => Ok(PollDevice::Denied),
             None => {
@@ -604,24 +610,27 @@ impl Store for Reference {
                 reached
             }
             RevokeTarget::RefreshToken(digest) => {
-                let of = tables.refresh.get(digest.as_bytes()).map(|token| token.grant);
+                let of = tables
+                    .refresh
+                    .get(digest.as_bytes())
+                    .map(|token| token.grant);
                 tables.revoke_grants(now, |grant| Some(grant.id) == of)
             }
             RevokeTarget::Grant(id) => tables.revoke_grants(now, |grant| grant.id == id),
             RevokeTarget::Consent(subject, client) => {
                 tables
                     .consents
-                    .retain(|row| row.subject != subject || row.client_id != client);
+                    .retain(|_, row| row.subject != subject || row.client_id != client);
                 tables.revoke_grants(now, |grant| {
                     is_of(grant, &subject) && grant.client_id == client
                 })
             }
             RevokeTarget::Subject(subject) => {
-                tables.consents.retain(|row| row.subject != subject);
+                tables.consents.retain(|_, row| row.subject != subject);
                 tables.revoke_grants(now, |grant| is_of(grant, &subject))
             }
             RevokeTarget::Client(client) => {
-                tables.consents.retain(|row| row.client_id != client);
+                tables.consents.retain(|_, row| row.client_id != client);
                 tables.revoke_grants(now, |grant| grant.client_id == client)
             }
             RevokeTarget::Session(subject, session) => tables.revoke_grants(now, |grant| {
@@ -656,7 +665,7 @@ impl Store for Reference {
         resource: ResourceUri,
     ) -> Done<Option<ConsentRecord>> {
         let tables = self.lock();
-        let found = tables.consents.iter().find(|row| {
+        let found = tables.consents.values().find(|row| {
             row.subject == subject && row.client_id == client && row.resource == resource
         });
         Ok(found.cloned())
@@ -664,7 +673,10 @@ impl Store for Reference {
 
     async fn consents(&self, subject: Subject) -> Done<Vec<ConsentRecord>> {
         let tables = self.lock();
-        let found = tables.consents.iter().filter(|row| row.subject == subject);
+        let found = tables
+            .consents
+            .values()
+            .filter(|row| row.subject == subject);
         Ok(found.cloned().collect())
     }
 

@@ -243,6 +243,12 @@ fn the_clocks_of_two_nodes_differ() {
         generations: if is_deep() { 2 } else { 1 },
         revocations: vec![Target::AccessToken(0)],
         end: if is_deep() { 6 } else { 4 },
+        // As bad as it gets: an access token dies before the repeats of its refresh token end.
+        lifetimes: Lifetimes {
+            access_token: Duration::from_secs(1),
+            refresh_grace: Duration::from_secs(2),
+            ..usual().lifetimes
+        },
         ..usual()
     };
     let outcomes = ["refresh repeated", "refresh replayed"];
