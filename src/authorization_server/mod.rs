@@ -29,6 +29,7 @@ mod revoke;
 mod service;
 mod token;
 mod token_call;
+mod unsure;
 mod userinfo;
 
 use std::{fmt, sync::Arc, time::Duration};
