@@ -291,12 +291,16 @@ fn config(usual: u32) -> Config {
 }
 
 proptest! {
-    #![proptest_config(config(200))]
+    #![proptest_config(config(800))]
 
     #[test]
     fn memory_answers_as_the_reference(line in line()) {
         RUNTIME.block_on(follow::<Memory>(line));
     }
+}
+
+proptest! {
+    #![proptest_config(config(200))]
 
     #[test]
     fn calls_at_once_on_memory_have_an_order(rounds in rounds()) {

@@ -65,7 +65,7 @@ pub fn step() -> impl Strategy<Value = Step> {
         1 => Just(What::End),
         5 => Just(What::Issue),
         2 => Just(What::Code),
-        8 => Just(What::Redeem),
+        10 => Just(What::Redeem),
         2 => Just(What::IssueTokens),
         2 => Just(What::UseOnce),
         3 => Just(What::BeginDevice),
@@ -74,7 +74,7 @@ pub fn step() -> impl Strategy<Value = Step> {
         3 => Just(What::Poll),
         3 => Just(What::RedeemDevice),
         2 => Just(What::Refresh),
-        14 => Just(What::Rotate),
+        24 => Just(What::Rotate),
         4 => Just(What::Access),
         3 => Just(What::RevokeToken),
         2 => Just(What::RevokeMany),
@@ -96,7 +96,7 @@ pub fn pause() -> impl Strategy<Value = u64> {
     prop_oneof![
         12 => Just(0_u64),
         3 => Just(1),
-        2 => Just(GRACE),
+        3 => Just(GRACE),
         2 => Just(GRACE + 1),
         2 => Just(CODE_TTL),
         1 => Just(ACCESS_TTL),
@@ -231,7 +231,9 @@ impl Plan {
     fn flow(&self, of: u8) -> Flow {
         // The newest are asked for most: the oldest are dead for most of a history.
         let newest = self.flows.len().saturating_sub(1);
-        let found = self.flows.get(newest.saturating_sub(usize::from(of % 3)));
+        let found = self
+            .flows
+            .get(newest.saturating_sub([0, 0, 0, 1, 2][usize::from(of % 5)]));
         found.cloned().unwrap_or_else(|| Flow::new(0, of, of))
     }
 
