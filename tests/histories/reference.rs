@@ -152,6 +152,7 @@ impl Tables {
             return Outcome::Expired;
         }
         let (digest, access) = (*rotate.access.0.as_bytes(), &rotate.access.1);
+        let mut access = access.clone();
         let outcome = match &presented.used {
             None => {
                 let successor = RefreshTokenRecord {
@@ -193,6 +194,8 @@ impl Tables {
                 if first.access_tokens >= rotate.max_access_tokens {
                     return Outcome::TooManyAccessTokens;
                 }
+                let life = access.issued_at.until(access.expires_at);
+                access.expires_at = access.expires_at.min(first.at.plus(life));
                 repeated
             }
         };
