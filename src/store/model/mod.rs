@@ -9,18 +9,14 @@
 //!
 //! ```sh
 //! cargo test --all-features --lib store::model -- --nocapture
-//! MODEL=deep cargo test --release --all-features --lib store::model -- --nocapture
+//! MODEL_DEEPER=4 cargo test --release --all-features --lib store::model -- --nocapture
 //! ```
 
 mod calls;
 mod properties;
 mod world;
 
-use std::{
-    num::NonZero,
-    thread,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use stateright::{Checker, Model, Property};
 
@@ -189,15 +185,13 @@ fn crash(world: &World) -> World {
     next
 }
 
-/// Searches every world that can be reached in `depth` steps (in all steps, where there is time),
-/// and says how many they were. All of `outcomes` must be met, or the search missed the point.
+/// Searches every world that can be reached in `depth` steps, or in as many more as `MODEL_DEEPER`
+/// says, and says how many they were. All of `outcomes` must be met, or the search missed the point.
 fn explore(name: &str, bounds: Bounds, depth: usize, outcomes: &[&str]) {
-    let checker = Cast::new(bounds).checker();
+    let deeper = std::env::var("MODEL_DEEPER").map_or(0, |deeper| deeper.parse().unwrap());
     // Only one thread looks at states in the order of their depth.
-    let checker = match is_deep() {
-        true => checker.threads(thread::available_parallelism().map_or(1, NonZero::get)),
-        false => checker.threads(1).target_max_depth(depth),
-    };
+    let checker = Cast::new(bounds).checker().threads(1);
+    let checker = checker.target_max_depth(depth + deeper);
     let began = Instant::now();
     let found = checker.spawn_bfs().join();
     let met = found.model().outcomes.lock().unwrap().clone();
@@ -214,16 +208,10 @@ fn explore(name: &str, bounds: Bounds, depth: usize, outcomes: &[&str]) {
     }
 }
 
-/// Whether there is time for larger worlds.
-fn is_deep() -> bool {
-    std::env::var("MODEL").is_ok_and(|model| model == "deep")
-}
-
 #[test]
 fn two_nodes_refresh_at_once() {
     let bounds = Bounds {
-        generations: if is_deep() { 3 } else { 2 },
-        end: if is_deep() { 6 } else { 4 },
+        generations: 2,
         ..usual()
     };
     let outcomes = [
@@ -240,9 +228,7 @@ fn two_nodes_refresh_at_once() {
 fn the_clocks_of_two_nodes_differ() {
     let bounds = Bounds {
         skew: 1,
-        generations: if is_deep() { 2 } else { 1 },
         revocations: vec![Target::AccessToken(0)],
-        end: if is_deep() { 6 } else { 4 },
         // As bad as it gets: an access token dies before the repeats of its refresh token end.
         lifetimes: Lifetimes {
             access_token: Duration::from_secs(1),
@@ -252,7 +238,7 @@ fn the_clocks_of_two_nodes_differ() {
         ..usual()
     };
     let outcomes = ["refresh repeated", "refresh replayed"];
-    explore("the clocks of two nodes differ", bounds, 11, &outcomes);
+    explore("the clocks of two nodes differ", bounds, 12, &outcomes);
 }
 
 #[test]
@@ -261,22 +247,22 @@ fn the_store_crashes() {
         crashes: true,
         redemptions: 2,
         revocations: vec![Target::RefreshToken(0)],
-        end: if is_deep() { 3 } else { 2 },
+        end: 2,
         ..usual()
     };
     let outcomes = ["code redeemed", "code replayed", "refresh repeated"];
-    explore("the store crashes", bounds, 13, &outcomes);
+    explore("the store crashes", bounds, 15, &outcomes);
 }
 
 #[test]
 fn a_user_has_two_grants() {
     let bounds = Bounds {
         grants: 2,
-        calls: if is_deep() { 2 } else { 1 },
+        calls: 1,
         redemptions: 2,
         revocations: vec![Target::Grant(0), Target::AccessToken(0), Target::Subject],
         narrows: true,
-        end: if is_deep() { 4 } else { 2 },
+        end: 2,
         ..usual()
     };
     let outcomes = ["code replayed", "code refused", "refresh repeated"];
