@@ -143,7 +143,7 @@ impl Plan {
             What::End => Call::End(self.pending(which)),
             What::Issue => {
                 let flow = self.new_flow(of, which);
-                let pending = (more % 3 == 0).then(|| self.pending(which));
+                let pending = more.is_multiple_of(3).then(|| self.pending(which));
                 Call::IssueCode(flow.issue(pending, more, now))
             }
             What::Code => Call::Code(flow.code()),
@@ -157,13 +157,13 @@ impl Plan {
             What::IssueTokens => {
                 let flow = self.new_flow(of, which);
                 let mut grant = flow.grant(now);
-                if more % 2 == 0 {
+                if more.is_multiple_of(2) {
                     grant.holder = GrantHolder::Client;
                 }
                 let tokens = IssueTokens {
                     grant,
                     access: flow.access(0, 0, now),
-                    refresh: (more % 3 == 0).then(|| flow.refresh(now)),
+                    refresh: more.is_multiple_of(3).then(|| flow.refresh(now)),
                     used: (more % 4 > 0).then(|| (named("used", which % 3), now.plus(TEN))),
                     renew_client: renewal(more, now),
                 };
@@ -244,13 +244,16 @@ impl Plan {
     }
 
     fn decision(&mut self, step: Step, now: Timestamp) -> DecideDevice {
-        if step.more % 4 == 0 {
+        if step.more.is_multiple_of(4) {
             return DecideDevice::Deny;
         }
         let flow = self.new_flow(step.of, step.which);
         DecideDevice::Approve {
             grant: flow.grant(now),
-            consent: (step.more % 2 == 0).then(|| flow.consent(step.more, now)),
+            consent: step
+                .more
+                .is_multiple_of(2)
+                .then(|| flow.consent(step.more, now)),
         }
     }
 
@@ -309,7 +312,7 @@ impl Flow {
             auth_time: None,
             nonce: None,
             dpop_jkt: None,
-            session: (self.number % 2 == 0).then(|| session(0)),
+            session: self.number.is_multiple_of(2).then(|| session(0)),
         }
     }
 
@@ -338,7 +341,7 @@ impl Flow {
                 dpop_jkt: None,
             },
             grant: self.grant(now),
-            consent: (more % 2 == 0).then(|| self.consent(more, now)),
+            consent: more.is_multiple_of(2).then(|| self.consent(more, now)),
             renew_client: renewal(more, now),
         }
     }
@@ -373,7 +376,7 @@ impl Flow {
     fn rotate(&self, which: u8, more: u8, now: Timestamp) -> RotateRefresh {
         // Mostly the first generations, and mostly one key.
         let generation = [0, 0, 0, 1, 1, 2][usize::from(which % 6)];
-        let key = u8::from(more % 8 == 0);
+        let key = u8::from(more.is_multiple_of(8));
         RotateRefresh {
             presented: self.refresh_digest(generation, 0),
             successor: self.refresh_digest(generation + 1, key),
@@ -394,7 +397,7 @@ fn seconds(now: Timestamp, later: u64) -> Timestamp {
 }
 
 fn renewal(more: u8, now: Timestamp) -> Option<Timestamp> {
-    (more % 7 == 0).then(|| seconds(now, 400))
+    more.is_multiple_of(7).then(|| seconds(now, 400))
 }
 
 fn named(what: &str, number: u8) -> Digest {

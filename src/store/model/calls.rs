@@ -70,7 +70,7 @@ pub(super) struct Running {
 pub(super) enum Stage {
     /// The records are read; the store was not asked to change anything. Only a refresh is caught
     /// here: what others read never changes.
-    Refresh(Refreshing),
+    Refresh(Box<Refreshing>),
     /// The store has answered; the client hears it once that is durable.
     Answer { answer: Answer, durable: bool },
 }
@@ -215,7 +215,7 @@ impl Cast {
                 wrong,
             } => {
                 let read = self.read_refresh(&mut next, grant, known, narrow, wrong)?;
-                (Stage::Refresh(read), Some(grant))
+                (Stage::Refresh(read.into()), Some(grant))
             }
             Request::Revoke(target) => (self.revoke(&mut next, node, target), None),
         };
@@ -436,10 +436,11 @@ impl Cast {
             Outcome::Rotated => now,
             Outcome::Repeated { first_used_at } => first_used_at,
             Outcome::OtherKey { key, .. } => {
-                return Stage::Refresh(Refreshing {
+                let again = Refreshing {
                     other_key: Some(key),
                     ..read.clone()
-                });
+                };
+                return Stage::Refresh(again.into());
             }
             Outcome::Replayed(_) => {
                 let revoked = Some(grant);
