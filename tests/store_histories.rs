@@ -11,7 +11,8 @@ use std::sync::{Arc, LazyLock};
 use histories::{
     calls::{Call, contents},
     plan::{Plan, Step, pause, step},
-    reference::{Reference, Tables},
+    reference::Reference,
+    tables::Tables,
 };
 use proptest::{
     collection::vec,

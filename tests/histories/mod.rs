@@ -3,3 +3,4 @@
 pub mod calls;
 pub mod plan;
 pub mod reference;
+pub mod tables;

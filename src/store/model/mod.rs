@@ -13,7 +13,12 @@
 //! ```
 
 mod calls;
+mod cast;
+mod codes;
+mod judge;
 mod properties;
+mod refreshes;
+mod revocations;
 mod world;
 
 use std::time::{Duration, Instant};
@@ -21,7 +26,8 @@ use std::time::{Duration, Instant};
 use stateright::{Checker, Model, Property};
 
 use self::{
-    calls::{Cast, Request, Stage},
+    calls::{Request, Stage},
+    cast::Cast,
     world::{Bounds, Target, World},
 };
 use crate::{clock::Timestamp, grant::issue::Lifetimes};

@@ -3,7 +3,8 @@
 use stateright::Property;
 
 use super::{
-    calls::{Cast, code_of},
+    cast::Cast,
+    codes::code_of,
     world::{Disk, Tokens, World, Wrong, grant_id},
 };
 use crate::{
