@@ -5,6 +5,8 @@ use std::future::Future;
 use http::request::Parts;
 use serde_json::{Map, Value};
 
+#[cfg(feature = "jwt")]
+use crate::asserted_subject::AssertedSubject;
 use crate::{
     clock::Timestamp, error::AuthenticatorError, id::Subject, scope::Scopes, store::BoxFuture,
 };
@@ -15,6 +17,7 @@ pub struct SignedIn {
     pub(crate) subject: Subject,
     pub(crate) auth_time: Option<Timestamp>,
     pub(crate) display_name: Option<String>,
+    pub(crate) session: Option<String>,
 }
 
 impl SignedIn {
@@ -25,6 +28,7 @@ impl SignedIn {
             subject,
             auth_time: None,
             display_name: None,
+            session: None,
         }
     }
 
@@ -40,6 +44,14 @@ impl SignedIn {
     #[must_use]
     pub fn auth_time(mut self, at: Timestamp) -> Self {
         self.auth_time = Some(at);
+        self
+    }
+
+    /// The name of the sign-in session: no secret, and never the same for two sign-ins. It is in
+    /// id_tokens (`sid`), and what was granted in a session can be told apart by it.
+    #[must_use]
+    pub fn session(mut self, id: impl Into<String>) -> Self {
+        self.session = Some(id.into());
         self
     }
 
@@ -91,6 +103,26 @@ pub trait Authenticator: Send + Sync + 'static {
         let _ = (subject, scopes);
         std::future::ready(Ok(Some(Map::new())))
     }
+
+    /// Which user of the application an enterprise's identity provider speaks of, `None` for one
+    /// that is not let in. Asked only about issuers that were
+    /// [trusted](crate::McpAuthBuilder::trust_issuer), once everything else about their assertion
+    /// is in order; unless implemented, nobody is let in.
+    ///
+    /// A user who comes for the first time may be created here. Clients repeat themselves, so this
+    /// must do no harm when it is asked about the same user again, and an answer gives no access by
+    /// itself: an assertion that was used before is still refused afterwards.
+    ///
+    /// Keep the subjects of different issuers apart from each other and from your own: whoever
+    /// controls an issuer controls what it calls its users.
+    #[cfg(feature = "jwt")]
+    fn enterprise_subject(
+        &self,
+        asserted: &AssertedSubject,
+    ) -> impl Future<Output = Result<Option<Subject>, AuthenticatorError>> + Send {
+        let _ = asserted;
+        std::future::ready(Ok(None))
+    }
 }
 
 /// [`Authenticator`] without a type parameter.
@@ -105,6 +137,12 @@ pub(crate) trait ErasedAuthenticator: Send + Sync + 'static {
         subject: &'a Subject,
         scopes: &'a Scopes,
     ) -> BoxFuture<'a, Result<Option<Map<String, Value>>, AuthenticatorError>>;
+
+    #[cfg(feature = "jwt")]
+    fn enterprise_subject<'a>(
+        &'a self,
+        asserted: &'a AssertedSubject,
+    ) -> BoxFuture<'a, Result<Option<Subject>, AuthenticatorError>>;
 }
 
 impl<A: Authenticator> ErasedAuthenticator for A {
@@ -121,5 +159,13 @@ impl<A: Authenticator> ErasedAuthenticator for A {
         scopes: &'a Scopes,
     ) -> BoxFuture<'a, Result<Option<Map<String, Value>>, AuthenticatorError>> {
         Box::pin(Authenticator::claims(self, subject, scopes))
+    }
+
+    #[cfg(feature = "jwt")]
+    fn enterprise_subject<'a>(
+        &'a self,
+        asserted: &'a AssertedSubject,
+    ) -> BoxFuture<'a, Result<Option<Subject>, AuthenticatorError>> {
+        Box::pin(Authenticator::enterprise_subject(self, asserted))
     }
 }

@@ -78,6 +78,18 @@ pub enum ConfigError {
     /// A certificate that was to be trusted cannot be read.
     #[error("the certificate cannot be used: {0}")]
     Certificate(String),
+    /// An issuer was to be trusted that is this very server: it must not vouch for itself.
+    #[error("an issuer cannot trust itself")]
+    OwnIssuer,
+    /// The same issuer was trusted twice.
+    #[error("the issuer {0} is trusted twice")]
+    DuplicateIssuer(String),
+    /// An algorithm was named that is not supported.
+    #[error("there is no algorithm {0} here: EdDSA, ES256, PS256 and RS256 are")]
+    Algorithm(String),
+    /// Public keys that were to be trusted cannot be used.
+    #[error("the keys cannot be used: {0}")]
+    Keys(&'static str),
     /// The same client id was configured twice.
     #[error("the client {0} is configured twice")]
     DuplicateClient(String),
@@ -112,7 +124,8 @@ macro_rules! hook_error {
 }
 
 hook_error! {
-    /// An application could not say who is signed in. The client is told to try again later.
+    /// An application could not say who is signed in, or not sign them out. Whoever asked is told to
+    /// try again later.
     ///
     /// Every error converts into it, so `?` works in an [`Authenticator`](crate::Authenticator).
     AuthenticatorError

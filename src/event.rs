@@ -90,7 +90,8 @@ pub enum Event<'a> {
         /// What was allowed.
         scopes: &'a Scopes,
     },
-    /// A code was redeemed, or a device came for its tokens.
+    /// A code was redeemed, a device came for its tokens, or a client for what it may have without
+    /// asking its user: in its own name, or because an identity provider said so.
     #[non_exhaustive]
     TokensIssued {
         /// The client.
@@ -132,6 +133,16 @@ pub enum Event<'a> {
         /// The grant.
         grant: GrantId,
     },
+    /// A client sent its user to sign out, and the application ended the session.
+    #[non_exhaustive]
+    SignedOut {
+        /// The client, where the request named one.
+        client_id: Option<&'a ClientId>,
+        /// The user.
+        subject: &'a Subject,
+        /// Whether the user was asked first, which the client's id_token can make unnecessary.
+        asked: bool,
+    },
     /// The application revoked something.
     #[non_exhaustive]
     Revoked {
@@ -158,9 +169,15 @@ pub enum Event<'a> {
         /// What it said.
         error: &'a StoreError,
     },
-    /// The application could not say who is signed in.
+    /// The application could not say who is signed in, or who somebody is.
     #[non_exhaustive]
     AuthenticatorFailed {
+        /// What it said.
+        error: &'a AuthenticatorError,
+    },
+    /// The application could not end a session; the user was told to try again.
+    #[non_exhaustive]
+    SignOutFailed {
         /// What it said.
         error: &'a AuthenticatorError,
     },
@@ -170,7 +187,8 @@ pub enum Event<'a> {
         /// What it said.
         error: &'a PolicyError,
     },
-    /// An endpoint could not look a token up; the request was answered with 503.
+    /// An endpoint could not look a token up, or not judge what an identity provider signed; the
+    /// request was answered with 503.
     #[non_exhaustive]
     VerifierFailed {
         /// What failed.
@@ -317,6 +335,14 @@ fn log(event: &Event<'_>) {
         Event::RefreshReplayed { client_id, grant } => {
             tracing::warn!(%client_id, %grant, "refresh token replayed, grant revoked");
         }
+        Event::SignedOut {
+            client_id,
+            subject,
+            asked,
+        } => {
+            let client_id = client_id.map(display);
+            tracing::info!(client_id, %subject, asked, "signed out");
+        }
         Event::Revoked {
             grants,
             access_tokens,
@@ -342,6 +368,9 @@ fn log(event: &Event<'_>) {
         }
         Event::AuthenticatorFailed { error } => {
             tracing::error!(%error, "the application cannot say who is signed in");
+        }
+        Event::SignOutFailed { error } => {
+            tracing::error!(%error, "the application cannot end a session");
         }
         Event::PolicyFailed { error } => {
             tracing::error!(%error, "the application cannot decide on a registration");

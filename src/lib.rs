@@ -61,6 +61,8 @@
     reason = "a refusal is a whole response, and nothing on a hot path returns one"
 )]
 
+#[cfg(feature = "jwt")]
+mod asserted_subject;
 mod authenticator;
 pub mod authorization_server;
 mod client;
@@ -69,18 +71,18 @@ pub mod discovery;
 mod error;
 mod event;
 #[cfg(feature = "fetch")]
-#[allow(dead_code, unused_imports, reason = "each feature uses its part")]
+#[cfg_attr(
+    not(feature = "jwt"),
+    allow(dead_code, unused_imports, reason = "signed tokens use the rest")
+)]
 mod fetch;
 mod grant;
 mod hierarchy;
 mod id;
 mod intercept;
 #[cfg(feature = "jwt")]
-#[allow(
-    dead_code,
-    unused_imports,
-    reason = "parts wait for the endpoints that use them"
-)]
+mod issuer;
+#[cfg(feature = "jwt")]
 mod jwt;
 mod mcp_auth;
 mod params;
@@ -89,25 +91,34 @@ mod resource;
 pub mod resource_server;
 mod scope;
 mod secret;
+#[cfg(feature = "jwt")]
+mod sign_out;
 pub mod store;
 mod uri;
 
+#[cfg(feature = "jwt")]
+pub use self::asserted_subject::AssertedSubject;
 #[cfg(feature = "pages")]
 pub use self::authorization_server::BuiltInPages;
 #[cfg(feature = "rate-limit")]
 pub use self::authorization_server::RateLimits;
+#[cfg(feature = "jwt")]
+pub use self::authorization_server::TrustedIssuer;
 #[cfg(feature = "test-util")]
 pub use self::clock::TestClock;
 #[cfg(feature = "fetch")]
 pub use self::fetch::{Fetcher, FetcherBuilder};
 #[cfg(feature = "jwt")]
 pub use self::resource_server::{IntrospectionVerifier, JwtVerifier};
+#[cfg(feature = "jwt")]
+pub use self::sign_out::SignOut;
 #[cfg(feature = "sled")]
 pub use self::store::SledStore;
 pub use self::{
     authenticator::{Authenticator, SignedIn},
     authorization_server::{
         ConsentPage, DeviceCodePage, DeviceConfirmPage, Endpoint, ErrorPage, MessagePage, Pages,
+        SignOutPage,
     },
     client::{
         StaticClient,

@@ -29,6 +29,7 @@ pub struct Resource {
     implied: Vec<(String, Vec<String>)>,
     descriptions: Vec<(String, String)>,
     requires_dpop: bool,
+    jwt_access_tokens: bool,
 }
 
 impl Resource {
@@ -44,6 +45,7 @@ impl Resource {
             implied: Vec::new(),
             descriptions: Vec::new(),
             requires_dpop: false,
+            jwt_access_tokens: false,
         }
     }
 
@@ -127,6 +129,16 @@ impl Resource {
         self
     }
 
+    /// Gives out signed access tokens (`at+jwt`, RFC 9068) that others can read with the keys at
+    /// `jwks_uri`, signed with RS256. The layer here looks them up in the store like all others,
+    /// so that they can be revoked; whoever only checks signatures takes them until they expire.
+    #[cfg(feature = "jwt")]
+    #[must_use]
+    pub fn jwt_access_tokens(mut self) -> Self {
+        self.jwt_access_tokens = true;
+        self
+    }
+
     fn check(self) -> Result<KnownResource, ConfigError> {
         let mut hierarchy = ScopeHierarchy::default();
         for (broad, narrow) in &self.implied {
@@ -159,6 +171,7 @@ impl Resource {
             hierarchy,
             descriptions: self.descriptions,
             requires_dpop: self.requires_dpop,
+            jwt_access_tokens: self.jwt_access_tokens,
         })
     }
 }
@@ -176,6 +189,8 @@ pub(crate) struct KnownResource {
     descriptions: Vec<(String, String)>,
     /// Whether only tokens that are bound to a key are good here.
     pub(crate) requires_dpop: bool,
+    /// Whether its access tokens are signed.
+    pub(crate) jwt_access_tokens: bool,
 }
 
 impl KnownResource {
@@ -264,13 +279,26 @@ impl Catalog {
             })
     }
 
+    /// Whether any access token is signed.
+    pub(crate) fn signs_access_tokens(&self) -> bool {
+        let mut resources = self.resources.iter();
+        resources.any(|resource| resource.jwt_access_tokens)
+    }
+
+    /// Whether users can be named to clients (OpenID Connect).
+    pub(crate) fn speaks_openid(&self) -> bool {
+        cfg!(feature = "jwt") && self.user_scopes.contains("openid")
+    }
+
     /// The scopes that the authorization server's document names. Those of OpenID Connect are
-    /// accepted but not promised while no id_token is issued; `offline_access` is promised here
+    /// accepted but not promised where no id_token is issued; `offline_access` is promised here
     /// and only here, since no resource cares for it.
     pub(crate) fn advertised(&self) -> Scopes {
         const OPENID: [&str; 5] = ["openid", "profile", "email", "address", "phone"];
         let all = self.supported();
-        let promised = all.iter().filter(|scope| !OPENID.contains(scope));
+        let promised = all
+            .iter()
+            .filter(|scope| self.speaks_openid() || !OPENID.contains(scope));
         Scopes::from_tokens(promised).unwrap_or_default()
     }
 

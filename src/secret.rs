@@ -1,5 +1,6 @@
 //! Tokens, codes and client secrets: made here, shown once, kept only as digests.
 
+mod access;
 mod key;
 
 use std::{fmt, marker::PhantomData};
@@ -11,6 +12,7 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
+pub(crate) use self::access::AccessForms;
 pub use self::key::{KeyMaterial, SecretKey};
 
 /// Bytes of randomness in every token, code and client secret.

@@ -23,7 +23,7 @@ async fn the_authorization_server_says_what_it_can_do_and_nothing_more() {
             "authorization_endpoint": "https://api.example.com/oauth/authorize",
             "token_endpoint": "https://api.example.com/oauth/token",
             "registration_endpoint": "https://api.example.com/oauth/register",
-            "scopes_supported": ["files:read", "notes:read", "notes:write", "offline_access"],
+            "scopes_supported": ["email", "files:read", "notes:read", "notes:write", "offline_access", "openid", "profile"],
             "response_types_supported": ["code"],
             "response_modes_supported": ["query"],
             "device_authorization_endpoint": "https://api.example.com/oauth/device-authorization",
@@ -43,6 +43,13 @@ async fn the_authorization_server_says_what_it_can_do_and_nothing_more() {
             "code_challenge_methods_supported": ["S256"],
             "authorization_response_iss_parameter_supported": true,
             "dpop_signing_alg_values_supported": ["EdDSA", "ES256", "PS256", "RS256"],
+            "jwks_uri": "https://api.example.com/oauth/jwks",
+            "userinfo_endpoint": "https://api.example.com/oauth/userinfo",
+            "subject_types_supported": ["public"],
+            "id_token_signing_alg_values_supported": ["RS256", "EdDSA"],
+            "claims_supported": ["iss", "sub", "aud", "iat", "exp", "auth_time", "nonce", "sid", "at_hash"],
+            "prompt_values_supported": ["none", "login", "consent", "select_account"],
+            "request_uri_parameter_supported": false,
             "protected_resources": ["https://api.example.com/mcp", "https://api.example.com/files"],
         })
     );

@@ -1,6 +1,8 @@
 //! Tokens that are bound to a key (RFC 9449), from the token endpoint to the layer.
 
 mod common;
+#[path = "common/device.rs"]
+mod device;
 #[path = "common/proofs.rs"]
 mod proofs;
 
@@ -311,6 +313,90 @@ async fn a_pushed_request_binds_its_code_by_proof() {
         .await
         .assert_error(400, "invalid_grant");
     bound(&redeem(&app, &[&for_token(&app, &key).sign()], &client, &code).await);
+}
+
+/// A device that proved `key` when it asked for its code, or none; approved by alice.
+async fn approved_device(app: &App, client: &str, key: Option<&Key>) -> String {
+    let mut request = Request::post("/oauth/device-authorization")
+        .header("content-type", "application/x-www-form-urlencoded");
+    if let Some(key) = key {
+        let url = "https://api.example.com/oauth/device-authorization";
+        request = request.header("DPoP", key.proof("POST", url, None, now(app)).sign());
+    }
+    let params = form(&[("client_id", client), ("scope", "notes:read")]);
+    let begun = app.send(request.body(params.into()).unwrap()).await;
+    assert_eq!(begun.status, StatusCode::OK, "{begun:?}");
+    let text = |name: &str| begun.json()[name].as_str().unwrap().to_owned();
+    let device = device::Device {
+        code: text("device_code"),
+        user_code: text("user_code"),
+        client: client.to_owned(),
+    };
+    device::approve(app, "alice", &device).await;
+    device.code
+}
+
+async fn poll(app: &App, proofs: &[&str], client: &str, code: &str) -> Answer {
+    let params = [
+        ("grant_type", device::GRANT),
+        ("client_id", client),
+        ("device_code", code),
+    ];
+    ask(app, proofs, &params).await
+}
+
+#[tokio::test]
+async fn a_device_code_is_for_the_key_that_it_was_asked_with() {
+    let (app, key, other) = (App::new(), Key::es256(), Key::ed25519());
+    let client = device::device_client(&app, "Television").await;
+    let code = approved_device(&app, &client, Some(&key)).await;
+    let sign = |key: &Key| for_token(&app, key).sign();
+    poll(&app, &[], &client, &code)
+        .await
+        .assert_error(400, "invalid_grant");
+    poll(&app, &[&sign(&other)], &client, &code)
+        .await
+        .assert_error(400, "invalid_grant");
+    // Neither cost the device its code.
+    let tokens = bound(&poll(&app, &[&sign(&key)], &client, &code).await);
+
+    let proof = for_mcp(&app, &key, &tokens.access).sign();
+    let answer = call(&app, "/mcp", "DPoP", &tokens.access, &[&proof]).await;
+    assert_eq!(answer.body, "alice");
+    let stolen = call(&app, "/mcp", "Bearer", &tokens.access, &[]).await;
+    assert_challenge(&stolen, "Bearer", "invalid_token");
+    for proofs in [&[][..], &[sign(&other).as_str()]] {
+        refresh(&app, proofs, &client, &tokens.refresh)
+            .await
+            .assert_error(400, "invalid_grant");
+    }
+    bound(&refresh(&app, &[&sign(&key)], &client, &tokens.refresh).await);
+}
+
+#[tokio::test]
+async fn a_device_may_prove_its_key_when_it_polls() {
+    let (app, key) = (App::new(), Key::es256());
+    let client = device::device_client(&app, "Television").await;
+    let code = approved_device(&app, &client, None).await;
+    let sign = || for_token(&app, &key).sign();
+    let tokens = bound(&poll(&app, &[&sign()], &client, &code).await);
+    refresh(&app, &[], &client, &tokens.refresh)
+        .await
+        .assert_error(400, "invalid_grant");
+    bound(&refresh(&app, &[&sign()], &client, &tokens.refresh).await);
+}
+
+#[tokio::test]
+async fn a_device_is_refused_its_code_for_a_bad_proof() {
+    let (app, key) = (App::new(), Key::es256());
+    let client = device::device_client(&app, "Television").await;
+    let request = Request::post("/oauth/device-authorization")
+        .header("content-type", "application/x-www-form-urlencoded")
+        .header("DPoP", for_token(&app, &key).sign())
+        .body(form(&[("client_id", &client)]).into());
+    app.send(request.unwrap())
+        .await
+        .assert_error(400, "invalid_dpop_proof");
 }
 
 #[tokio::test]

@@ -77,6 +77,7 @@ impl Target {
             "/oauth/userinfo",
             "/oauth/get-session",
             "/oauth/nothing-here",
+            "/token",
             "/",
         ];
         let mut paths: Vec<_> = advertised.flatten().chain(more).map(Into::into).collect();

@@ -42,7 +42,13 @@ async fn oauth4webapi() {
         "refresh",
         "introspection",
         "revocation",
+        "userinfo",
+        "ID token",
+        "pushed authorization request",
         "client credentials",
+        "private_key_jwt",
+        "device authorization",
+        "DPoP",
     ];
     passes(node("oauth4webapi.mjs"), &steps).await;
 }
@@ -55,8 +61,13 @@ async fn openid_client() {
         "authorization code",
         "tool call",
         "refresh",
+        "ID token",
+        "refresh with an ID token",
+        "userinfo",
+        "prompt=none",
         "introspection",
         "revocation",
+        "logout",
     ];
     passes(node("openid_client.mjs"), &steps).await;
 }
@@ -90,6 +101,9 @@ async fn authlib() {
         "client_secret_basic: introspection",
         "client_secret_basic: revocation",
         "none: revocation",
+        "private_key_jwt",
+        "private_key_jwt: introspection",
+        "private_key_jwt: revocation",
     ];
     passes(python("authlib_client.py"), &steps).await;
 }
@@ -102,6 +116,7 @@ async fn fastmcp() {
         "step-up",
         "refresh",
         "stored tokens",
+        "refresh with stored tokens",
     ];
     passes(python("fastmcp_client.py"), &steps).await;
 }

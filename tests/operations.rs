@@ -8,7 +8,7 @@
 #[path = "common/resource.rs"]
 mod resource;
 
-use std::convert::Infallible;
+use std::{convert::Infallible, time::Duration};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
@@ -382,4 +382,54 @@ async fn a_body_that_breaks_off_is_refused() {
     let stream = StreamBody::new(tokio_stream::iter(frames));
     let answer = send(&service, post(Some("alice")).body(stream).unwrap()).await;
     assert_eq!(answer.refusal, Some(Refusal::MalformedMessage));
+}
+
+/// Sends a message of `pieces` with `pause` before each; whether the server behind got it, and when
+/// the answer came.
+async fn slowly(layer: McpOperationLayer, pieces: u32, pause: Duration) -> (Answer, Duration) {
+    let (bytes, body) = tokio::sync::mpsc::channel(1);
+    tokio::spawn(async move {
+        for piece in 0..pieces {
+            tokio::time::sleep(pause).await;
+            let text = match piece {
+                0 => r#"{"method":"ping"}"#,
+                _ => " ",
+            };
+            let frame = http_body::Frame::data(Bytes::from(text));
+            if bytes.send(Ok::<_, Infallible>(frame)).await.is_err() {
+                return;
+            }
+        }
+    });
+    let service = layer.layer(service_fn(|_: Request<_>| async {
+        Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
+    }));
+    let stream = StreamBody::new(tokio_stream::wrappers::ReceiverStream::new(body));
+    let start = tokio::time::Instant::now();
+    let answer = send(&service, post(Some("alice")).body(stream).unwrap()).await;
+    (answer, start.elapsed())
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_waits_for_ever_for_a_body() {
+    let (resource, ..) = resource();
+    let never = Duration::from_secs(365 * 24 * 3600);
+    for (layer, deadline) in [
+        (rules(&resource), 30),
+        (rules(&resource).body_deadline(Duration::from_secs(5)), 5),
+    ] {
+        let deadline = Duration::from_secs(deadline);
+        // One that does not come, and one that comes byte by byte and always moves.
+        for pause in [never, Duration::from_secs(1)] {
+            let (answer, took) = slowly(layer.clone(), 1000, pause).await;
+            assert_eq!(answer.status, 408, "{answer:?}");
+            assert_eq!(answer.refusal, Some(Refusal::MessageTooSlow));
+            assert_eq!(answer.json()["error"]["code"], -32600);
+            assert!(!answer.headers.contains_key("www-authenticate"));
+            assert_eq!(took.as_secs(), deadline.as_secs());
+        }
+        // In time, though not at once.
+        let (answer, _) = slowly(layer, 4, Duration::from_secs(1)).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+    }
 }

@@ -29,6 +29,7 @@ cases! {
     scripts_are_not_needed => "without-scripts",
     the_keyboard_is_enough => "keyboard",
     a_device_is_let_in => "device",
+    another_site_may_ask_to_sign_out => "sign-out",
     an_unregistered_redirect_is_a_page => "error-page",
 }
 

@@ -3,12 +3,13 @@
 
 mod outside;
 
-use std::{
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::path::Path;
 
-use self::outside::{Server, run};
+use self::outside::{
+    Server,
+    rmcp::{built, cargo},
+    run,
+};
 
 #[test]
 fn against_the_library_in_process() {
@@ -37,26 +38,4 @@ async fn against_the_example_server_with_a_crash_in_between() {
     play("second", &server, &state).await;
     play("first", &server, &another).await;
     assert!(server.terminate().await.success());
-}
-
-fn built() -> PathBuf {
-    let output = cargo("build").output().unwrap();
-    let log = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{log}");
-    target().join("debug/rmcp-client")
-}
-
-fn cargo(command: &str) -> Command {
-    let mut cargo = Command::new(env!("CARGO"));
-    cargo
-        .args([command, "--manifest-path"])
-        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/rmcp/Cargo.toml"))
-        .env("CARGO_TARGET_DIR", target());
-    cargo
-}
-
-/// The directory that holds this test's own artifacts.
-fn target() -> PathBuf {
-    let tmp = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    tmp.parent().unwrap().to_owned()
 }

@@ -14,8 +14,16 @@ fn basic(id: &str, secret: &str) -> String {
 }
 
 async fn confidential(app: &App) -> (String, String) {
+    confidential_by(app, "client_secret_basic").await
+}
+
+async fn confidential_by(app: &App, method: &str) -> (String, String) {
     let registered = app
-        .register(json!({"redirect_uris": [CALLBACK], "grant_types": ["authorization_code", "refresh_token"]}))
+        .register(json!({
+            "redirect_uris": [CALLBACK],
+            "grant_types": ["authorization_code", "refresh_token"],
+            "token_endpoint_auth_method": method,
+        }))
         .await
         .json();
     let text = |name: &str| registered[name].as_str().unwrap().to_owned();
@@ -267,27 +275,67 @@ async fn of_twenty_redemptions_at_once_exactly_one_succeeds() {
     );
 }
 
+/// A code for `id`, redeemed with its secret in the header or in the body.
+async fn redeem_with_secret(app: &App, (id, secret): (&str, &str), by_header: bool) -> Answer {
+    let code = code(app, id).await;
+    let mut params = vec![
+        ("grant_type", "authorization_code"),
+        ("code", code.as_str()),
+        ("code_verifier", VERIFIER),
+        ("client_id", id),
+    ];
+    let header = basic(id, secret);
+    if !by_header {
+        params.push(("client_secret", secret));
+    }
+    app.token_as(by_header.then_some(header.as_str()), &params)
+        .await
+}
+
 #[tokio::test]
 async fn a_secret_is_accepted_by_header_and_by_body() {
     let app = App::new();
-    let (id, secret) = confidential(&app).await;
-    for by_header in [true, false] {
-        let code = code(&app, &id).await;
-        let mut params = vec![
-            ("grant_type", "authorization_code"),
-            ("code", code.as_str()),
-            ("code_verifier", VERIFIER),
-            ("client_id", id.as_str()),
-        ];
-        let header = basic(&id, &secret);
-        if !by_header {
-            params.push(("client_secret", secret.as_str()));
+    for method in ["client_secret_basic", "client_secret_post"] {
+        let (id, secret) = confidential_by(&app, method).await;
+        for by_header in [true, false] {
+            Tokens::from(&redeem_with_secret(&app, (&id, &secret), by_header).await);
         }
-        Tokens::from(
-            &app.token_as(by_header.then_some(header.as_str()), &params)
-                .await,
-        );
     }
+}
+
+#[tokio::test]
+async fn where_the_registered_method_is_required_the_other_one_is_refused() {
+    let app = App::with(|builder| {
+        builder
+            .store(MemoryStore::new())
+            .client(StaticClient::confidential("robot", "secret", [CALLBACK]))
+            .require_registered_auth_method()
+    });
+    let basic = confidential_by(&app, "client_secret_basic").await;
+    let post = confidential_by(&app, "client_secret_post").await;
+    for ((id, secret), method) in [
+        ((basic.0.as_str(), basic.1.as_str()), "client_secret_basic"),
+        (("robot", "secret"), "client_secret_basic"),
+        ((&post.0, &post.1), "client_secret_post"),
+    ] {
+        let registered = method == "client_secret_basic";
+        let refused = redeem_with_secret(&app, (id, secret), !registered).await;
+        refused.assert_error(401, "invalid_client");
+        let description = refused.json()["error_description"].to_string();
+        assert!(description.contains(method), "{description}");
+        // The challenge is owed to whoever tried the header (RFC 6749 §5.2).
+        let challenge = if registered {
+            ""
+        } else {
+            "Basic realm=\"token\""
+        };
+        assert_eq!(refused.header("www-authenticate"), challenge);
+
+        Tokens::from(&redeem_with_secret(&app, (id, secret), registered).await);
+    }
+    // Nothing changes for who has no secret.
+    let public = app.public_client().await;
+    app.tokens(&public, "alice", &[]).await;
 }
 
 #[tokio::test]

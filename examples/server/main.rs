@@ -86,7 +86,9 @@ async fn run(flags: Flags) -> Result<(), Error> {
         .nest_service("/mcp", protected.layer(mcp))
         .nest_service(auth.endpoints_path(), auth.endpoints())
         .merge(sign_in::routes(auth.clone(), login))
-        .layer(auth.well_known());
+        .layer(auth.well_known())
+        // For clients that forget what discovery found, and refresh at /token.
+        .layer(auth.fallback_endpoints());
 
     // Before anyone is told that it runs: from then on they may tell it to stop.
     let stop = stop_signal()?;
@@ -98,7 +100,8 @@ async fn run(flags: Flags) -> Result<(), Error> {
 fn authorization(flags: &Flags, public: &str, login: Login) -> Result<McpAuth, Error> {
     let mut builder = McpAuth::builder(public)
         .login_page("/sign-in")
-        .authenticator(login)
+        .authenticator(login.clone())
+        .sign_out(login)
         .resource_with(
             Resource::new(format!("{public}/mcp"))
                 .scopes(["notes:read", "notes:write"])

@@ -1,4 +1,5 @@
-//! The application's own sign-in: two users, a page with a form, a session cookie.
+//! The application's own sign-in: two users, a page with a form, a session cookie. And how to sign
+//! out again, which clients ask for.
 //!
 //! The library asks [`Login`] who is signed in, sends a browser without a session to this page, and
 //! takes over again at `auth.resume_url(..)`. How people prove who they are stays in here.
@@ -24,7 +25,8 @@ use http::{HeaderMap, StatusCode, header, request::Parts};
 use rand::{TryRng, rngs::SysRng};
 use serde::Deserialize;
 use tower_mcp_auth::{
-    Authenticator, AuthenticatorError, Clock, McpAuth, SignedIn, Subject, SystemClock, Timestamp,
+    Authenticator, AuthenticatorError, Clock, McpAuth, SignOut, SignedIn, Subject, SystemClock,
+    Timestamp,
 };
 
 /// Replace with your own users; passwords belong into a password hash.
@@ -43,6 +45,8 @@ pub(crate) struct Login {
 #[derive(Clone, Debug)]
 struct Session {
     user: &'static str,
+    /// What it is called where anyone may read it; the cookie's value is a secret.
+    name: String,
     since: Timestamp,
 }
 
@@ -61,13 +65,18 @@ impl Login {
         }
     }
 
-    fn session(&self, headers: &HeaderMap) -> Option<Session> {
+    /// The value of the session cookie.
+    fn id<'h>(&self, headers: &'h HeaderMap) -> Option<Cookie<'h>> {
         let cookies = headers.get_all(header::COOKIE).into_iter();
-        let id = cookies
+        cookies
             .filter_map(|value| value.to_str().ok())
             .flat_map(Cookie::split_parse)
             .flatten()
-            .find(|cookie| cookie.name() == &*self.cookie_name)?;
+            .find(|cookie| cookie.name() == &*self.cookie_name)
+    }
+
+    fn session(&self, headers: &HeaderMap) -> Option<Session> {
+        let id = self.id(headers)?;
         let sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
         let session = sessions.get(id.value())?;
         session.is_live(SystemClock.now()).then(|| session.clone())
@@ -76,21 +85,30 @@ impl Login {
     /// Starts a session when the password is right; the `Set-Cookie` header's value.
     fn start(&self, username: &str, password: &str) -> Option<String> {
         let (user, _) = *USERS.iter().find(|user| **user == (username, password))?;
-        let mut id = [0; 32];
-        SysRng.try_fill_bytes(&mut id).ok()?;
-        let id = URL_SAFE_NO_PAD.encode(id);
-        let cookie = Cookie::build((&*self.cookie_name, &*id))
+        let (id, name) = (random()?, random()?);
+        let cookie = self.cookie(&id).to_string();
+        let since = SystemClock.now();
+        let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        sessions.retain(|_, session| session.is_live(since));
+        sessions.insert(id, Session { user, name, since });
+        Some(cookie)
+    }
+
+    fn cookie<'v>(&'v self, value: &'v str) -> Cookie<'v> {
+        Cookie::build((&*self.cookie_name, value))
             .path("/")
             .http_only(true)
             .same_site(SameSite::Lax)
             .secure(self.secure)
-            .to_string();
-        let since = SystemClock.now();
-        let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
-        sessions.retain(|_, session| session.is_live(since));
-        sessions.insert(id, Session { user, since });
-        Some(cookie)
+            .build()
     }
+}
+
+/// 256 bits that nobody can guess.
+fn random() -> Option<String> {
+    let mut bytes = [0; 32];
+    SysRng.try_fill_bytes(&mut bytes).ok()?;
+    Some(URL_SAFE_NO_PAD.encode(bytes))
 }
 
 impl Session {
@@ -105,7 +123,24 @@ impl Authenticator for Login {
             return Ok(None);
         };
         let subject = Subject::new(session.user)?;
-        Ok(Some(SignedIn::new(subject).auth_time(session.since)))
+        Ok(Some(
+            SignedIn::new(subject)
+                .auth_time(session.since)
+                .session(session.name),
+        ))
+    }
+}
+
+impl SignOut for Login {
+    async fn sign_out(&self, request: &Parts) -> Result<HeaderMap, AuthenticatorError> {
+        if let Some(id) = self.id(&request.headers) {
+            let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+            sessions.remove(id.value());
+        }
+        let mut gone = self.cookie("");
+        gone.make_removal();
+        let gone = gone.to_string().try_into()?;
+        Ok(HeaderMap::from_iter([(header::SET_COOKIE, gone)]))
     }
 }
 

@@ -66,7 +66,11 @@ impl AuthorizationServer {
             Ok(_) if self.requires_push => {
                 self.refuse_there(&client, &redirect_uri, state, &PUSH_REQUIRED)
             }
-            Ok(request) => self.carry_on(parts, client, request).await,
+            Ok(request) => match self.with_hint(&params, &client, request).await {
+                Ok(Ok(request)) => self.carry_on(parts, client, request).await,
+                Ok(Err(refusal)) => self.refuse_there(&client, &redirect_uri, state, &refusal),
+                Err(error) => self.unavailable_here(parts, &error),
+            },
             Err(refusal) => self.refuse_there(&client, &redirect_uri, state, &refusal),
         }
     }
@@ -112,7 +116,12 @@ impl AuthorizationServer {
         let user = match self.authenticator.signed_in(parts).await {
             // A request for a fresh sign-in is met by none that came before it.
             Ok(user) => user.filter(|user| {
-                !request.prompt_login && is_recent(user.auth_time, &request, self.now(), false)
+                let is_meant = request
+                    .hinted
+                    .as_ref()
+                    .is_none_or(|hint| *hint == user.subject);
+                let is_fresh = is_recent(user.auth_time, &request, self.now(), false);
+                is_meant && is_fresh && !request.prompt_login
             }),
             Err(error) => {
                 self.emit(&Event::AuthenticatorFailed { error: &error });
@@ -293,7 +302,7 @@ impl AuthorizationServer {
     ) -> EndpointResponse {
         let now = self.now();
         let code = Token::<Code>::random();
-        let approval = issue::approve(request, &user.subject, user.auth_time, &self.lifetimes, now);
+        let approval = issue::approve(request, user, &self.lifetimes, now);
         let grant = approval.grant.id;
         let issued = self
             .store

@@ -6,9 +6,10 @@ use super::{AuthorizationServer, Endpoint, client_auth::ClientAuthError};
 use crate::{
     client::Client,
     clock::Clock,
-    fetch::{CacheSettings, Fetch, FetchCache, FetchError, Fetcher, Lifetimes, Limits},
+    fetch::{CacheSettings, Fetcher, Lifetimes, Limits},
     grant::{ErrorCode, Refusal},
-    jwt::{Algorithm, Claims, Expect, JwkSet, Jws, JwtError, Typ, verify},
+    issuer::KeySets,
+    jwt::{Algorithm, Expect, JwkSet, Jws, JwtError, Typ, verify},
     secret::Digest,
     store::UseOnce,
 };
@@ -34,51 +35,9 @@ const MAX_LIFETIME: Duration = Duration::from_secs(3600);
 /// How far clocks may be apart.
 const LEEWAY: Duration = Duration::from_secs(60);
 
-/// The key sets of others, by address.
-pub(crate) struct KeySets {
-    fetcher: Arc<dyn Fetch>,
-    cache: FetchCache<JwkSet>,
-}
-
-impl KeySets {
-    pub(crate) fn new(fetcher: Fetcher, clock: Arc<dyn Clock>) -> Self {
-        Self {
-            fetcher: Arc::new(fetcher),
-            cache: FetchCache::new(CACHE, clock),
-        }
-    }
-
-    fn load(
-        &self,
-        url: &str,
-    ) -> impl Future<Output = Result<(JwkSet, crate::fetch::CachePolicy), FetchError>> + Send + 'static
-    {
-        let fetched = self.fetcher.get(url, LIMITS);
-        async move {
-            let fetched = fetched.await?;
-            let keys = JwkSet::parse(&fetched.body)
-                .map_err(|error| FetchError::Content(error.message()))?;
-            Ok((keys, fetched.cache))
-        }
-    }
-
-    /// Judges a token with the keys at `url`, fetched anew once if they lack the one it is signed
-    /// with.
-    pub(super) async fn verify(
-        &self,
-        url: &str,
-        token: &str,
-        expect: &Expect<'_>,
-    ) -> Result<Result<Claims, JwtError>, FetchError> {
-        let keys = self.cache.get(url, self.load(url)).await?;
-        match verify(token, &keys, expect) {
-            Err(JwtError::UnknownKey) => {
-                let newer = self.cache.refresh(url, &keys, self.load(url)).await?;
-                Ok(verify(token, &newer, expect))
-            }
-            judged => Ok(judged),
-        }
-    }
+/// Where the keys of clients come from.
+pub(crate) fn client_key_sets(fetcher: Fetcher, clock: Arc<dyn Clock>) -> KeySets {
+    KeySets::new(Arc::new(fetcher), LIMITS, CACHE, clock)
 }
 
 /// The client that an assertion says it is of, before anything of it is believed.
@@ -116,10 +75,13 @@ impl AuthorizationServer {
             (Some(keys), _) => JwkSet::from_value(keys)
                 .map_err(|_| JwtError::UnknownKey)
                 .and_then(|keys| verify(assertion, &keys, &expect)),
-            (None, Some(url)) => match self.key_sets.verify(url, assertion, &expect).await {
-                Ok(judged) => judged,
-                Err(_) => return Ok(Err(KEYS_UNREACHABLE)),
-            },
+            (None, Some(url)) => {
+                let check = |keys: &JwkSet| verify(assertion, keys, &expect);
+                match self.key_sets.judge(url, check).await {
+                    Ok(judged) => judged,
+                    Err(_) => return Ok(Err(KEYS_UNREACHABLE)),
+                }
+            }
             (None, None) => Err(JwtError::UnknownKey),
         };
         let claims = match judged {

@@ -49,6 +49,14 @@ const SECRET_MISSING: Refusal = Refusal::invalid_client(
     "secret_missing",
     "the client must authenticate with its secret",
 );
+const NOT_BY_BODY: Refusal = Refusal::invalid_client(
+    "auth_method_differs",
+    "the client is registered for client_secret_basic and must send its secret in the header",
+);
+const NOT_BY_HEADER: Refusal = Refusal::invalid_client(
+    "auth_method_differs",
+    "the client is registered for client_secret_post and must send its secret in the body",
+);
 /// RFC 7523 §2.2.
 const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
@@ -76,6 +84,8 @@ struct Credentials {
     /// The secret as sent; for Basic both as it is and form-decoded, since clients disagree on
     /// whether RFC 6749 §2.3.1 asks for encoding it.
     secrets: Vec<Zeroizing<String>>,
+    /// Whether they came in the `Authorization` header.
+    by_header: bool,
     /// A signed statement of the client (RFC 7523 §2.2).
     assertion: Option<String>,
 }
@@ -83,8 +93,8 @@ struct Credentials {
 impl AuthorizationServer {
     /// Authenticates the client of a request.
     ///
-    /// Basic and post are interchangeable, since real clients mix them up; a secret and no secret
-    /// are not: a client that has one must show it, and one that has none must not.
+    /// Basic and post are interchangeable unless configured otherwise, since real clients mix them
+    /// up; a secret and no secret are not: a client that has one must show it, and one that has none must not.
     pub(super) async fn authenticate_client(
         &self,
         endpoint: Endpoint,
@@ -133,6 +143,9 @@ impl AuthorizationServer {
             (None, false) => Err(SECRET_UNEXPECTED),
             (Some(_), true) => Err(SECRET_MISSING),
             (Some(expected), false) => {
+                if let Some(refusal) = self.wrong_method(client, credentials) {
+                    return Ok(Err(refusal));
+                }
                 let expired = client.secret_expires_at.is_some_and(|at| at <= self.now());
                 // Digests compare in constant time.
                 let matches = credentials
@@ -146,6 +159,18 @@ impl AuthorizationServer {
                 }
             }
         })
+    }
+
+    /// Where the registered method is insisted on and another one was used.
+    fn wrong_method(&self, client: &Client, credentials: &Credentials) -> Option<Refusal> {
+        if !self.requires_registered_method {
+            return None;
+        }
+        match client.metadata.token_endpoint_auth_method {
+            ClientAuthMethod::ClientSecretBasic if !credentials.by_header => Some(NOT_BY_BODY),
+            ClientAuthMethod::ClientSecretPost if credentials.by_header => Some(NOT_BY_HEADER),
+            _ => None,
+        }
     }
 }
 
@@ -172,6 +197,7 @@ fn read(headers: &HeaderMap, params: &Params<'_>) -> Result<Credentials, Refusal
                 .map(|s| Zeroizing::new(s.to_owned()))
                 .into_iter()
                 .collect(),
+            by_header: false,
             assertion: None,
         });
     };
@@ -217,6 +243,7 @@ fn by_assertion(
     Ok(Credentials {
         id: named,
         secrets: Vec::new(),
+        by_header: false,
         assertion: Some(assertion.to_owned()),
     })
 }
@@ -244,6 +271,7 @@ fn basic(line: &[u8]) -> Result<Credentials, Refusal> {
     Ok(Credentials {
         id: params::decode(id).map_err(|_| MALFORMED)?.into_owned(),
         secrets,
+        by_header: true,
         assertion: None,
     })
 }

@@ -71,13 +71,13 @@ impl AuthorizationServer {
         {
             return Err(NoClient::Refused(UNTRUSTED));
         }
-        let (url, supported) = (id.to_string(), self.catalog.supported());
+        let (url, offer) = (id.to_string(), self.offer());
         let (fetcher, turns) = (Arc::clone(&documents.fetcher), Arc::clone(&documents.turns));
         let load = async move {
             let _turn = turns.acquire().await.map_err(|_| FetchError::Deadline)?;
             let fetched = fetcher.get(&url, LIMITS).await?;
             let document =
-                document::parse(&url, &fetched.body, &supported).map_err(FetchError::Content)?;
+                document::parse(&url, &fetched.body, &offer).map_err(FetchError::Content)?;
             Ok((document, fetched.cache))
         };
         match documents.cache.get(id.as_str(), load).await {

@@ -173,11 +173,19 @@ impl AuthorizationServer {
         })?;
         let is_fresh =
             |user: &SignedIn| is_recent(user.auth_time, &pending.request, pending.created_at, true);
+        let user = user.filter(is_fresh).map(|user| SignedIn {
+            // Where a fresh sign-in was asked for, it was not before the request.
+            auth_time: user.auth_time.or_else(|| {
+                let asked = pending.request.prompt_login || pending.request.max_age.is_some();
+                asked.then_some(pending.created_at)
+            }),
+            ..user
+        });
         Ok(Resumed {
             id,
             client,
             browser,
-            user: user.filter(is_fresh),
+            user,
             pending,
         })
     }
@@ -242,7 +250,7 @@ impl AuthorizationServer {
 }
 
 /// Where an answer goes, in the words people know: the host, or the scheme of a program.
-fn destination(redirect_uri: &str) -> String {
+pub(super) fn destination(redirect_uri: &str) -> String {
     match uri::Parts::parse(redirect_uri) {
         Some(parts) if parts.is_https() || parts.is_http() => {
             let port = parts
@@ -258,7 +266,7 @@ fn destination(redirect_uri: &str) -> String {
 
 pub(super) const OTHER_ORIGIN: Refusal =
     Refusal::invalid_request("cross_site_form", "The form was sent from another site.");
-const WRONG_TOKEN: Refusal = Refusal::invalid_request(
+pub(super) const WRONG_TOKEN: Refusal = Refusal::invalid_request(
     "form_token_wrong",
     "The form was not shown to this browser and user. Start again.",
 );

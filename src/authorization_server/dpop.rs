@@ -38,7 +38,10 @@ impl AuthorizationServer {
         parts: &Parts,
         client: &Client,
     ) -> Result<Option<String>, EndpointResponse> {
-        if !matches!(endpoint, Endpoint::Token | Endpoint::PushedAuthorization) {
+        if !matches!(
+            endpoint,
+            Endpoint::Token | Endpoint::PushedAuthorization | Endpoint::DeviceAuthorization
+        ) {
             return Ok(None);
         }
         #[cfg(feature = "jwt")]

@@ -24,12 +24,19 @@ pub enum Endpoint {
     Introspect,
     /// What a token may know of its user (OpenID Connect Core §5.3).
     Userinfo,
+    /// The keys that tokens are signed with (RFC 7517 §5).
+    #[cfg(feature = "jwt")]
+    Jwks,
+    /// Where clients send their user to sign out (OpenID Connect RP-Initiated Logout §2), where the
+    /// application [can](crate::McpAuthBuilder::sign_out).
+    #[cfg(feature = "jwt")]
+    EndSession,
     /// What the layer knows of a token, over HTTP: the session, or `null`.
     GetSession,
 }
 
 impl Endpoint {
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: &[Self] = &[
         Self::Authorize,
         Self::Consent,
         Self::PushedAuthorization,
@@ -40,6 +47,10 @@ impl Endpoint {
         Self::Revoke,
         Self::Introspect,
         Self::Userinfo,
+        #[cfg(feature = "jwt")]
+        Self::Jwks,
+        #[cfg(feature = "jwt")]
+        Self::EndSession,
         Self::GetSession,
     ];
 
@@ -56,6 +67,10 @@ impl Endpoint {
             Self::Revoke => "revoke",
             Self::Introspect => "introspect",
             Self::Userinfo => "userinfo",
+            #[cfg(feature = "jwt")]
+            Self::Jwks => "jwks",
+            #[cfg(feature = "jwt")]
+            Self::EndSession => "end-session",
             Self::GetSession => "get-session",
         }
     }
@@ -71,6 +86,10 @@ impl Endpoint {
             | Self::Introspect => "POST, OPTIONS",
             Self::Register => "GET, POST, PUT, DELETE, OPTIONS",
             Self::Userinfo => "GET, POST, OPTIONS",
+            #[cfg(feature = "jwt")]
+            Self::Jwks => "GET, OPTIONS",
+            #[cfg(feature = "jwt")]
+            Self::EndSession => "GET, POST",
             Self::GetSession => "GET, OPTIONS",
         }
     }
@@ -83,6 +102,11 @@ impl Endpoint {
 
     /// Whether scripts of any origin may call it. Where cookies decide, none may.
     pub(crate) const fn is_cross_origin(self) -> bool {
-        !matches!(self, Self::Authorize | Self::Consent | Self::Device)
+        match self {
+            Self::Authorize | Self::Consent | Self::Device => false,
+            #[cfg(feature = "jwt")]
+            Self::EndSession => false,
+            _ => true,
+        }
     }
 }

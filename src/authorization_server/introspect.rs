@@ -13,7 +13,7 @@ use crate::{
     clock::Timestamp,
     grant::Refusal,
     id::ClientId,
-    secret::{Access, Refresh, Token},
+    secret::{Refresh, Token},
     store::StoreError,
 };
 
@@ -84,7 +84,7 @@ impl AuthorizationServer {
 
     async fn look_up(&self, token: &str) -> Result<Option<Active>, StoreError> {
         let now = self.now();
-        if let Some(digest) = Token::<Access>::digest_of_presented(token) {
+        if let Some(digest) = self.access_forms.digest(token) {
             let found = self.store.access_token(digest).await?;
             let live = found.filter(|token| !token.revoked && token.record.expires_at > now);
             return Ok(live.map(|token| Active {

@@ -95,7 +95,7 @@ impl AuthorizationServer {
         if let Err(error) = check_own_fields(parts, body, &client) {
             return self.refuse_registration(&error);
         }
-        let metadata = match registration::parse(body, &self.catalog.supported()) {
+        let metadata = match registration::parse(body, &self.offer()) {
             Ok(metadata) => metadata,
             Err(error) => return self.refuse_registration(&error),
         };

@@ -14,9 +14,12 @@ mod device;
 mod dpop;
 mod endpoint;
 mod get_session;
+mod hint;
 mod introspect;
 mod layer;
 mod manage;
+#[cfg(feature = "jwt")]
+mod openid;
 mod pages;
 mod par;
 #[cfg(feature = "rate-limit")]
@@ -27,8 +30,13 @@ mod request;
 mod response;
 mod revoke;
 mod service;
+mod sign_out_page;
+#[cfg(feature = "jwt")]
+mod signing;
 mod token;
 mod token_call;
+#[cfg(feature = "jwt")]
+mod trusted_issuer;
 mod unsure;
 mod userinfo;
 
@@ -41,36 +49,48 @@ use tokio::sync::OnceCell;
 pub use self::pages::BuiltInPages;
 #[cfg(feature = "rate-limit")]
 pub use self::rate_limit::RateLimits;
+#[cfg(feature = "jwt")]
+pub use self::trusted_issuer::TrustedIssuer;
 pub use self::{
     device::{DeviceCodePage, DeviceConfirmPage, MessagePage},
     endpoint::Endpoint,
     layer::{EndpointsLayer, EndpointsLayerService, FallbackLayer, FallbackService},
     pages::{ConsentPage, ErrorPage, Pages},
     service::{EndpointFuture, EndpointService, Endpoints},
+    sign_out_page::SignOutPage,
 };
 
-#[cfg(feature = "jwt")]
-pub(crate) use self::client_assertion::KeySets;
 #[cfg(feature = "cimd")]
 pub(crate) use self::client_documents::{ClientDocuments, HostPolicy};
 #[cfg(feature = "rate-limit")]
 pub(crate) use self::rate_limit::{ClientKey, RateLimiter};
 use self::response::EndpointResponse;
+#[cfg(feature = "jwt")]
+pub(crate) use self::trusted_issuer::TrustedIssuers;
 pub(crate) use self::{browser::BrowserCookie, device::Guesses};
+#[cfg(feature = "jwt")]
+pub(crate) use self::{
+    client_assertion::client_key_sets,
+    signing::{ALGORITHMS as SIGNS, DEFAULT_ROTATION, SigningKeys},
+};
 #[cfg(feature = "rate-limit")]
 use crate::grant::{ErrorCode, Refusal};
+#[cfg(feature = "jwt")]
+use crate::issuer::KeySets;
+#[cfg(feature = "jwt")]
+use crate::sign_out::ErasedSignOut;
 use crate::{
     authenticator::ErasedAuthenticator,
-    client::{StaticClients, policy::ErasedPolicy},
+    client::{StaticClients, policy::ErasedPolicy, registration::Offer},
     clock::{Clock, Timestamp},
     discovery::Documents,
     event::{Event, Events},
     grant::issue::Lifetimes,
     resource::Catalog,
     resource_server::{ProtectedResource, TokenGate},
-    secret::{Digest, SecretKey},
+    secret::{AccessForms, Digest, SecretKey},
     store::{
-        ErasedStore, Revocation, RevokeTarget, StoreError, Sweeper,
+        self, ErasedStore, Revocation, RevokeTarget, StoreError, Sweeper,
         record::{KeyPurpose, KeyRecord},
     },
     uri::Issuer,
@@ -116,13 +136,24 @@ pub(crate) struct AuthorizationServer {
     pub(crate) requires_push: bool,
     pub(crate) clients: StaticClients,
     pub(crate) registration: RegistrationRules,
+    /// Whether a secret must come the way its client registered for, in the header or in the body.
+    pub(crate) requires_registered_method: bool,
     #[cfg(feature = "cimd")]
     pub(crate) client_documents: ClientDocuments,
+    /// Those of clients.
     #[cfg(feature = "jwt")]
     pub(crate) key_sets: KeySets,
+    /// Who may vouch for users.
+    #[cfg(feature = "jwt")]
+    pub(crate) trusted_issuers: TrustedIssuers,
     /// Whether a client assertion may be for the token endpoint rather than for the issuer.
     #[cfg(feature = "jwt")]
     pub(crate) accepts_endpoint_audience: bool,
+    #[cfg(feature = "jwt")]
+    pub(crate) signing_keys: SigningKeys,
+    /// How the application ends a session, if it can.
+    #[cfg(feature = "jwt")]
+    pub(crate) sign_out: Option<Arc<dyn ErasedSignOut>>,
     pub(crate) store: Arc<dyn ErasedStore>,
     pub(crate) authenticator: Arc<dyn ErasedAuthenticator>,
     pub(crate) pages: Arc<dyn Pages>,
@@ -130,6 +161,7 @@ pub(crate) struct AuthorizationServer {
     pub(crate) events: Events,
     pub(crate) cookie: BrowserCookie,
     pub(crate) documents: Arc<Documents>,
+    pub(crate) access_forms: AccessForms,
     /// Looks tokens up, as the layer does, and forgets them when they are revoked.
     pub(crate) gate: TokenGate,
     /// The resources behind that gate; the first is the default.
@@ -156,6 +188,17 @@ impl AuthorizationServer {
         )
     }
 
+    /// What clients may register for.
+    fn offer(&self) -> Offer {
+        Offer {
+            scopes: self.catalog.supported(),
+            #[cfg(feature = "jwt")]
+            jwt_bearer: !self.trusted_issuers.is_empty(),
+            #[cfg(not(feature = "jwt"))]
+            jwt_bearer: false,
+        }
+    }
+
     /// The key that new refresh successors are derived with, and the one numbered `id` if that is
     /// another.
     pub(crate) async fn refresh_key(
@@ -165,15 +208,8 @@ impl AuthorizationServer {
         let keys = self
             .refresh_keys
             .get_or_try_init(|| {
-                let candidate = KeyRecord {
-                    purpose: KeyPurpose::RefreshSuccessor,
-                    id: 0,
-                    key: SecretKey::random().into(),
-                    created_at: self.now(),
-                    retires_at: None,
-                    expires_at: None,
-                };
-                self.store.keys(KeyPurpose::RefreshSuccessor, candidate)
+                let purpose = KeyPurpose::RefreshSuccessor;
+                store::shared_secret(&*self.store, purpose, self.now())
             })
             .await?;
         let key = match id {

@@ -2,7 +2,10 @@
 
 use std::borrow::Cow;
 
-use super::device::{DeviceCodePage, DeviceConfirmPage, MessagePage};
+use super::{
+    device::{DeviceCodePage, DeviceConfirmPage, MessagePage},
+    sign_out_page::SignOutPage,
+};
 
 /// What the consent page must show (RFC 9700 §4.11, MCP security best practices).
 ///
@@ -71,6 +74,14 @@ pub trait Pages: Send + Sync + 'static {
         BuiltInPages.device_confirm(page)
     }
 
+    /// The page that asks whether to sign out: a form that posts `page.fields` and `decision`, which
+    /// is `approve` or `deny`, to `page.action`. Without the feature `pages` there is no page to fall
+    /// back on, and this has to be written.
+    #[cfg(feature = "pages")]
+    fn sign_out(&self, page: &SignOutPage<'_>) -> String {
+        BuiltInPages.sign_out(page)
+    }
+
     /// The page that says how something ended. Without the feature `pages` there is no page to fall
     /// back on, and this has to be written.
     #[cfg(feature = "pages")]
@@ -85,6 +96,10 @@ pub trait Pages: Send + Sync + 'static {
     /// As above.
     #[cfg(not(feature = "pages"))]
     fn device_confirm(&self, page: &DeviceConfirmPage<'_>) -> String;
+
+    /// As above.
+    #[cfg(not(feature = "pages"))]
+    fn sign_out(&self, page: &SignOutPage<'_>) -> String;
 
     /// As above.
     #[cfg(not(feature = "pages"))]
@@ -108,7 +123,10 @@ mod built_in {
 
     use super::*;
     use crate::{
-        authorization_server::device::{CodeTemplate, ConfirmTemplate, MessageTemplate},
+        authorization_server::{
+            device::{CodeTemplate, ConfirmTemplate, MessageTemplate},
+            sign_out_page::SignOutTemplate,
+        },
         secret::Digest,
     };
 
@@ -210,6 +228,11 @@ button:focus-visible,input:focus-visible{outline:.2rem solid #f59e0b;outline-off
             template.render().unwrap_or_default()
         }
 
+        fn sign_out(&self, page: &SignOutPage<'_>) -> String {
+            let template = SignOutTemplate { page, style: STYLE };
+            template.render().unwrap_or_default()
+        }
+
         fn message(&self, page: &MessagePage<'_>) -> String {
             let template = MessageTemplate { page, style: STYLE };
             template.render().unwrap_or_default()
@@ -258,6 +281,13 @@ mod tests {
                 user: hostile,
                 resource: hostile,
                 scopes: vec![(hostile, Some(hostile.to_owned())), (hostile, None)],
+                action: hostile,
+                fields: vec![("token", hostile)],
+            }),
+            BuiltInPages.sign_out(&SignOutPage {
+                user: hostile,
+                client_name: Some(hostile),
+                destination: Some(hostile),
                 action: hostile,
                 fields: vec![("token", hostile)],
             }),

@@ -45,9 +45,17 @@ impl AuthorizationServer {
             Ok(call) => call,
             Err(response) => return response,
         };
-        let request = match self.decide_pushed(&call) {
-            Ok(request) => request,
-            Err(refusal) => return self.refuse_call(endpoint, &call, &refusal),
+        let decided = match self.decide_pushed(&call) {
+            Ok(request) => self.with_hint(&call.params, &call.client, request).await,
+            Err(refusal) => Ok(Err(refusal)),
+        };
+        let request = match decided {
+            Ok(Ok(request)) => request,
+            Ok(Err(refusal)) => return self.refuse_call(endpoint, &call, &refusal),
+            Err(error) => {
+                self.store_failed(&error);
+                return response::unavailable();
+            }
         };
         let now = self.now();
         let name = random_handle();

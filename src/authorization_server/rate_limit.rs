@@ -64,7 +64,8 @@ impl RateLimits {
         self
     }
 
-    /// Authorization requests a minute, those of devices among them: 600 by default.
+    /// Authorization requests a minute, with those of devices and those to sign out: 600 by
+    /// default.
     #[must_use]
     pub const fn authorize(mut self, per_minute: NonZeroU32) -> Self {
         self.authorize = per_minute;
@@ -126,6 +127,10 @@ impl RateLimiter {
                 &self.authorize
             }
             Endpoint::Token | Endpoint::Revoke | Endpoint::Introspect => &self.token,
+            #[cfg(feature = "jwt")]
+            Endpoint::Jwks => return Ok(()),
+            #[cfg(feature = "jwt")]
+            Endpoint::EndSession => &self.authorize,
             Endpoint::Consent | Endpoint::Device | Endpoint::Userinfo | Endpoint::GetSession => {
                 return Ok(());
             }

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Whether a refusal or answer is for a person: browsers ask for HTML, programs do not.
-fn wants_html(parts: &Parts) -> bool {
+pub(super) fn wants_html(parts: &Parts) -> bool {
     parts
         .headers
         .get_all(header::ACCEPT)

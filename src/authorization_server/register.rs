@@ -79,7 +79,7 @@ impl AuthorizationServer {
                 description: "the body must be of type application/json".to_owned(),
             });
         }
-        let metadata = match registration::parse(body, &self.catalog.supported()) {
+        let metadata = match registration::parse(body, &self.offer()) {
             Ok(metadata) => metadata,
             Err(error) => return self.refuse_registration(&error),
         };

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     grant::{ErrorCode, Refusal},
     id::ClientId,
-    secret::{Access, Refresh, Token},
+    secret::{Refresh, Token},
     store::{RevokeTarget, StoreError},
 };
 
@@ -62,7 +62,7 @@ impl AuthorizationServer {
 
     /// A token's own form says of which kind it is, so `token_type_hint` is not needed.
     async fn find_token(&self, token: &str) -> Result<Option<Found>, StoreError> {
-        if let Some(digest) = Token::<Access>::digest_of_presented(token) {
+        if let Some(digest) = self.access_forms.digest(token) {
             let found = self.store.access_token(digest).await?;
             return Ok(found.map(|token| Found {
                 target: RevokeTarget::AccessToken(digest),

@@ -112,7 +112,8 @@ where
             return EndpointFuture(Box::pin(std::future::ready(response)));
         }
         let endpoint = Endpoint::ALL
-            .into_iter()
+            .iter()
+            .copied()
             .find(|endpoint| path.trim_matches('/') == endpoint.segment());
         answer(Arc::clone(&self.server), endpoint, request)
     }
@@ -132,7 +133,7 @@ where
 {
     EndpointFuture(Box::pin(async move {
         server.sweeper.start();
-        let Some(endpoint) = endpoint else {
+        let Some(endpoint) = endpoint.filter(|endpoint| server.serves(*endpoint)) else {
             let mut response = response::error(
                 StatusCode::NOT_FOUND,
                 "not_found",
@@ -171,6 +172,15 @@ async fn run(
 }
 
 impl AuthorizationServer {
+    /// Whether there is such an endpoint here.
+    fn serves(&self, endpoint: Endpoint) -> bool {
+        match endpoint {
+            #[cfg(feature = "jwt")]
+            Endpoint::EndSession => self.sign_out.is_some(),
+            _ => true,
+        }
+    }
+
     async fn handle(&self, endpoint: Endpoint, parts: Parts, body: Bytes) -> EndpointResponse {
         match endpoint {
             Endpoint::Authorize => self.authorize(&parts, &body).await,
@@ -190,6 +200,10 @@ impl AuthorizationServer {
             Endpoint::Register if parts.method != Method::POST => self.manage(&parts, &body).await,
             Endpoint::Register => self.register(&parts, &body).await,
             Endpoint::Userinfo => self.userinfo(&parts).await,
+            #[cfg(feature = "jwt")]
+            Endpoint::Jwks => self.jwks().await,
+            #[cfg(feature = "jwt")]
+            Endpoint::EndSession => self.end_session(&parts, &body).await,
             Endpoint::GetSession => self.get_session(&parts).await,
         }
     }

@@ -5,9 +5,9 @@ use serde_json::{Map, Value};
 
 use super::{
     metadata::{ClientAuthMethod, ClientMetadata},
-    registration,
+    registration::{self, Offer},
 };
-use crate::{scope::Scopes, uri};
+use crate::uri;
 
 /// What an address described.
 #[derive(Clone, Debug)]
@@ -38,11 +38,7 @@ pub(crate) fn is_document_url(id: &str) -> bool {
 /// # Errors
 ///
 /// Why it describes no client, in words for its author.
-pub(crate) fn parse(
-    url: &str,
-    body: &[u8],
-    supported: &Scopes,
-) -> Result<ClientDocument, &'static str> {
+pub(crate) fn parse(url: &str, body: &[u8], offer: &Offer) -> Result<ClientDocument, &'static str> {
     let Ok(Value::Object(mut fields)) = serde_json::from_slice(body) else {
         return Err("it is no JSON object");
     };
@@ -58,7 +54,7 @@ pub(crate) fn parse(
     let allows_none = choose_method(&mut fields)?;
     // From here on it is what a client would register.
     let body = serde_json::to_vec(&fields).unwrap_or_default();
-    let metadata = registration::parse(&body, supported)
+    let metadata = registration::parse(&body, offer)
         .map_err(|_| "its metadata is not that of a usable client")?;
     Ok(ClientDocument {
         allows_none: allows_none || metadata.token_endpoint_auth_method == ClientAuthMethod::None,
@@ -92,12 +88,20 @@ fn choose_method(fields: &mut Map<String, Value>) -> Result<bool, &'static str> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{grant::JWT_BEARER, scope::Scopes};
     use serde_json::json;
 
     const URL: &str = "https://app.example/client.json";
 
+    fn offer(jwt_bearer: bool) -> Offer {
+        Offer {
+            scopes: Scopes::none(),
+            jwt_bearer,
+        }
+    }
+
     fn read(document: &Value) -> Result<ClientDocument, &'static str> {
-        parse(URL, document.to_string().as_bytes(), &Scopes::none())
+        parse(URL, document.to_string().as_bytes(), &offer(false))
     }
 
     /// As Claude Code publishes it, in the members that matter.
@@ -111,13 +115,15 @@ mod tests {
             "response_types": ["code"], "token_endpoint_auth_method": "none",
         });
         assert!(is_document_url(url));
-        let client = parse(url, body.to_string().as_bytes(), &Scopes::none()).unwrap();
+        let client = parse(url, body.to_string().as_bytes(), &offer(false)).unwrap();
         assert_eq!(client.metadata.redirect_uris.len(), 2);
         assert_eq!(
             client.metadata.grant_types,
             ["authorization_code", "refresh_token"]
         );
         assert!(client.allows_none);
+        let client = parse(url, body.to_string().as_bytes(), &offer(true)).unwrap();
+        assert!(client.metadata.grant_types.iter().any(|g| g == JWT_BEARER));
     }
 
     /// As ChatGPT publishes it: a key, and the methods to choose from.
@@ -133,7 +139,7 @@ mod tests {
             "token_endpoint_auth_signing_alg": "RS256",
             "jwks_uri": "https://chatgpt.com/oauth/jwks.json",
         });
-        let client = parse(url, body.to_string().as_bytes(), &Scopes::none()).unwrap();
+        let client = parse(url, body.to_string().as_bytes(), &offer(false)).unwrap();
         let method = client.metadata.token_endpoint_auth_method;
         let expected = if cfg!(feature = "jwt") {
             ClientAuthMethod::PrivateKeyJwt
@@ -190,6 +196,6 @@ mod tests {
             document[name] = value;
             assert!(read(&document).is_err(), "{name}");
         }
-        assert!(parse(URL, b"[]", &Scopes::none()).is_err());
+        assert!(parse(URL, b"[]", &offer(false)).is_err());
     }
 }

@@ -42,7 +42,8 @@ pub struct ClientMetadata {
     pub redirect_uris: Vec<String>,
     /// How it authenticates.
     pub token_endpoint_auth_method: ClientAuthMethod,
-    /// `authorization_code` or the device grant or both, and `refresh_token` where asked for.
+    /// One or more of `authorization_code`, the device grant and that of signed assertions, and
+    /// `refresh_token` where asked for.
     pub grant_types: Vec<String>,
     /// `code`; nothing for a client that is never redirected.
     pub response_types: Vec<String>,
@@ -90,6 +91,10 @@ pub struct ClientMetadata {
     /// The one algorithm it signs assertions with.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub token_endpoint_auth_signing_alg: Option<String>,
+    /// What its id_tokens are signed with (OpenID Connect Registration §2): `RS256` where it says
+    /// nothing, or `EdDSA`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub id_token_signed_response_alg: Option<String>,
 }
 
 #[expect(

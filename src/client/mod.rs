@@ -10,10 +10,12 @@ pub(crate) mod registration;
 use std::{collections::HashMap, fmt};
 
 use self::metadata::{ApplicationType, ClientAuthMethod, ClientMetadata};
+#[cfg(feature = "jwt")]
+use crate::jwt::Algorithm;
 use crate::{
     clock::Timestamp,
     error::{ConfigError, InvalidIdentifier},
-    grant::device,
+    grant::{JWT_BEARER, device},
     id::ClientId,
     scope::Scopes,
     secret::Digest,
@@ -26,6 +28,7 @@ pub struct StaticClient {
     id: String,
     secret: Option<Digest>,
     redirect_uris: Vec<String>,
+    post_logout_redirect_uris: Vec<String>,
     name: Option<String>,
 }
 
@@ -40,6 +43,7 @@ impl StaticClient {
             id: id.into(),
             secret: None,
             redirect_uris: redirect_uris.into_iter().map(Into::into).collect(),
+            post_logout_redirect_uris: Vec::new(),
             name: None,
         }
     }
@@ -60,6 +64,19 @@ impl StaticClient {
     #[must_use]
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
+        self
+    }
+
+    /// Where it may send its users after they signed out (OpenID Connect RP-Initiated Logout
+    /// §3.1), for applications that [can sign out](crate::McpAuthBuilder::sign_out).
+    #[cfg(feature = "jwt")]
+    #[must_use]
+    pub fn post_logout_redirect_uris<I>(mut self, uris: I) -> Self
+    where
+        I: IntoIterator,
+        I::Item: Into<String>,
+    {
+        self.post_logout_redirect_uris = uris.into_iter().map(Into::into).collect();
         self
     }
 }
@@ -112,6 +129,16 @@ impl Client {
         }
     }
 
+    /// Whether its users may be sent to `uri` after signing out: one that it registered, compared as
+    /// its redirect URIs are.
+    #[cfg(feature = "jwt")]
+    pub(crate) fn may_return_to(&self, uri: &str) -> bool {
+        self.metadata
+            .post_logout_redirect_uris
+            .iter()
+            .any(|known| redirect::matches(known, uri))
+    }
+
     /// What an authorization has to remember of it: a document may say something else by the time
     /// its user decides.
     pub(crate) fn snapshot(&self) -> Option<Box<ClientMetadata>> {
@@ -149,6 +176,15 @@ impl Client {
     /// asked for access while nobody is there.
     pub(crate) fn gets_refresh_token(&self, scopes: &Scopes) -> bool {
         self.may_use("refresh_token") || scopes.contains("offline_access")
+    }
+
+    /// What its id_tokens are signed with.
+    #[cfg(feature = "jwt")]
+    pub(crate) fn id_token_algorithm(&self) -> Algorithm {
+        let asked = self.metadata.id_token_signed_response_alg.as_deref();
+        asked
+            .and_then(Algorithm::from_name)
+            .unwrap_or(Algorithm::RS256)
     }
 }
 
@@ -190,7 +226,11 @@ impl StaticClient {
     fn resolve(self) -> Result<Client, ConfigError> {
         let id = ClientId::new(&self.id)
             .map_err(|InvalidIdentifier(_)| InvalidIdentifier("client id"))?;
-        for uri in &self.redirect_uris {
+        for uri in self
+            .redirect_uris
+            .iter()
+            .chain(&self.post_logout_redirect_uris)
+        {
             redirect::classify(uri)?;
         }
         Ok(Client {
@@ -210,6 +250,7 @@ impl StaticClient {
                     "refresh_token",
                     "client_credentials",
                     device::GRANT_TYPE,
+                    JWT_BEARER,
                 ]
                 .into_iter()
                 .filter(|grant| self.secret.is_some() || *grant != "client_credentials")
@@ -228,8 +269,9 @@ impl StaticClient {
                 jwks: None,
                 jwks_uri: None,
                 dpop_bound_access_tokens: false,
-                post_logout_redirect_uris: Vec::new(),
+                post_logout_redirect_uris: self.post_logout_redirect_uris,
                 token_endpoint_auth_signing_alg: None,
+                id_token_signed_response_alg: None,
             },
             allows_none: false,
             expires_at: None,

@@ -25,6 +25,9 @@ pub struct AuthorizationServerMetadata {
     pub response_modes_supported: Vec<&'static str>,
     /// The grants of the token endpoint.
     pub grant_types_supported: Vec<&'static str>,
+    /// Which profiles of these grants there are (ID-JAG §7.2).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub authorization_grant_profiles_supported: Vec<&'static str>,
     /// How clients may authenticate.
     pub token_endpoint_auth_methods_supported: Vec<&'static str>,
     /// Where devices without a browser begin (RFC 8628).
@@ -67,6 +70,31 @@ pub struct AuthorizationServerMetadata {
     /// What proofs of a key may be signed with (RFC 9449 §5.1).
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub dpop_signing_alg_values_supported: Vec<&'static str>,
+    /// The keys that tokens are signed with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub jwks_uri: Option<String>,
+    /// Where clients send their user to sign out (OpenID Connect RP-Initiated Logout §2.1).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub end_session_endpoint: Option<String>,
+    /// What a token may know of its user (OpenID Connect Discovery §3, as what follows).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub userinfo_endpoint: Option<String>,
+    /// `public`: a user has the same name for all clients.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub subject_types_supported: Vec<&'static str>,
+    /// What id_tokens are signed with.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub id_token_signing_alg_values_supported: Vec<&'static str>,
+    /// What id_tokens say.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub claims_supported: Vec<&'static str>,
+    /// What a client may ask to be done before it is answered (OpenID Connect Prompt Create §4.1
+    /// names the member).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub prompt_values_supported: Vec<&'static str>,
+    /// Whether requests may be fetched from the client.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request_uri_parameter_supported: Option<bool>,
     /// The resources that tokens can be asked for (RFC 9728 §4).
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub protected_resources: Vec<String>,
@@ -95,6 +123,7 @@ impl AuthorizationServerMetadata {
                 "refresh_token",
                 "client_credentials",
             ],
+            authorization_grant_profiles_supported: Vec::new(),
             token_endpoint_auth_methods_supported: vec![
                 "none",
                 "client_secret_post",
@@ -114,6 +143,14 @@ impl AuthorizationServerMetadata {
             client_id_metadata_document_supported: false,
             token_endpoint_auth_signing_alg_values_supported: Vec::new(),
             dpop_signing_alg_values_supported: Vec::new(),
+            jwks_uri: None,
+            end_session_endpoint: None,
+            userinfo_endpoint: None,
+            subject_types_supported: Vec::new(),
+            id_token_signing_alg_values_supported: Vec::new(),
+            claims_supported: Vec::new(),
+            prompt_values_supported: Vec::new(),
+            request_uri_parameter_supported: None,
             protected_resources: Vec::new(),
             service_documentation: None,
         }

@@ -70,6 +70,7 @@ pub(crate) fn decide(
         max_age: max_age(params)?,
         dpop_jkt: dpop_jkt(params)?,
         login_hint: params.get("login_hint").map(str::to_owned),
+        hinted: None,
     })
 }
 

@@ -78,7 +78,7 @@ pub(crate) fn approve(
         holder: GrantHolder::User,
         auth_time,
         nonce: None,
-        dpop_jkt: device.dpop_jkt.clone(),
+        dpop_jkt: None,
         session: None,
     };
     let consent = ConsentRecord {

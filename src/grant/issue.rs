@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::{
+    authenticator::SignedIn,
     clock::Timestamp,
     id::{ClientId, Subject},
     resource::KnownResource,
@@ -52,8 +53,7 @@ pub(crate) struct Approval {
 /// Turns a request and the user who approved it into records.
 pub(crate) fn approve(
     request: &AuthorizationRequest,
-    subject: &Subject,
-    auth_time: Option<Timestamp>,
+    user: &SignedIn,
     lifetimes: &Lifetimes,
     now: Timestamp,
 ) -> Approval {
@@ -61,7 +61,7 @@ pub(crate) fn approve(
     let grant = GrantRecord {
         id: GrantId::random(),
         client_id: request.client_id.clone(),
-        subject: subject.clone(),
+        subject: user.subject.clone(),
         scopes: request.scopes.clone(),
         resource: request.resource.clone(),
         created_at: now,
@@ -69,10 +69,10 @@ pub(crate) fn approve(
         revoked_at: None,
         refresh_generation: 0,
         holder: GrantHolder::User,
-        auth_time: None,
+        auth_time: user.auth_time,
         nonce: None,
         dpop_jkt: None,
-        session: None,
+        session: user.session.clone(),
     };
     Approval {
         code: CodeRecord {
@@ -80,13 +80,13 @@ pub(crate) fn approve(
             redirect_uri: request.redirect_uri.clone(),
             code_challenge: request.code_challenge.clone(),
             nonce: request.nonce.clone(),
-            auth_time,
+            auth_time: user.auth_time,
             expires_at,
             redeemed_at: None,
             dpop_jkt: request.dpop_jkt.clone(),
         },
         consent: ConsentRecord {
-            subject: subject.clone(),
+            subject: user.subject.clone(),
             client_id: request.client_id.clone(),
             resource: request.resource.clone(),
             scopes: request.scopes.clone(),
@@ -105,6 +105,20 @@ pub(crate) fn client_grant(
     now: Timestamp,
 ) -> GrantRecord {
     GrantRecord {
+        holder: GrantHolder::Client,
+        ..user_grant(client_id, subject, scopes, resource, now)
+    }
+}
+
+/// The grant of a user whom somebody else vouches for.
+pub(crate) fn user_grant(
+    client_id: &ClientId,
+    subject: Subject,
+    scopes: Scopes,
+    resource: &KnownResource,
+    now: Timestamp,
+) -> GrantRecord {
+    GrantRecord {
         id: GrantId::random(),
         client_id: client_id.clone(),
         subject,
@@ -114,7 +128,7 @@ pub(crate) fn client_grant(
         expires_at: now,
         revoked_at: None,
         refresh_generation: 0,
-        holder: GrantHolder::Client,
+        holder: GrantHolder::User,
         auth_time: None,
         nonce: None,
         dpop_jkt: None,

@@ -39,7 +39,6 @@ pub(crate) struct Expect<'a> {
 /// What a token claims, once it is believed.
 #[derive(Clone, Debug)]
 pub(crate) struct Claims {
-    pub(crate) issuer: String,
     pub(crate) subject: Option<String>,
     pub(crate) audience: Vec<String>,
     pub(crate) expires_at: Timestamp,
@@ -98,7 +97,6 @@ fn judge(all: Map<String, Value>, expect: &Expect<'_>) -> Result<Claims, JwtErro
         Some(Value::String(text)) => Ok(Some(text.clone())),
         Some(_) => Err(JwtError::Claim(name)),
     };
-    let issuer = text("iss")?.ok_or(JwtError::Claim("iss"))?;
     let subject = text("sub")?;
     if expect.subject.is_some() && subject.as_deref() != expect.subject {
         return Err(JwtError::Subject);
@@ -135,7 +133,6 @@ fn judge(all: Map<String, Value>, expect: &Expect<'_>) -> Result<Claims, JwtErro
         }
     }
     Ok(Claims {
-        issuer,
         subject,
         audience,
         expires_at,

@@ -74,7 +74,6 @@ pub(crate) struct AccessToken {
     pub(crate) scopes: Scopes,
     pub(crate) issued_at: Option<Timestamp>,
     pub(crate) expires_at: Timestamp,
-    pub(crate) jti: Option<String>,
     /// The thumbprint of the key it is bound to (`cnf.jkt`).
     pub(crate) jkt: Option<String>,
 }
@@ -130,7 +129,6 @@ fn access_token(claims: &Claims) -> Result<AccessToken, JwtError> {
         scopes: scopes(&claims.all)?,
         issued_at: claims.issued_at,
         expires_at: claims.expires_at,
-        jti: claims.jti.clone(),
         jkt: thumbprint(&claims.all)?,
     })
 }

@@ -1,7 +1,7 @@
 //! Public keys as they are published (RFC 7517), by name and by thumbprint (RFC 7638).
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use jsonwebtoken::{DecodingKey, crypto::aws_lc::DEFAULT_PROVIDER, signature::Verifier};
+use jsonwebtoken::{DecodingKey, crypto::aws_lc::DEFAULT_PROVIDER};
 use serde_json::{Map, Value, json};
 
 use super::{Algorithm, json::parse_strictly};
@@ -312,11 +312,6 @@ impl JwkSet {
     /// Whether there is no key that is of use.
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
-    }
-
-    /// The thumbprints of all keys, to tell whether a set has changed.
-    pub(crate) fn thumbprints(&self) -> impl Iterator<Item = String> {
-        self.0.iter().map(PublicKey::thumbprint)
     }
 }
 

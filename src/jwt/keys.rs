@@ -117,10 +117,6 @@ impl SigningKey {
         self.algorithm
     }
 
-    pub(crate) fn kid(&self) -> &str {
-        &self.kid
-    }
-
     /// The public half.
     pub(crate) const fn public_key(&self) -> &PublicKey {
         &self.public

@@ -16,16 +16,16 @@ mod tests;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::{
-    assertion::{Claims, Expect, Typ, audience, time, verify, verify_parsed},
+    assertion::{Claims, Expect, Typ, audience, time, verify},
     at_jwt::{
         AccessToken, AccessTokenClaims, Confirmation, ExpectAccessToken, scopes, thumbprint,
         verify_access_token,
     },
-    dpop::{DpopError, DpopProof, VerifiedProof},
+    dpop::{DpopError, DpopProof},
     json::parse_strictly,
-    jwk::{JwkError, JwkSet, PublicKey},
+    jwk::JwkSet,
     jws::Jws,
-    keys::{KeyError, SigningKey, generate_key},
+    keys::{SigningKey, generate_key},
 };
 
 /// The algorithms there are.

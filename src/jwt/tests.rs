@@ -8,7 +8,8 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use super::{
-    Algorithm, Expect, JwkError, JwkSet, Jws, JwtError, PublicKey, SigningKey, Typ, generate_key,
+    Algorithm, Expect, JwkSet, Jws, JwtError, SigningKey, Typ, generate_key,
+    jwk::{JwkError, PublicKey},
     verify,
 };
 use crate::{clock::Timestamp, secret::base64url};
@@ -64,10 +65,8 @@ fn every_algorithm_signs_and_verifies_and_only_with_its_own_key() {
         let token = signer.sign("JWT", &assertion()).unwrap();
         assert_eq!(Jws::parse(&token).unwrap().algorithm(), signer.algorithm());
         let claims = verify(&token, &set(&[signer]), &expect()).unwrap();
-        assert_eq!(
-            (claims.issuer.as_str(), claims.jti.as_deref()),
-            (CLIENT, Some("one"))
-        );
+        assert_eq!(claims.text("iss"), Some(CLIENT));
+        assert_eq!(claims.jti.as_deref(), Some("one"));
         let all: Vec<_> = keys.iter().collect();
         verify(&token, &set(&all), &expect()).unwrap();
 
@@ -76,7 +75,7 @@ fn every_algorithm_signs_and_verifies_and_only_with_its_own_key() {
         assert_eq!(error, JwtError::UnknownKey);
         // The stranger under the same name.
         let mut jwk = stranger.public_jwk();
-        jwk["kid"] = signer.kid().into();
+        jwk["kid"] = signer.public_jwk()["kid"].clone();
         let forged = JwkSet::from_value(&json!({ "keys": [jwk] })).unwrap();
         assert_eq!(
             verify(&token, &forged, &expect()).unwrap_err(),
@@ -343,7 +342,7 @@ fn key_sets_hold_public_keys_or_are_refused() {
     ] {
         assert!(parse(useless.clone()).unwrap().is_empty(), "{useless}");
     }
-    assert_eq!(parse(good.clone()).unwrap().thumbprints().count(), 1);
+    assert!(!parse(good.clone()).unwrap().is_empty());
     let many = json!({ "keys": vec![good; 65] });
     assert_eq!(JwkSet::from_value(&many).unwrap_err(), JwkError::TooMany);
     for bad in ["", "[]", "{}", r#"{"keys":{}}"#, r#"{"keys":[],"keys":[]}"#] {
@@ -385,9 +384,8 @@ fn nothing_private_is_debugged_or_published() {
     for algorithm in Algorithm::ALL {
         let key = key(algorithm);
         let jwk = key.public_jwk();
-        assert_eq!(jwk["kid"], key.kid());
+        assert_eq!(jwk["kid"], key.public_key().thumbprint());
         assert_eq!(jwk["alg"], algorithm.name());
-        assert_eq!(key.public_key().thumbprint(), key.kid());
         for private in ["d", "p", "q", "dp", "dq", "qi", "k"] {
             assert!(jwk.get(private).is_none());
         }

@@ -1,6 +1,7 @@
 //! One handle for a whole deployment.
 
 mod builder;
+mod documents;
 mod options;
 
 use std::{fmt, sync::Arc};
@@ -95,7 +96,8 @@ impl McpAuth {
     }
 
     /// `/authorize`, `/token` and `/register` at the origin, for clients of MCP 2025-03-26 that
-    /// know no discovery. Put it outside of the router, as [`well_known`](Self::well_known).
+    /// know no discovery, and for those that forget what it found when they restart and refresh
+    /// there (FastMCP, MCP's Python client). Put it outside of the router, as [`well_known`](Self::well_known).
     pub fn fallback_endpoints(&self) -> FallbackLayer {
         FallbackLayer::new(Arc::clone(&self.server))
     }
@@ -235,6 +237,22 @@ impl McpAuth {
     /// As for [`revoke_grant`](Self::revoke_grant).
     pub async fn revoke_user(&self, subject: &Subject) -> Result<Revocation, StoreError> {
         self.revoke(RevokeTarget::Subject(subject.clone())).await
+    }
+
+    /// Revokes what a user allowed while signed in to one session
+    /// ([`SignedIn::session`](crate::SignedIn::session)), as when signing out is to end that too.
+    /// The remembered consents stay.
+    ///
+    /// # Errors
+    ///
+    /// As for [`revoke_grant`](Self::revoke_grant).
+    pub async fn revoke_session(
+        &self,
+        subject: &Subject,
+        session: &str,
+    ) -> Result<Revocation, StoreError> {
+        let target = RevokeTarget::Session(subject.clone(), session.to_owned());
+        self.revoke(target).await
     }
 
     /// Forgets a registered client and revokes everything it was allowed. For a client that was

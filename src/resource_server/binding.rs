@@ -12,14 +12,11 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use subtle::ConstantTimeEq;
 use tokio::sync::OnceCell;
 
-use super::{Refusal, session::McpSession, verifier::VerifierUnavailable};
+use super::{Refusal, patience::patiently, session::McpSession, verifier::VerifierUnavailable};
 use crate::{
     clock::Clock,
     secret::{SecretKey, base64url},
-    store::{
-        ErasedStore,
-        record::{KeyPurpose, KeyRecord},
-    },
+    store::{self, ErasedStore, record::KeyPurpose},
 };
 
 pub(crate) const MCP_SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
@@ -58,26 +55,19 @@ impl SessionBinding {
 
     pub(crate) async fn prepare(&self, clock: &dyn Clock) -> Result<(), VerifierUnavailable> {
         let load = || async {
-            let key = SecretKey::random();
             let Some(store) = &self.store else {
-                return Ok(vec![key]);
+                return Ok(vec![SecretKey::random()]);
             };
-            let candidate = KeyRecord {
-                purpose: KeyPurpose::SessionBinding,
-                id: 0,
-                key: key.into(),
-                created_at: clock.now(),
-                retires_at: None,
-                expires_at: None,
-            };
-            let records = store
-                .keys(KeyPurpose::SessionBinding, candidate)
+            let purpose = KeyPurpose::SessionBinding;
+            let records = store::shared_secret(&**store, purpose, clock.now())
                 .await
                 .map_err(VerifierUnavailable::new)?;
             let keys = records.iter().filter_map(|record| record.key.secret_key());
             Ok(keys.collect())
         };
-        self.keys.get_or_try_init(load).await.map(|_| ())
+        // Around it all: those who wait for somebody else's attempt would make theirs one by one.
+        let keys = patiently(self.keys.get_or_try_init(load));
+        keys.await.map(|_| ())
     }
 
     /// Takes the MAC off a request's session id, if it has one.

@@ -19,7 +19,7 @@ use crate::{
     error::ConfigError,
     event::Events,
     resource::KnownResource,
-    secret::Digest,
+    secret::{AccessForms, Digest},
     store::{ErasedStore, Revocation},
     uri::ResourceUri,
 };
@@ -40,9 +40,11 @@ impl TokenGate {
         cache: TokenCache,
         clock: Arc<dyn Clock>,
         events: Events,
+        forms: AccessForms,
     ) -> Self {
+        let (shared, time) = (Arc::clone(store), Arc::clone(&clock));
         Self {
-            verifier: Arc::new(StoreVerifier::shared(Arc::clone(store), Arc::clone(&clock))),
+            verifier: Arc::new(StoreVerifier::shared(shared, time, forms)),
             cache,
             clock,
             binding: Arc::new(SessionBinding::stored(Arc::clone(store))),

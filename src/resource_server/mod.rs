@@ -95,6 +95,7 @@ mod layer;
 mod mcp_headers;
 mod message;
 mod operation;
+mod patience;
 mod policy;
 mod policy_future;
 pub(crate) mod proof;

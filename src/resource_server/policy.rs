@@ -4,6 +4,7 @@ use std::{
     fmt, mem,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -28,13 +29,15 @@ use crate::scope::{IntoScopes, Scopes};
 
 /// How long a body may be that has to be read unless set otherwise: what MCP servers take too.
 const DEFAULT_BODY_LIMIT: usize = 4 * 1024 * 1024;
+/// How long such a body may take unless set otherwise: as at the endpoints.
+const DEFAULT_BODY_DEADLINE: Duration = Duration::from_secs(30);
 
 /// A [`McpAuthLayer`] that also asks for scopes by operation. Made by
 /// [`McpAuthLayer::require_for`].
 ///
 /// What a request asks for is in its headers since MCP 2026-07-28, and the server behind refuses it
 /// if its body says otherwise; the body then streams through untouched. For older protocol versions
-/// the body is read, up to a limit, and handed on. Requests without a JSON-RPC message (`GET`,
+/// the body is read, up to a limit and a deadline, and handed on. Requests without a JSON-RPC message (`GET`,
 /// `DELETE`) need only what [`require`](Self::require) asks for.
 ///
 /// A token that does not suffice is answered with 403 and every scope that the operation takes, so
@@ -61,6 +64,7 @@ pub struct McpOperationLayer {
 struct Policy {
     rules: Rules,
     body_limit: usize,
+    body_deadline: Duration,
     trust_headers: bool,
 }
 
@@ -86,6 +90,7 @@ impl McpAuthLayer {
             policy: Arc::new(Policy {
                 rules: Rules::default(),
                 body_limit: DEFAULT_BODY_LIMIT,
+                body_deadline: DEFAULT_BODY_DEADLINE,
                 trust_headers: true,
             }),
         }
@@ -124,6 +129,14 @@ impl McpOperationLayer {
     /// with 413.
     pub fn body_limit(mut self, bytes: usize) -> Self {
         Arc::make_mut(&mut self.policy).body_limit = bytes;
+        self
+    }
+
+    /// How long a body that has to be read may take to come, to its last byte: 30 s unless set. A
+    /// slower one is answered with 408. A body that is passed on is not timed: that is the server's
+    /// part. Needs tokio's time driver where a body does not come at once.
+    pub fn body_deadline(mut self, deadline: Duration) -> Self {
+        Arc::make_mut(&mut self.policy).body_deadline = deadline;
         self
     }
 
@@ -257,6 +270,10 @@ impl From<Refusal> for Denied {
 impl Gate {
     pub(crate) fn body_limit(&self) -> usize {
         self.policy.body_limit
+    }
+
+    pub(crate) fn body_deadline(&self) -> Duration {
+        self.policy.body_deadline
     }
 
     /// Decides without the body; `false` where that takes the body.

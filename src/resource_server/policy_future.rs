@@ -11,6 +11,7 @@ use bytes::{Bytes, BytesMut};
 use http::{Request, Response, request::Parts};
 use http_body::Body;
 use pin_project_lite::pin_project;
+use tokio::time::{Sleep, sleep};
 use tower_service::Service;
 
 use super::{Refusal, body::ResponseBody, policy::Gate, request_body::RequestBody};
@@ -41,6 +42,19 @@ struct Held<S> {
     ready: S,
     gate: Gate,
     parts: Parts,
+    /// Until when. Only set once the body keeps us waiting: most are there at once.
+    deadline: Option<Pin<Box<Sleep>>>,
+}
+
+impl<S> Held<S> {
+    /// Whether the body has kept us waiting for too long; wakes the task when it has.
+    fn is_overdue(&mut self, cx: &mut Context<'_>) -> bool {
+        let patience = self.gate.body_deadline();
+        let deadline = self
+            .deadline
+            .get_or_insert_with(|| Box::pin(sleep(patience)));
+        deadline.as_mut().poll(cx).is_ready()
+    }
 }
 
 /// What has come of the body.
@@ -105,7 +119,12 @@ where
             state: State::Reading {
                 body,
                 read: Read::Nothing,
-                held: Some(Box::new(Held { ready, gate, parts })),
+                held: Some(Box::new(Held {
+                    ready,
+                    gate,
+                    parts,
+                    deadline: None,
+                })),
             },
         }
     }
@@ -134,10 +153,16 @@ where
                 } => {
                     let limit = held.as_ref().map_or(0, |held| held.gate.body_limit());
                     let refusal = loop {
-                        match ready!(body.as_mut().poll_frame(cx)) {
-                            None => break None,
-                            Some(Err(_)) => break Some(Refusal::MalformedMessage),
-                            Some(Ok(frame)) => {
+                        match body.as_mut().poll_frame(cx) {
+                            Poll::Pending => {
+                                if held.as_mut().is_some_and(|held| held.is_overdue(cx)) {
+                                    break Some(Refusal::MessageTooSlow);
+                                }
+                                return Poll::Pending;
+                            }
+                            Poll::Ready(None) => break None,
+                            Poll::Ready(Some(Err(_))) => break Some(Refusal::MalformedMessage),
+                            Poll::Ready(Some(Ok(frame))) => {
                                 // Trailers are dropped: no MCP message has any.
                                 let Ok(chunk) = frame.into_data() else {
                                     continue;
@@ -155,6 +180,7 @@ where
                         mut ready,
                         gate,
                         parts,
+                        ..
                     } = *held;
                     let bytes = read.take();
                     let verdict = match refusal {

@@ -33,6 +33,8 @@ pub enum Refusal {
     MalformedMessage,
     /// The request's body is too long to decide what it asks for.
     MessageTooLarge,
+    /// The request's body did not come in time.
+    MessageTooSlow,
     /// `Mcp-Method` and `Mcp-Name` do not say clearly what is asked for.
     MalformedHeaders,
     /// The token is bound to a key and came without the scheme that proves it.
@@ -53,7 +55,7 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    pub(crate) const ALL: [Self; 20] = [
+    pub(crate) const ALL: [Self; 21] = [
         Self::NoCredentials,
         Self::TwoCredentials,
         Self::MalformedToken,
@@ -66,6 +68,7 @@ impl Refusal {
         Self::SessionNotFound,
         Self::MalformedMessage,
         Self::MessageTooLarge,
+        Self::MessageTooSlow,
         Self::MalformedHeaders,
         Self::BoundToken,
         Self::UnboundToken,
@@ -92,6 +95,7 @@ impl Refusal {
             Self::SessionNotFound => "session_not_found",
             Self::MalformedMessage => "malformed_message",
             Self::MessageTooLarge => "message_too_large",
+            Self::MessageTooSlow => "message_too_slow",
             Self::MalformedHeaders => "malformed_headers",
             Self::BoundToken => "bound_token",
             Self::UnboundToken => "unbound_token",
@@ -126,6 +130,7 @@ impl Refusal {
             }
             Self::SessionNotFound => StatusCode::NOT_FOUND,
             Self::MessageTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::MessageTooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::VerifierUnavailable => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
@@ -153,6 +158,7 @@ impl Refusal {
             | Self::SessionNotFound
             | Self::MalformedMessage
             | Self::MessageTooLarge
+            | Self::MessageTooSlow
             | Self::MalformedHeaders => None,
         }
     }
@@ -176,6 +182,7 @@ impl Refusal {
             Self::SessionNotFound => "Session not found",
             Self::MalformedMessage => "The body is not an unambiguous JSON-RPC message",
             Self::MessageTooLarge => "The body is too large",
+            Self::MessageTooSlow => "The body took too long",
             Self::MalformedHeaders => "Mcp-Method and Mcp-Name must each be sent once and readable",
             Self::BoundToken => "The access token is bound to a key and needs the scheme DPoP",
             Self::UnboundToken => "The access token is not bound to a key",
@@ -190,7 +197,7 @@ impl Refusal {
     /// The error code of the JSON-RPC shaped body.
     pub(crate) const fn code(self) -> i32 {
         match self {
-            Self::MalformedMessage | Self::MessageTooLarge => -32600,
+            Self::MalformedMessage | Self::MessageTooLarge | Self::MessageTooSlow => -32600,
             // HeaderMismatch, as MCP 2026-07-28 has it.
             Self::MalformedHeaders => -32020,
             _ => -32001,

@@ -4,10 +4,10 @@ use std::{error::Error, fmt, future::Future, pin::Pin, sync::Arc};
 
 use zeroize::Zeroizing;
 
-use super::session::McpSession;
+use super::{patience::patiently, session::McpSession};
 use crate::{
     clock::{Clock, SystemClock},
-    secret::{Access, Digest, Token},
+    secret::{AccessForms, Digest},
     store::{ErasedStore, Store, record::GrantHolder},
 };
 
@@ -119,6 +119,9 @@ pub trait TokenVerifier: Send + Sync + 'static {
     }
 
     /// Judges one token. Dropping the future must be harmless.
+    ///
+    /// It has to come to an end: nobody else sets it a deadline, and as long as it takes, every
+    /// request with this token waits. The verifiers of this crate give up after ten seconds.
     fn verify(
         &self,
         token: &PresentedToken,
@@ -158,17 +161,29 @@ impl<V: TokenVerifier> ErasedVerifier for V {
     }
 }
 
-/// Asks our own store.
+/// Asks our own store. Ten seconds without an answer are as good as an error.
 pub struct StoreVerifier {
     store: Arc<dyn ErasedStore>,
     clock: Arc<dyn Clock>,
+    forms: AccessForms,
 }
 
 impl StoreVerifier {
     /// Asks `store`, which may be shared with an authorization server on another machine.
     #[must_use]
     pub fn new(store: impl Store) -> Self {
-        Self::shared(Arc::new(store), Arc::new(SystemClock))
+        let forms = AccessForms::default();
+        Self::shared(Arc::new(store), Arc::new(SystemClock), forms)
+    }
+
+    /// Takes signed tokens too, as the store has them for a resource with
+    /// [`jwt_access_tokens`](crate::Resource::jwt_access_tokens). Without it they are refused
+    /// before the store is asked.
+    #[cfg(feature = "jwt")]
+    #[must_use]
+    pub fn jwt_access_tokens(mut self) -> Self {
+        self.forms.signed = true;
+        self
     }
 
     /// Judges expiry by `clock`.
@@ -178,8 +193,16 @@ impl StoreVerifier {
         self
     }
 
-    pub(crate) fn shared(store: Arc<dyn ErasedStore>, clock: Arc<dyn Clock>) -> Self {
-        Self { store, clock }
+    pub(crate) fn shared(
+        store: Arc<dyn ErasedStore>,
+        clock: Arc<dyn Clock>,
+        forms: AccessForms,
+    ) -> Self {
+        Self {
+            store,
+            clock,
+            forms,
+        }
     }
 }
 
@@ -191,12 +214,15 @@ impl fmt::Debug for StoreVerifier {
 
 impl TokenVerifier for StoreVerifier {
     fn recognises(&self, token: &str) -> bool {
-        Token::<Access>::digest_of_presented(token).is_some()
+        self.forms.digest(token).is_some()
     }
 
     async fn verify(&self, token: &PresentedToken) -> Result<Verdict, VerifierUnavailable> {
-        let found = self.store.access_token(token.digest()).await;
-        let Some(found) = found.map_err(VerifierUnavailable::new)? else {
+        let found = patiently(async {
+            let found = self.store.access_token(token.digest()).await;
+            found.map_err(VerifierUnavailable::new)
+        });
+        let Some(found) = found.await? else {
             return Ok(Verdict::Unknown);
         };
         if found.revoked {

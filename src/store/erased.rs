@@ -8,6 +8,10 @@ use super::*;
 /// A boxed future, as an erased store returns it.
 pub(crate) type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
+/// A store that never answers.
+#[cfg(test)]
+pub(crate) struct Stuck;
+
 macro_rules! erase {
     (
         $($(#[$when:meta])* fn $name:ident($($arg:ident: $type:ty),*) -> $out:ty;)*
@@ -22,6 +26,18 @@ macro_rules! erase {
         impl<S: Store> ErasedStore for S {
             $($(#[$when])* fn $name(&self, $($arg: $type),*) -> BoxFuture<'_, Result<$out, StoreError>> {
                 Box::pin(Store::$name(self, $($arg),*))
+            })*
+        }
+
+        #[cfg(test)]
+        impl Store for Stuck {
+            $(fn $name(&self, $($arg: $type),*) -> impl Future<Output = Result<$out, StoreError>> + Send {
+                $(let _ = $arg;)*
+                std::future::pending()
+            })*
+            $(fn $whole(&self, $($warg: $wtype),*) -> impl Future<Output = Result<$wout, StoreError>> + Send {
+                $(let _ = $warg;)*
+                std::future::pending()
             })*
         }
 
@@ -64,10 +80,10 @@ erase! {
     fn grants_of(subject: Subject, client: ClientId, now: Timestamp) -> Vec<GrantRecord>;
     fn consent(subject: Subject, client: ClientId, resource: ResourceUri) -> Option<ConsentRecord>;
     fn consents(subject: Subject) -> Vec<ConsentRecord>;
-    fn keys(purpose: KeyPurpose, candidate: KeyRecord) -> Vec<KeyRecord>;
+    fn keys(purpose: KeyPurpose) -> Vec<KeyRecord>;
+    fn add_key(key: KeyRecord, overlap: Duration, now: Timestamp) -> Vec<KeyRecord>;
     fn sweep(now: Timestamp, limit: usize) -> usize;
     whole:
-    fn add_key(key: KeyRecord, overlap: Duration, now: Timestamp) -> Vec<KeyRecord>;
     fn export(cursor: Option<Vec<u8>>, limit: usize) -> ExportPage;
     fn import(records: Vec<Record>) -> ();
 }

@@ -15,6 +15,7 @@ mod memory;
 mod model;
 mod outcome;
 pub mod record;
+mod shared_key;
 #[cfg(feature = "sled")]
 mod sled;
 mod sweeper;
@@ -37,8 +38,11 @@ pub use self::{
     transfer::{TransferError, export, import},
 };
 
+#[cfg(test)]
+pub(crate) use self::erased::Stuck;
 pub(crate) use self::{
     erased::{BoxFuture, ErasedStore},
+    shared_key::shared_secret,
     sweeper::Sweeper,
 };
 
@@ -271,17 +275,16 @@ pub trait Store: Send + Sync + 'static {
         subject: Subject,
     ) -> impl Future<Output = Result<Vec<ConsentRecord>, StoreError>> + Send;
 
-    /// The keys of one purpose, expired but unswept ones too, lowest number first. Stores `candidate` as number 0 when there is
-    /// none yet, so that all nodes agree on one.
+    /// The keys of one purpose, expired but unswept ones too, lowest number first.
     fn keys(
         &self,
         purpose: KeyPurpose,
-        candidate: KeyRecord,
     ) -> impl Future<Output = Result<Vec<KeyRecord>, StoreError>> + Send;
 
-    /// Adds a key if its number is the next one of its purpose, and returns the unexpired keys of
-    /// that purpose, lowest number first: of several nodes that rotate at once one wins, and all
-    /// see the same keys. The older keys that were in use retire `now` and expire after `overlap`.
+    /// Adds a key if its number is the next one of its purpose (the first is 0), and returns the
+    /// keys of that purpose that have not expired `now`, lowest number first: of several nodes
+    /// that make one at once one wins, and all see the same keys. The older keys that were in use
+    /// retire `now` and expire after `overlap`.
     fn add_key(
         &self,
         key: KeyRecord,

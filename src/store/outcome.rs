@@ -260,6 +260,8 @@ pub struct DeviceTokens {
     pub access: (Digest, AccessTokenRecord),
     /// The refresh token of generation 0, if one is issued.
     pub refresh: Option<(Digest, RefreshTokenRecord)>,
+    /// The key that the grant's refresh tokens are bound to from now on, by its thumbprint.
+    pub dpop_jkt: Option<String>,
     /// Move the registered client's expiry to at least here.
     pub renew_client: Option<Timestamp>,
 }

@@ -67,6 +67,10 @@ pub struct AuthorizationRequest {
     /// Who the client thinks will sign in (OpenID Connect `login_hint`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub login_hint: Option<String>,
+    /// Who the client knows will sign in, by an earlier statement of ours (OpenID Connect
+    /// `id_token_hint`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hinted: Option<Subject>,
 }
 
 /// An authorization request that waits for its user to sign in or to decide.

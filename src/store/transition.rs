@@ -47,11 +47,16 @@ pub(crate) fn redeem(
         return RedeemCodeOutcome::Revoked;
     }
     code.redeemed_at = Some(now);
-    if request.dpop_jkt.is_some() {
-        grant.dpop_jkt.clone_from(&request.dpop_jkt);
-    }
+    bind(grant, request.dpop_jkt.as_ref());
     endow(grant, &request.access.1, request.refresh.as_ref());
     RedeemCodeOutcome::Redeemed
+}
+
+/// Binds the refresh tokens of a grant to a key, if one was proven.
+pub(crate) fn bind(grant: &mut GrantRecord, jkt: Option<&String>) {
+    if let Some(jkt) = jkt {
+        grant.dpop_jkt = Some(jkt.clone());
+    }
 }
 
 /// Makes a grant know of its first tokens.

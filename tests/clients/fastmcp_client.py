@@ -39,6 +39,14 @@ async def call(client: Client, tool: str, arguments: dict[str, str] | None = Non
     return "".join(part.text for part in result.content)
 
 
+async def refresh(client: Client, auth: OAuth) -> None:
+    before = auth.context.current_tokens
+    auth.context.token_expiry_time = 1
+    assert await call(client, "whoami") == "demo"
+    after = auth.context.current_tokens
+    assert before and after and after.refresh_token not in (None, before.refresh_token)
+
+
 async def main() -> None:
     (origin,) = sys.argv[1:]
     storage = MemoryStore()
@@ -56,12 +64,7 @@ async def main() -> None:
         assert await call(client, "delete_note", {"message": "none"}) == "There was no such note."
         assert first.authorizations == 2
         steps["step-up"] = "passed"
-        # Here, and not with stored tokens: what discovery found is not among what it stores.
-        before = first.context.current_tokens
-        first.context.token_expiry_time = 1
-        assert await call(client, "whoami") == "demo"
-        after = first.context.current_tokens
-        assert before and after and after.refresh_token not in (None, before.refresh_token)
+        await refresh(client, first)
         assert first.authorizations == 2
         steps["refresh"] = "passed"
 
@@ -70,6 +73,10 @@ async def main() -> None:
         assert await call(client, "whoami") == "demo"
         assert second.authorizations == 0
         steps["stored tokens"] = "passed"
+        # What discovery found is not among what it stores: this refresh goes to /token.
+        await refresh(client, second)
+        assert second.authorizations == 0
+        steps["refresh with stored tokens"] = "passed"
 
     print(json.dumps({"client": "FastMCP 4", "steps": steps}))
 

@@ -6,12 +6,10 @@ import assert from 'node:assert/strict';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 
 import { freePort, run } from './cli.mjs';
+import { INSPECTOR } from './inspector_cli.mjs';
 import { steps } from './steps.mjs';
-
-const INSPECTOR = fileURLToPath(new URL('node_modules/@modelcontextprotocol/inspector/clients/launcher/build/index.js', import.meta.url));
 
 const [origin] = process.argv.slice(2);
 const { step, print } = steps('MCP Inspector 2');

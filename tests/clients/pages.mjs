@@ -68,7 +68,12 @@ async function client(redirectUri, clientName = 'Page test') {
   const registered = await fetch(`${origin}/oauth/register`, {
     method: 'POST',
     headers: { 'content-type': 'application/json' },
-    body: JSON.stringify({ client_name: clientName, redirect_uris: [redirectUri], token_endpoint_auth_method: 'none' }),
+    body: JSON.stringify({
+      client_name: clientName,
+      redirect_uris: [redirectUri],
+      post_logout_redirect_uris: [redirectUri],
+      token_endpoint_auth_method: 'none',
+    }),
   });
   assert.equal(registered.status, 201, await registered.clone().text());
   const { client_id } = await registered.json();
@@ -90,7 +95,7 @@ async function client(redirectUri, clientName = 'Page test') {
       method: 'POST',
       body: new URLSearchParams({ grant_type: 'authorization_code', code, client_id, redirect_uri: redirectUri, code_verifier: verifier }),
     });
-  return { url: url.href, state, exchange };
+  return { client_id, url: url.href, state, exchange };
 }
 
 const DEVICE_GRANT = 'urn:ietf:params:oauth:grant-type:device_code';
@@ -344,6 +349,50 @@ const cases = {
     await page.screenshot({ path: join(screenshots, 'device-done.png') });
     const tokens = await begun.poll();
     assert.equal(tokens.status, 200, await tokens.clone().text());
+  },
+
+  /** A form on another site, which cookies do not come along with: its user is asked, and comes back. */
+  async 'sign-out'({ context, page }) {
+    const callback = await listen();
+    const { client_id, url } = await client(callback.redirectUri, 'Another site');
+    await page.goto(url);
+    await signIn(page);
+    await deny(page).click();
+    await callback.arrival();
+    const fields = { client_id, post_logout_redirect_uri: callback.redirectUri, state: 'gone' };
+    const inputs = Object.entries(fields).map(([name, value]) => `<input type="hidden" name="${name}" value="${value}">`);
+    const form = `<title>Elsewhere</title><form method="post" action="${origin}/oauth/end-session">${inputs.join('')}<button>Leave</button></form>`;
+    const elsewhere = createServer((_, response) => response.writeHead(200, { 'content-type': 'text/html' }).end(form));
+    elsewhere.listen(0, '127.0.0.1');
+    await once(elsewhere, 'listening');
+    const leave = async () => {
+      await page.goto(`http://localhost:${elsewhere.address().port}/`);
+      const answered = page.waitForResponse((response) => response.request().method() === 'POST');
+      await page.getByRole('button', { name: 'Leave' }).click();
+      // What the browser really sent is known for sure once there is an answer to it.
+      const headers = await (await answered).request().allHeaders();
+      assert.equal(headers['sec-fetch-site'], 'cross-site');
+    };
+    await leave();
+    const stay = page.getByRole('button', { name: 'Stay signed in' });
+    await stay.waitFor();
+    await page.screenshot({ path: join(screenshots, 'sign-out.png') });
+    const text = await page.getByRole('main').innerText();
+    for (const shown of ['Do you want to sign out?', 'demo', 'Another site', '127.0.0.1']) assert.ok(text.includes(shown), text);
+    assert.equal(await page.getByRole('heading', { level: 1 }).count(), 1);
+    await stay.click();
+    await page.getByText('Nothing has changed.').waitFor();
+    const isSession = ({ name }) => name.startsWith('notes-');
+    assert.equal((await context.cookies()).filter(isSession).length, 1);
+    await leave();
+    await page.getByRole('button', { name: 'Sign out' }).click();
+    assert.equal((await callback.arrival()).get('state'), 'gone');
+    assert.deepEqual((await context.cookies()).filter(isSession), []);
+    await page.goto(url);
+    await page.getByLabel('Username').waitFor();
+    elsewhere.close();
+    elsewhere.closeAllConnections();
+    callback.close();
   },
 
   /** A redirect URI nobody registered: a page here, and no redirect. */

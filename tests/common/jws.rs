@@ -1,4 +1,5 @@
 //! Keys of clients, and what they sign, without the crate's own code.
+#![allow(dead_code, reason = "each test program uses a part of it")]
 
 use aws_lc_rs::{
     rand::SystemRandom,

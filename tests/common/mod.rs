@@ -35,7 +35,10 @@ impl Authenticator for ByCookie {
         if user == "outage" {
             return Err("the directory is down".into());
         }
-        let signed_in = SignedIn::new(Subject::new(&user)?).display_name(user.to_uppercase());
+        let mut signed_in = SignedIn::new(Subject::new(&user)?).display_name(user.to_uppercase());
+        if let Some(session) = cookie(&request.headers, "session") {
+            signed_in = signed_in.session(session);
+        }
         Ok(Some(match cookie(&request.headers, "auth_time") {
             Some(at) => signed_in.auth_time(Timestamp::from_secs(at.parse()?)),
             None => signed_in,
@@ -367,9 +370,14 @@ impl<'a> Browser<'a> {
             .or_insert_with(|| "text/html,*/*;q=0.8".parse().unwrap());
         let answer = self.app.send(request).await;
         for set in answer.headers.get_all(header::SET_COOKIE) {
-            let pair = set.to_str().unwrap().split(';').next().unwrap();
+            let line = set.to_str().unwrap();
+            let (pair, attributes) = line.split_once(';').unwrap_or((line, ""));
             let (name, value) = pair.split_once('=').unwrap();
-            self.set(name, value);
+            if attributes.contains("Max-Age=0") {
+                self.forget(name);
+            } else {
+                self.set(name, value);
+            }
         }
         answer
     }

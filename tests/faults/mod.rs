@@ -184,7 +184,7 @@ faulty! {
     fn grants_of(subject: Subject, client: ClientId, now: Timestamp) -> Vec<GrantRecord>;
     fn consent(subject: Subject, client: ClientId, resource: ResourceUri) -> Option<ConsentRecord>;
     fn consents(subject: Subject) -> Vec<ConsentRecord>;
-    fn keys(purpose: KeyPurpose, candidate: KeyRecord) -> Vec<KeyRecord>;
+    fn keys(purpose: KeyPurpose) -> Vec<KeyRecord>;
     fn add_key(key: KeyRecord, overlap: Duration, now: Timestamp) -> Vec<KeyRecord>;
     fn export(cursor: Option<Vec<u8>>, limit: usize) -> ExportPage;
     fn import(records: Vec<Record>) -> ();

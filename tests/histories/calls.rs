@@ -35,7 +35,7 @@ pub enum Call {
     GrantsOf(Subject, ClientId),
     Consent(Subject, ClientId, ResourceUri),
     Consents(Subject),
-    Keys(KeyRecord),
+    Keys(KeyPurpose),
     AddKey(KeyRecord, Duration),
     Sweep,
 }
@@ -83,7 +83,7 @@ impl Call {
                 said(store.consent(subject, client, resource).await)
             }
             Self::Consents(subject) => said(store.consents(subject).await.map(by_text)),
-            Self::Keys(candidate) => said(store.keys(candidate.purpose, candidate).await.map(keys)),
+            Self::Keys(purpose) => said(store.keys(purpose).await.map(keys)),
             Self::AddKey(key, overlap) => said(store.add_key(key, overlap, now).await.map(keys)),
             Self::Sweep => said(store.sweep(now, usize::MAX).await),
         }

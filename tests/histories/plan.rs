@@ -151,7 +151,7 @@ impl Plan {
                 code: flow.code(),
                 access: flow.access(0, 0, now),
                 refresh: (more % 5 > 0).then(|| flow.refresh(now)),
-                dpop_jkt: None,
+                dpop_jkt: more.is_multiple_of(4).then(|| "thumbprint".to_owned()),
                 renew_client: renewal(more, now),
             }),
             What::IssueTokens => {
@@ -183,6 +183,7 @@ impl Plan {
                 DeviceTokens {
                     access: flow.access(0, 1, now),
                     refresh: (more % 3 > 0).then(|| flow.refresh(now)),
+                    dpop_jkt: more.is_multiple_of(5).then(|| "thumbprint".to_owned()),
                     renew_client: renewal(more, now),
                 },
             ),
@@ -206,10 +207,12 @@ impl Plan {
                 2 => Call::Consent(subject(of), client_id(which), resource()),
                 _ => Call::Consents(subject(of)),
             },
-            What::Keys => Call::Keys(key(7, now)),
+            What::Keys => Call::Keys(KeyPurpose::RefreshSuccessor),
             What::AddKey => {
+                // Mostly the next one.
+                let id = self.keys;
                 self.keys += u32::from(more % 3 > 0);
-                Call::AddKey(key(self.keys, now), Duration::from_secs(GRACE))
+                Call::AddKey(key(id, now), Duration::from_secs(GRACE))
             }
             What::Sweep => Call::Sweep,
         }
@@ -477,6 +480,7 @@ fn pending(number: u8, now: Timestamp) -> PendingAuthorization {
             max_age: None,
             dpop_jkt: None,
             login_hint: None,
+            hinted: None,
         },
         browser: None,
         client: None,

@@ -185,6 +185,7 @@ impl Store for Reference {
             ..code
         };
         tables.codes.insert(*redeem.code.as_bytes(), redeemed);
+        tables.bind(grant.id, redeem.dpop_jkt);
         tables.first_tokens(grant.id, &redeem.access, redeem.refresh.as_ref());
         tables.renew(&grant.client_id, redeem.renew_client);
         Ok(RedeemCodeOutcome::Redeemed)
@@ -345,6 +346,7 @@ impl Store for Reference {
             return Ok(RedeemDevice::Revoked);
         }
         tables.devices.remove(device.as_bytes());
+        tables.bind(grant.id, redeem.dpop_jkt);
         tables.first_tokens(grant.id, &redeem.access, redeem.refresh.as_ref());
         tables.renew(&grant.client_id, redeem.renew_client);
         Ok(RedeemDevice::Redeemed)
@@ -462,15 +464,8 @@ impl Store for Reference {
         Ok(found.cloned().collect())
     }
 
-    async fn keys(&self, purpose: KeyPurpose, candidate: KeyRecord) -> Done<Vec<KeyRecord>> {
-        let mut tables = self.lock();
-        if !tables.keys.iter().any(|key| key.purpose == purpose) {
-            tables.keys.push(KeyRecord {
-                purpose,
-                id: 0,
-                ..candidate
-            });
-        }
+    async fn keys(&self, purpose: KeyPurpose) -> Done<Vec<KeyRecord>> {
+        let tables = self.lock();
         let keys = tables.keys.iter().filter(|key| key.purpose == purpose);
         Ok(keys.cloned().collect())
     }

@@ -54,6 +54,12 @@ impl Tables {
         self.consents.insert(name, merged);
     }
 
+    pub(super) fn bind(&mut self, grant: GrantId, key: Option<String>) {
+        if let (Some(grant), Some(key)) = (self.grants.get_mut(&grant), key) {
+            grant.dpop_jkt = Some(key);
+        }
+    }
+
     pub(super) fn renew(&mut self, client: &ClientId, until: Option<Timestamp>) {
         if let (Some(client), Some(until)) = (self.clients.get_mut(client), until) {
             client.expires_at = client.expires_at.max(until);

@@ -1,6 +1,7 @@
 //! Programs outside this process: the example server, and the clients that talk to it.
 #![allow(dead_code, unused_imports, reason = "each test file uses its part")]
 
+pub(crate) mod rmcp;
 pub(crate) mod scripts;
 pub(crate) mod server;
 

@@ -70,10 +70,12 @@ impl AuthorizationServer {
         for _ in 0..MAX_DRAWS {
             let user_code = UserCode::random();
             let digest = user_code.digest();
-            let record = match device::decide(params, client, &self.catalog, digest, ttl, now) {
+            let mut record = match device::decide(params, client, &self.catalog, digest, ttl, now) {
                 Ok(record) => record,
                 Err(refusal) => return Ok(Err(refusal)),
             };
+            // As for a pushed request: a proof binds what is to be redeemed (RFC 9449 §10.1).
+            record.dpop_jkt.clone_from(&call.dpop);
             let begun = self
                 .store
                 .begin_device(device_code.digest(), record, self.limits.devices, now)

@@ -34,7 +34,7 @@ impl AuthorizationServer {
         let mut grant = issue::client_grant(&client.id, subject, scopes, resource, now);
         let record = self.access_record(call, &grant, grant.scopes.clone(), now);
         grant.expires_at = record.expires_at;
-        let access = self.mint(&Zeroizing::new(random()), &record).await?;
+        let access = self.mint(&Zeroizing::new(random()), &record, None).await?;
         let issue = IssueTokens {
             grant: grant.clone(),
             access: (access.digest(), record),
@@ -63,6 +63,7 @@ impl AuthorizationServer {
             access,
             expires_in: self.lifetimes.access_token.as_secs(),
             refresh: None,
+            id_token: None,
             scopes: &grant.scopes,
         };
         Ok(issued.answer())

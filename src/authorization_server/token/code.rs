@@ -5,6 +5,7 @@ use zeroize::Zeroizing;
 use super::{
     super::{AuthorizationServer, response::EndpointResponse, token_call::TokenCall},
     GRANT_REVOKED, Issued, TokenError,
+    id_token::About,
 };
 use crate::{
     event::Event,
@@ -34,7 +35,19 @@ impl AuthorizationServer {
 
         let now = self.now();
         let record = self.access_record(call, &grant, grant.scopes.clone(), now);
-        let access = self.mint(&Zeroizing::new(random()), &record).await?;
+        let access = self
+            .mint(&Zeroizing::new(random()), &record, grant.auth_time)
+            .await?;
+        let id_token = self
+            .id_token(&About {
+                client,
+                grant: &grant,
+                nonce: code.nonce.as_deref(),
+                scopes: &grant.scopes,
+                access: &access,
+                issued_at: now,
+            })
+            .await?;
         let refresh = client
             .gets_refresh_token(&grant.scopes)
             .then(Token::<Refresh>::random);
@@ -82,6 +95,7 @@ impl AuthorizationServer {
             access,
             expires_in: self.lifetimes.access_token.as_secs(),
             refresh,
+            id_token,
             scopes: &grant.scopes,
         };
         Ok(issued.answer())

@@ -5,6 +5,7 @@ use zeroize::Zeroizing;
 use super::{
     super::{AuthorizationServer, response::EndpointResponse, token_call::TokenCall},
     GRANT_REVOKED, Issued, TokenError,
+    id_token::About,
 };
 use crate::{
     event::Event,
@@ -30,7 +31,10 @@ impl AuthorizationServer {
             .poll_device(digest, client.id.clone(), self.now())
             .await?;
         match polled {
-            PollDevice::Approved { grant, .. } => self.redeem_device(call, digest, &grant).await,
+            PollDevice::Approved { record, grant } => {
+                self.check_key(call, record.dpop_jkt.as_deref(), &grant.resource)?;
+                self.redeem_device(call, digest, &grant).await
+            }
             PollDevice::Pending => Err(PENDING.into()),
             PollDevice::SlowDown { .. } => Err(SLOW_DOWN.into()),
             PollDevice::Denied => Err(DENIED.into()),
@@ -48,8 +52,20 @@ impl AuthorizationServer {
         let TokenCall { client, params, .. } = call;
         check_resources(&params.all("resource").collect::<Vec<_>>(), grant)?;
         let now = self.now();
-        let record = issue::access_token(grant, grant.scopes.clone(), &self.lifetimes, now);
-        let access = self.mint(&Zeroizing::new(random()), &record).await?;
+        let record = self.access_record(call, grant, grant.scopes.clone(), now);
+        let access = self
+            .mint(&Zeroizing::new(random()), &record, grant.auth_time)
+            .await?;
+        let id_token = self
+            .id_token(&About {
+                client,
+                grant,
+                nonce: None,
+                scopes: &grant.scopes,
+                access: &access,
+                issued_at: now,
+            })
+            .await?;
         let refresh = client
             .gets_refresh_token(&grant.scopes)
             .then(Token::<Refresh>::random);
@@ -61,6 +77,8 @@ impl AuthorizationServer {
                     issue::refresh_token(grant, &self.lifetimes, now),
                 )
             }),
+            // As for a code: whoever has a secret proves itself with that at each refresh.
+            dpop_jkt: call.dpop.clone().filter(|_| client.is_public()),
             renew_client: self.lifetimes.renew_client(client.expires_at, now),
         };
         let answer = self.store.redeem_device(device, tokens, now).await;
@@ -80,6 +98,7 @@ impl AuthorizationServer {
             access,
             expires_in: self.lifetimes.access_token.as_secs(),
             refresh,
+            id_token,
             scopes: &grant.scopes,
         };
         Ok(issued.answer())

@@ -6,6 +6,7 @@ use zeroize::Zeroizing;
 
 use super::super::AuthorizationServer;
 use crate::{
+    clock::Timestamp,
     secret::{Access, Digest, Token},
     store::{StoreError, record::AccessTokenRecord},
 };
@@ -18,6 +19,14 @@ pub(super) struct Minted {
 }
 
 impl Minted {
+    fn new(text: Zeroizing<String>, record: &AccessTokenRecord) -> Self {
+        Self {
+            digest: Digest::of(&text),
+            token_type: record.token_type(),
+            text,
+        }
+    }
+
     pub(super) fn digest(&self) -> Digest {
         self.digest
     }
@@ -41,17 +50,60 @@ impl fmt::Debug for Minted {
 
 impl AuthorizationServer {
     /// The access token of `record` that carries exactly these bits: the same inputs give the same
-    /// token.
+    /// token. `auth_time` is when the user signed in, for those who can read the token.
     pub(super) async fn mint(
         &self,
         bits: &[u8; 32],
         record: &AccessTokenRecord,
+        auth_time: Option<Timestamp>,
     ) -> Result<Minted, StoreError> {
-        let token = Token::<Access>::from_bytes(bits);
-        Ok(Minted {
-            digest: token.digest(),
-            token_type: record.token_type(),
-            text: Zeroizing::new(token.reveal().to_owned()),
-        })
+        let resource = self.catalog.find(&record.resource);
+        let text = if resource.is_some_and(|resource| resource.jwt_access_tokens) {
+            self.signed(bits, record, auth_time).await?
+        } else {
+            Token::<Access>::from_bytes(bits).reveal().to_owned()
+        };
+        Ok(Minted::new(Zeroizing::new(text), record))
+    }
+
+    /// RFC 9068 §2.
+    #[cfg(feature = "jwt")]
+    async fn signed(
+        &self,
+        bits: &[u8; 32],
+        record: &AccessTokenRecord,
+        auth_time: Option<Timestamp>,
+    ) -> Result<String, StoreError> {
+        use crate::{
+            jwt::{AccessTokenClaims, Algorithm, Confirmation},
+            secret::base64url,
+        };
+
+        let ring = self.signing_keys().await?;
+        let claims = AccessTokenClaims {
+            iss: self.issuer.as_str(),
+            sub: record.subject.as_str(),
+            aud: record.resource.as_str(),
+            client_id: record.client_id.as_str(),
+            scope: &record.scopes.to_string(),
+            jti: &base64url(&bits[..16]),
+            iat: record.issued_at,
+            exp: record.expires_at,
+            auth_time,
+            cnf: record.dpop_jkt.as_deref().map(|jkt| Confirmation { jkt }),
+        };
+        let key = ring.signer(Algorithm::RS256, record.issued_at)?;
+        claims.sign(key).map_err(StoreError::unavailable)
+    }
+
+    /// No resource can have asked for it.
+    #[cfg(not(feature = "jwt"))]
+    async fn signed(
+        &self,
+        bits: &[u8; 32],
+        _: &AccessTokenRecord,
+        _: Option<Timestamp>,
+    ) -> Result<String, StoreError> {
+        Ok(Token::<Access>::from_bytes(bits).reveal().to_owned())
     }
 }

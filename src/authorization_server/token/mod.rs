@@ -3,6 +3,9 @@
 mod client_credentials;
 mod code;
 mod device;
+mod id_token;
+#[cfg(feature = "jwt")]
+mod jwt_bearer;
 mod mint;
 mod refresh;
 
@@ -13,6 +16,11 @@ use serde::Serialize;
 use super::{
     AuthorizationServer, Endpoint,
     response::{self, EndpointResponse},
+};
+#[cfg(feature = "jwt")]
+use crate::{
+    error::AuthenticatorError, event::Event, grant::JWT_BEARER,
+    resource_server::VerifierUnavailable,
 };
 use crate::{
     grant::{ErrorCode, Refusal, device::GRANT_TYPE as DEVICE_GRANT},
@@ -29,6 +37,8 @@ struct Issued<'a> {
     /// How long the access token lives from now on, in seconds.
     expires_in: u64,
     refresh: Option<Token<Refresh>>,
+    /// Who signed in, where the client may know.
+    id_token: Option<String>,
     scopes: &'a Scopes,
 }
 
@@ -40,6 +50,8 @@ struct TokenResponse<'a> {
     expires_in: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     refresh_token: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id_token: Option<&'a str>,
     scope: String,
 }
 
@@ -52,6 +64,7 @@ impl Issued<'_> {
                 token_type: self.access.token_type(),
                 expires_in: self.expires_in,
                 refresh_token: self.refresh.as_ref().map(Token::reveal),
+                id_token: self.id_token.as_deref(),
                 scope: self.scopes.to_string(),
             },
         )
@@ -62,6 +75,12 @@ impl Issued<'_> {
 enum TokenError {
     Refused(Refusal),
     Store(StoreError),
+    /// The application cannot say who a user is.
+    #[cfg(feature = "jwt")]
+    Authenticator(AuthenticatorError),
+    /// Nobody can say what an issuer signed.
+    #[cfg(feature = "jwt")]
+    Issuer(VerifierUnavailable),
 }
 
 impl From<Refusal> for TokenError {
@@ -87,6 +106,8 @@ impl AuthorizationServer {
             Some("refresh_token") => self.refresh(&call).await,
             Some("client_credentials") => self.client_credentials(&call).await,
             Some(DEVICE_GRANT) => self.poll_device(&call).await,
+            #[cfg(feature = "jwt")]
+            Some(JWT_BEARER) => self.jwt_bearer(&call).await,
             Some(_) => Err(UNSUPPORTED_GRANT.into()),
             None => Err(GRANT_TYPE_MISSING.into()),
         };
@@ -95,6 +116,16 @@ impl AuthorizationServer {
             Err(TokenError::Refused(refusal)) => self.refuse_call(Endpoint::Token, &call, &refusal),
             Err(TokenError::Store(error)) => {
                 self.store_failed(&error);
+                response::unavailable()
+            }
+            #[cfg(feature = "jwt")]
+            Err(TokenError::Authenticator(error)) => {
+                self.emit(&Event::AuthenticatorFailed { error: &error });
+                response::unavailable()
+            }
+            #[cfg(feature = "jwt")]
+            Err(TokenError::Issuer(cause)) => {
+                self.emit(&Event::VerifierFailed { cause: &cause });
                 response::unavailable()
             }
         }

@@ -3,6 +3,7 @@
 use super::{
     super::{AuthorizationServer, response::EndpointResponse, token_call::TokenCall},
     GRANT_REVOKED, Issued, TokenError,
+    id_token::About,
 };
 use crate::{
     client::Client,
@@ -56,7 +57,20 @@ impl AuthorizationServer {
             let now = self.now();
             let issued_at = refresh::issued_at(&record, now);
             let access_record = self.access_record(call, &grant, scopes.clone(), issued_at);
-            let access = self.mint(&successor.access, &access_record).await?;
+            let access = self
+                .mint(&successor.access, &access_record, grant.auth_time)
+                .await?;
+            let id_token = self
+                .id_token(&About {
+                    client,
+                    grant: &grant,
+                    // OpenID Connect Core §12.2.
+                    nonce: None,
+                    scopes: &scopes,
+                    access: &access,
+                    issued_at,
+                })
+                .await?;
             let rotate = RotateRefresh {
                 renew_client: self.lifetimes.renew_client(client.expires_at, now),
                 ..refresh::rotation(
@@ -95,6 +109,7 @@ impl AuthorizationServer {
                 access,
                 expires_in: now.until(expires_at).as_secs(),
                 refresh: Some(successor.refresh),
+                id_token,
                 scopes: &scopes,
             };
             return Ok(issued.answer());

@@ -31,7 +31,7 @@ fn a_proof_is_good_for_one_request() {
         let key = key(algorithm);
         let good = proof(&key, &json!({}), &json!({ "nonce": "n" }));
         let verified = DpopProof::verify(&good, "POST", URL, None, NOW, WINDOW).unwrap();
-        assert_eq!(verified.jkt, key.kid());
+        assert_eq!(verified.jkt, key.public_key().thumbprint());
         assert_eq!(verified.nonce.as_deref(), Some("n"));
         assert_eq!(verified.issued_at, NOW);
     }

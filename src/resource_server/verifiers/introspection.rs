@@ -5,15 +5,13 @@ use std::{fmt, sync::Arc, time::Duration};
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
-use super::{
-    PATIENCE, explain,
-    issuer::{Discovery, IssuerName, LIMITS, fetcher_for},
-};
+use super::explain;
 use crate::{
     clock::{Clock, SystemClock, Timestamp},
     error::ConfigError,
     fetch::{BasicCredentials, Fetch, FetchError, Fetcher},
     id::{ClientId, Subject},
+    issuer::{Discovery, IssuerName, LIMITS, PATIENCE, fetcher_for},
     jwt::{JwtError, audience, parse_strictly, scopes, thumbprint, time},
     resource_server::{McpSession, PresentedToken, TokenVerifier, Verdict, VerifierUnavailable},
     secret::Digest,
@@ -119,7 +117,7 @@ impl IntrospectionVerifier {
         Ok(match self.session(&members) {
             Ok(session) => Verdict::Verified(session),
             Err(error) => {
-                explain(&self.issuer.0, error.reason());
+                explain(self.issuer.as_str(), error.reason());
                 match error {
                     JwtError::Expired => Verdict::Expired,
                     JwtError::Audience => Verdict::WrongAudience,
@@ -132,7 +130,7 @@ impl IntrospectionVerifier {
     /// What an active token allows here.
     fn session(&self, members: &Map<String, Value>) -> Result<McpSession, JwtError> {
         let text = |name: &str| members.get(name).and_then(Value::as_str);
-        if text("iss").is_some_and(|issuer| issuer != self.issuer.0) {
+        if text("iss").is_some_and(|issuer| issuer != self.issuer.as_str()) {
             return Err(JwtError::Issuer);
         }
         let audience = audience(members.get("aud"))?;
@@ -197,7 +195,7 @@ impl TokenVerifier for IntrospectionVerifier {
 impl fmt::Debug for IntrospectionVerifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("IntrospectionVerifier")
-            .field("issuer", &self.issuer.0)
+            .field("issuer", &self.issuer.as_str())
             .field("resource", &self.resource)
             .field("client_id", &self.client_id)
             .finish_non_exhaustive()

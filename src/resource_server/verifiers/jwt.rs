@@ -2,14 +2,12 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use super::{
-    PATIENCE, explain,
-    issuer::{Discovery, IssuerName, LIMITS, SETTINGS, fetcher_for},
-};
+use super::explain;
 use crate::{
     clock::{Clock, SystemClock},
     error::ConfigError,
-    fetch::{CachePolicy, Fetch, FetchCache, FetchError, Fetcher},
+    fetch::{Fetch, FetchError, Fetcher},
+    issuer::{IssuerKeys, IssuerName, fetcher_for},
     jwt::{AccessToken, Algorithm, ExpectAccessToken, JwkSet, Jws, JwtError, verify_access_token},
     resource_server::{McpSession, PresentedToken, TokenVerifier, Verdict, VerifierUnavailable},
     uri::ResourceUri,
@@ -43,10 +41,7 @@ pub struct JwtVerifier {
     plain: bool,
     leeway: Duration,
     clock: Arc<dyn Clock>,
-    fetcher: Arc<dyn Fetch>,
-    discovery: Discovery,
-    jwks_uri: Option<String>,
-    keys: FetchCache<JwkSet>,
+    keys: IssuerKeys,
 }
 
 impl JwtVerifier {
@@ -68,23 +63,16 @@ impl JwtVerifier {
     async fn judge(&self, token: &str) -> Result<AccessToken, Refused> {
         // Whose it claims to be costs nothing to find out, and no stranger makes us fetch.
         let claimed = Jws::parse(token)?;
-        if claimed.unverified("iss") != Some(&self.issuer.0) {
+        if claimed.unverified("iss") != Some(self.issuer.as_str()) {
             return Err(JwtError::Issuer.into());
         }
-        let url = self.jwks_uri().await?;
-        let keys = self.keys.get(&url, self.load(&url)).await?;
-        match self.check(token, &keys) {
-            Err(JwtError::UnknownKey) => {
-                let newer = self.keys.refresh(&url, &keys, self.load(&url)).await?;
-                Ok(self.check(token, &newer)?)
-            }
-            checked => Ok(checked?),
-        }
+        let checked = self.keys.judge(|keys| self.check(token, keys)).await?;
+        Ok(checked?)
     }
 
     fn check(&self, token: &str, keys: &JwkSet) -> Result<AccessToken, JwtError> {
         let expect = ExpectAccessToken {
-            issuer: &self.issuer.0,
+            issuer: self.issuer.as_str(),
             resource: &self.resource,
             also_audience: &self.audiences,
             algorithms: &Algorithm::ALL,
@@ -97,30 +85,6 @@ impl JwtVerifier {
         match token.jkt {
             None => Ok(token),
             Some(_) => Err(JwtError::Claim("cnf")),
-        }
-    }
-
-    async fn jwks_uri(&self) -> Result<String, FetchError> {
-        match &self.jwks_uri {
-            Some(url) => Ok(url.clone()),
-            None => {
-                let document = self.discovery.document().await?;
-                let url = document.jwks_uri.clone();
-                url.ok_or(FetchError::Content("its document names no key set"))
-            }
-        }
-    }
-
-    fn load(
-        &self,
-        url: &str,
-    ) -> impl Future<Output = Result<(JwkSet, CachePolicy), FetchError>> + Send + 'static {
-        let (fetcher, url) = (Arc::clone(&self.fetcher), url.to_owned());
-        async move {
-            let fetched = fetcher.get(&url, LIMITS).await?;
-            let keys = JwkSet::parse(&fetched.body);
-            let keys = keys.map_err(|error| FetchError::Content(error.message()))?;
-            Ok((keys, fetched.cache))
         }
     }
 
@@ -164,13 +128,12 @@ impl TokenVerifier for JwtVerifier {
     }
 
     async fn verify(&self, token: &PresentedToken) -> Result<Verdict, VerifierUnavailable> {
-        let judged = tokio::time::timeout(PATIENCE, self.judge(token.reveal())).await;
-        let error = match judged.unwrap_or(Err(Refused::Fetch(FetchError::Deadline))) {
+        let error = match self.judge(token.reveal()).await {
             Ok(token) => return Ok(Verdict::Verified(self.session(token))),
             Err(Refused::Fetch(error)) => return Err(VerifierUnavailable::new(error)),
             Err(Refused::Token(error)) => error,
         };
-        explain(&self.issuer.0, error.reason());
+        explain(self.issuer.as_str(), error.reason());
         Ok(match error {
             JwtError::Expired => Verdict::Expired,
             JwtError::Audience => Verdict::WrongAudience,
@@ -182,7 +145,7 @@ impl TokenVerifier for JwtVerifier {
 impl fmt::Debug for JwtVerifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("JwtVerifier")
-            .field("issuer", &self.issuer.0)
+            .field("issuer", &self.issuer.as_str())
             .field("resource", &self.resource)
             .finish_non_exhaustive()
     }
@@ -265,9 +228,10 @@ impl JwtVerifierBuilder {
             None => Arc::new(fetcher_for(&self.issuer)?),
         };
         Ok(JwtVerifier {
-            discovery: Discovery::new(
+            keys: IssuerKeys::published(
                 issuer.clone(),
-                Arc::clone(&fetcher),
+                self.jwks_uri,
+                fetcher,
                 Arc::clone(&self.clock),
             ),
             issuer,
@@ -275,10 +239,7 @@ impl JwtVerifierBuilder {
             audiences: self.audiences,
             plain: self.plain,
             leeway: self.leeway.min(Duration::from_secs(300)),
-            keys: FetchCache::new(SETTINGS, Arc::clone(&self.clock)),
             clock: self.clock,
-            fetcher,
-            jwks_uri: self.jwks_uri,
         })
     }
 }

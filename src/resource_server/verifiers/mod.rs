@@ -1,20 +1,14 @@
 //! Tokens of somebody else's issuer.
 
 mod introspection;
-mod issuer;
 mod jwt;
 #[cfg(test)]
 mod tests;
-
-use std::time::Duration;
 
 pub use self::{
     introspection::{IntrospectionVerifier, IntrospectionVerifierBuilder},
     jwt::{JwtVerifier, JwtVerifierBuilder},
 };
-
-/// How long a request waits for an issuer before it is told that nobody can say.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Tells whoever debugs a deployment why a token of the right issuer is turned away: what the
 /// client sees is the same for all of them.

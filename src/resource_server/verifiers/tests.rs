@@ -247,7 +247,7 @@ async fn a_token_that_is_bound_to_a_key_is_no_bearer_token() {
     publish(&net, &[&key]);
     let claims = json!({
         "iss": ISSUER, "sub": "alice", "aud": MCP, "client_id": "agent",
-        "exp": net.now().as_secs() + 60, "cnf": { "jkt": key.kid() },
+        "exp": net.now().as_secs() + 60, "cnf": { "jkt": key.public_key().thumbprint() },
     });
     let bound = key.sign("at+jwt", &claims).unwrap();
     assert_eq!(judge(&verifier(&net), &bound).await, Some(Verdict::Unknown));

@@ -255,6 +255,7 @@ pub async fn an_approved_device_gets_its_tokens<S: Store>(store: Arc<S>) {
     }
     let mut tokens = flow.device_tokens();
     tokens.renew_client = Some(after(5000));
+    tokens.dpop_jkt = Some("thumbprint".to_owned());
     let redeemed = store.redeem_device(id("a"), tokens, after(9)).await;
     assert_eq!(
         redeemed.expect("no store error"),
@@ -262,6 +263,10 @@ pub async fn an_approved_device_gets_its_tokens<S: Store>(store: Arc<S>) {
         "an approved device is redeemed"
     );
     assert!(flow.is_live(&*store, 0).await, "the access token is stored");
+    let refresh = store.refresh_token(flow.refresh(0)).await;
+    let (_, grant) = refresh.expect("no store error").expect("it is stored");
+    let key = grant.dpop_jkt.as_deref();
+    assert_eq!(key, Some("thumbprint"), "the grant knows its key");
     let known = store.client(client_id("app"), after(4999)).await;
     assert!(known.expect("no store error").is_some(), "use keeps it");
     assert_eq!(poll(&*store, "a", NOW).await, PollDevice::Unknown);

@@ -61,6 +61,7 @@ pub(super) fn client(name: &str) -> ClientRecord {
             dpop_bound_access_tokens: false,
             post_logout_redirect_uris: Vec::new(),
             token_endpoint_auth_signing_alg: None,
+            id_token_signed_response_alg: None,
         },
         issued_at: NOW,
         expires_at: after(1000),
@@ -84,6 +85,7 @@ pub(super) fn pending(client: &str) -> PendingAuthorization {
             max_age: None,
             dpop_jkt: None,
             login_hint: None,
+            hinted: None,
         },
         browser: Some(Digest::of("a cookie")),
         client: None,
@@ -220,6 +222,7 @@ impl Flow {
         DeviceTokens {
             access,
             refresh,
+            dpop_jkt: None,
             renew_client: None,
         }
     }

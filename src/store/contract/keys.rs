@@ -19,14 +19,16 @@ pub(super) fn key(purpose: KeyPurpose) -> KeyRecord {
     }
 }
 
-/// All who ask for keys get the same ones, whoever came first.
+/// All who bring a first key get the same one, whoever came first.
 pub async fn all_callers_get_the_same_key<S: Store>(store: Arc<S>) {
     let purpose = KeyPurpose::RefreshSuccessor;
+    let none = store.keys(purpose).await;
+    assert_eq!(none.expect("no store error"), [], "there is none yet");
     let answers = {
         let store = store.clone();
         all(20, move |_| {
             let store = store.clone();
-            async move { store.keys(purpose, key(purpose)).await }
+            async move { store.add_key(key(purpose), OVERLAP, NOW).await }
         })
         .await
     };
@@ -39,7 +41,7 @@ pub async fn all_callers_get_the_same_key<S: Store>(store: Arc<S>) {
     let second = numbered(purpose, 1);
     let imported = store.import(vec![Record::Key(second.clone())]).await;
     imported.expect("no store error");
-    let keys = store.keys(purpose, key(purpose)).await;
+    let keys = store.keys(purpose).await;
     assert_eq!(
         keys.expect("no store error"),
         [first[0].clone(), second],
@@ -47,7 +49,7 @@ pub async fn all_callers_get_the_same_key<S: Store>(store: Arc<S>) {
     );
     let purpose = KeyPurpose::SessionBinding;
     let candidate = key(purpose);
-    let keys = store.keys(purpose, candidate.clone()).await;
+    let keys = store.add_key(candidate.clone(), OVERLAP, NOW).await;
     assert_eq!(
         keys.expect("no store error"),
         [candidate],
@@ -79,7 +81,7 @@ pub async fn a_new_key_retires_the_old_ones<S: Store>(store: Arc<S>) {
     let mut first = key(purpose);
     // As long as a PKCS#8 document of an RSA key.
     first.key = crate::KeyMaterial::new((0..=255).cycle().take(2400).collect());
-    let seeded = store.keys(purpose, first.clone()).await;
+    let seeded = store.add_key(first.clone(), OVERLAP, NOW).await;
     assert_eq!(seeded.expect("no store error"), [first.clone()]);
     let other = key(KeyPurpose::SignRs256);
     let added = add(&*store, &other, NOW).await;
@@ -92,7 +94,7 @@ pub async fn a_new_key_retires_the_old_ones<S: Store>(store: Arc<S>) {
     let second = numbered(purpose, 1);
     let both = [retired(&first, NOW), second.clone()];
     assert_eq!(add(&*store, &second, NOW).await, both, "it is added");
-    let stored = store.keys(purpose, key(purpose)).await;
+    let stored = store.keys(purpose).await;
     assert_eq!(stored.expect("no store error"), both, "and stored");
     let late = add(&*store, &numbered(purpose, 1), after(99)).await;
     assert_eq!(late, both, "its number is taken");
@@ -105,9 +107,9 @@ pub async fn a_new_key_retires_the_old_ones<S: Store>(store: Arc<S>) {
     assert_eq!(added, expected[1..], "an expired key is not among them");
     let swept = store.sweep(after(150), 100).await;
     assert_eq!(swept.expect("no store error"), 2, "nor is it kept");
-    let stored = store.keys(purpose, key(purpose)).await;
+    let stored = store.keys(purpose).await;
     assert_eq!(stored.expect("no store error"), expected[2..]);
-    let stored = store.keys(other.purpose, key(other.purpose)).await;
+    let stored = store.keys(other.purpose).await;
     assert_eq!(
         stored.expect("no store error"),
         [other],
@@ -119,7 +121,7 @@ pub async fn a_new_key_retires_the_old_ones<S: Store>(store: Arc<S>) {
 pub async fn parallel_rotations_of_a_key_agree<S: Store>(store: Arc<S>) {
     let purpose = KeyPurpose::SignRs256;
     let first = key(purpose);
-    let seeded = store.keys(purpose, first.clone()).await;
+    let seeded = store.add_key(first.clone(), OVERLAP, NOW).await;
     seeded.expect("no store error");
     let answers = {
         let store = store.clone();

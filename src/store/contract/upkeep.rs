@@ -1,6 +1,6 @@
 //! Sweeping, and moving to another store.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use super::{devices, fixtures::*, keys::key};
 use crate::store::contract::prelude::*;
@@ -157,7 +157,7 @@ pub async fn what_is_exported_and_imported_is_the_same_store<S: Store>(from: Arc
     let begun = from.begin_authorization(Digest::of("t"), pending("app"), 10, NOW);
     begun.await.expect("no store error");
     let purpose = KeyPurpose::RefreshSuccessor;
-    let keys = from.keys(purpose, key(purpose)).await;
+    let keys = from.add_key(key(purpose), Duration::ZERO, NOW).await;
     let keys = keys.expect("no store error");
     let device = devices::device("d");
     let begun = from.begin_device(Digest::of("d"), device, 10, NOW).await;
@@ -189,7 +189,7 @@ pub async fn what_is_exported_and_imported_is_the_same_store<S: Store>(from: Arc
     let (copied, _) = everything(&*to, 7).await;
     assert_eq!(lines, copied, "what was imported is exported the same");
 
-    let found = to.keys(purpose, key(purpose)).await;
+    let found = to.keys(purpose).await;
     assert_eq!(found.expect("no store error"), keys, "keys are kept");
     let again = to.use_once(jti, after(60), 1, NOW).await;
     assert_eq!(

@@ -132,6 +132,7 @@ pub(crate) fn redeem<X: Tx>(
         return Ok(RedeemDevice::Revoked);
     }
     tx.remove::<DeviceRecord>(&key)?;
+    transition::bind(&mut grant, redeem.dpop_jkt.as_ref());
     transition::endow(&mut grant, &redeem.access.1, redeem.refresh.as_ref());
     tx.put(&grant_key, &grant)?;
     ops::put_tokens(tx, &redeem.access, redeem.refresh.as_ref())?;

@@ -51,6 +51,10 @@ macro_rules! tables {
     ($($variant:ident($type:ty) { $($item:tt)* })*) => {
         /// Any row, for engines that keep rows as they are.
         #[derive(Clone, Debug, PartialEq, Eq)]
+        #[expect(
+            clippy::large_enum_variant,
+            reason = "most rows are large ones, and each has a place of its own in a map"
+        )]
         pub(crate) enum Row {
             /// A row of an index: its key says everything.
             Mark,

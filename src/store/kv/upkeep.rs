@@ -11,24 +11,11 @@ use crate::{
     id::ClientId,
     store::record::{
         AccessTokenRecord, ClientRecord, CodeRecord, ConsentRecord, DeviceRecord, GrantRecord,
-        KeyPurpose, KeyRecord, PendingAuthorization, Record, RefreshTokenRecord,
+        KeyRecord, PendingAuthorization, Record, RefreshTokenRecord,
     },
 };
 
 type Result<T, X> = std::result::Result<T, <X as Read>::Error>;
-
-/// Stores the first key of a purpose.
-pub(crate) fn first_key<X: Tx>(
-    tx: &mut X,
-    purpose: KeyPurpose,
-    candidate: &KeyRecord,
-) -> Result<KeyRecord, X> {
-    let mut first = candidate.clone();
-    first.purpose = purpose;
-    first.id = 0;
-    tx.put(&keys::key(purpose, 0), &first)?;
-    Ok(first)
-}
 
 /// Adds the next key of a purpose to those that are stored, lowest number first, and returns the
 /// unexpired ones.

@@ -264,18 +264,8 @@ impl Store for MemoryStore {
         self.run(|rows| Ok(rows.list(&keys::consents(&subject, None))))
     }
 
-    async fn keys(
-        &self,
-        purpose: KeyPurpose,
-        candidate: KeyRecord,
-    ) -> Result<Vec<KeyRecord>, StoreError> {
-        self.run(|rows| {
-            let found = rows.list(&keys::keys(purpose));
-            if found.is_empty() {
-                return Ok(vec![upkeep::first_key(rows, purpose, &candidate)?]);
-            }
-            Ok(found)
-        })
+    async fn keys(&self, purpose: KeyPurpose) -> Result<Vec<KeyRecord>, StoreError> {
+        self.run(|rows| Ok(rows.list(&keys::keys(purpose))))
     }
 
     async fn add_key(

@@ -7,6 +7,7 @@ use super::{
     world::{Peek, Tokens, World, Wrong, grant_id},
 };
 use crate::{
+    authenticator::SignedIn,
     grant::{
         code::{self, CodeRequest},
         issue,
@@ -41,9 +42,10 @@ impl Cast {
             max_age: None,
             dpop_jkt: None,
             login_hint: None,
+            hinted: None,
         };
-        let mut approval =
-            issue::approve(&request, &self.subject, None, &self.bounds.lifetimes, now);
+        let user = SignedIn::new(self.subject.clone());
+        let mut approval = issue::approve(&request, &user, &self.bounds.lifetimes, now);
         // The same world must be found again by whoever looks for it twice.
         approval.grant.id = grant_id(grant);
         approval.code.grant = approval.grant.id;

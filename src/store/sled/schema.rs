@@ -272,11 +272,7 @@ mod tests {
         let purpose = KeyPurpose::RefreshSuccessor;
         let kept: KeyRecord = serde_json::from_value(key()).unwrap();
         assert!(kept.key.secret_key().is_some(), "it is one of 256 bits");
-        let candidate = KeyRecord {
-            key: crate::SecretKey::random().into(),
-            ..kept.clone()
-        };
-        let keys = store.keys(purpose, candidate).await.unwrap();
+        let keys = store.keys(purpose).await.unwrap();
         assert_eq!(keys, std::slice::from_ref(&kept));
 
         let app = ClientId::new("app").unwrap();

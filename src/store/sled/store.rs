@@ -300,19 +300,9 @@ impl Store for SledStore {
         self.guarded(|| self.list(&keys::consents(&subject, None)))
     }
 
-    async fn keys(
-        &self,
-        purpose: KeyPurpose,
-        candidate: KeyRecord,
-    ) -> Result<Vec<KeyRecord>, StoreError> {
-        let found = self.in_turn(|| {
-            let found = self.list(&keys::keys(purpose))?;
-            if found.is_empty() {
-                let first = self.commit(|tx| upkeep::first_key(tx, purpose, &candidate))?;
-                return Ok(vec![first]);
-            }
-            Ok(found)
-        })?;
+    async fn keys(&self, purpose: KeyPurpose) -> Result<Vec<KeyRecord>, StoreError> {
+        let found = self.in_turn(|| self.list(&keys::keys(purpose)))?;
+        // Nothing may be derived from or signed with a key that a crash could take back.
         self.commits.durable().await?;
         Ok(found)
     }

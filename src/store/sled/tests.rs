@@ -35,6 +35,7 @@ fn client(name: &str) -> ClientRecord {
             dpop_bound_access_tokens: false,
             post_logout_redirect_uris: Vec::new(),
             token_endpoint_auth_signing_alg: None,
+            id_token_signed_response_alg: None,
         },
         issued_at: NOW,
         expires_at: Timestamp::from_secs(2000),

@@ -1,5 +1,6 @@
 //! rmcp's own client: discovery, registration, authorization, tokens, tool calls, step-up, refresh.
 
+mod enterprise;
 mod person;
 
 use reqwest::Client as Http;
@@ -18,6 +19,8 @@ use rmcp::{
     },
 };
 use serde_json::{Value, json};
+
+pub use self::enterprise::enterprise;
 
 pub type Error = Box<dyn std::error::Error + Send + Sync>;
 

@@ -1,9 +1,13 @@
-//! Finding out where an issuer has what (RFC 8414, OpenID Connect Discovery).
+//! Issuers elsewhere: finding out where one has what (RFC 8414, OpenID Connect Discovery), and with
+//! what it signs.
+
+mod keys;
 
 use std::{sync::Arc, time::Duration};
 
 use serde_json::{Map, Value};
 
+pub(crate) use self::keys::{IssuerKeys, KeySets};
 use crate::{
     clock::Clock,
     error::{ConfigError, InvalidUri},
@@ -14,15 +18,18 @@ use crate::{
     uri::{Parts, ResourceUri},
 };
 
+/// How long a request waits for an issuer before it is told that nobody can say.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+
 /// Documents and key sets of large issuers stay well below.
-pub(super) const LIMITS: Limits = Limits {
+pub(crate) const LIMITS: Limits = Limits {
     max_bytes: 128 * 1024,
     deadline: Duration::from_secs(5),
 };
 
 /// How documents and key sets are kept.
-pub(super) const SETTINGS: CacheSettings = CacheSettings {
-    // A verifier has one issuer.
+const SETTINGS: CacheSettings = CacheSettings {
+    // Whoever keeps them has one issuer.
     capacity: 4,
     lifetimes: Lifetimes {
         min: Duration::from_secs(60),
@@ -39,15 +46,19 @@ pub(super) const SETTINGS: CacheSettings = CacheSettings {
 /// Somebody who issues tokens, by name. Names are compared letter by letter; unlike our own, those
 /// of others may end with a slash.
 #[derive(Clone, Debug)]
-pub(super) struct IssuerName(pub(super) String);
+pub(crate) struct IssuerName(String);
 
 impl IssuerName {
-    pub(super) fn parse(text: &str) -> Result<Self, ConfigError> {
+    pub(crate) fn parse(text: &str) -> Result<Self, ConfigError> {
         ResourceUri::parse(text)?;
         if Parts::parse(text).is_some_and(|parts| parts.query.is_some()) {
             return Err(InvalidUri::new(text, "an issuer has no query").into());
         }
         Ok(Self(text.to_owned()))
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
     }
 
     /// Where its document may be, most likely first.
@@ -68,20 +79,20 @@ impl IssuerName {
 
 /// What an issuer's document says, as far as it concerns us.
 #[derive(Clone, Debug)]
-pub(super) struct Document {
-    pub(super) jwks_uri: Option<String>,
-    pub(super) introspection_endpoint: Option<String>,
+pub(crate) struct Document {
+    pub(crate) jwks_uri: Option<String>,
+    pub(crate) introspection_endpoint: Option<String>,
 }
 
 /// Reads an issuer's document, now and then.
-pub(super) struct Discovery {
+pub(crate) struct Discovery {
     issuer: IssuerName,
     fetcher: Arc<dyn Fetch>,
     cache: FetchCache<Document>,
 }
 
 impl Discovery {
-    pub(super) fn new(issuer: IssuerName, fetcher: Arc<dyn Fetch>, clock: Arc<dyn Clock>) -> Self {
+    pub(crate) fn new(issuer: IssuerName, fetcher: Arc<dyn Fetch>, clock: Arc<dyn Clock>) -> Self {
         Self {
             issuer,
             fetcher,
@@ -89,7 +100,7 @@ impl Discovery {
         }
     }
 
-    pub(super) async fn document(&self) -> Result<Arc<Document>, FetchError> {
+    pub(crate) async fn document(&self) -> Result<Arc<Document>, FetchError> {
         let (issuer, fetcher) = (self.issuer.clone(), Arc::clone(&self.fetcher));
         self.cache.get(&self.issuer.0, load(issuer, fetcher)).await
     }
@@ -132,7 +143,7 @@ fn document(members: &Map<String, Value>, issuer: &IssuerName) -> Result<Documen
 
 /// The usual fetcher for an issuer that the developer has named: on this machine if the name says
 /// so.
-pub(super) fn fetcher_for(url: &str) -> Result<Fetcher, ConfigError> {
+pub(crate) fn fetcher_for(url: &str) -> Result<Fetcher, ConfigError> {
     let loopback = Parts::parse(url).is_some_and(|parts| parts.is_loopback_host());
     Fetcher::builder()
         .danger_allow_loopback(loopback)
