@@ -8,11 +8,21 @@ mod common;
 #[path = "common/device.rs"]
 mod device;
 mod faults;
+#[cfg(feature = "jwt")]
+#[allow(dead_code, reason = "one kind of key is enough here")]
+#[path = "common/jws.rs"]
+mod jws;
 
 use common::*;
 use faults::{Fault, Faulty, Plan};
+#[cfg(feature = "jwt")]
+use http::request::Parts;
 use http::{Request, StatusCode, header};
 use serde_json::json;
+#[cfg(feature = "jwt")]
+use tower_mcp_auth::{
+    AssertedSubject, Authenticator, AuthenticatorError, SignedIn, StaticClient, TrustedIssuer,
+};
 use tower_mcp_auth::{Subject, store::Store};
 
 fn app(store: &Faulty) -> App {
@@ -235,4 +245,63 @@ async fn a_sweep_that_failed_goes_on() {
     while store.sweep(later, 256).await.unwrap() > 0 {}
     assert_eq!(call(&app, &kept).await, StatusCode::OK);
     refresh(&app, &client, &kept.refresh).await;
+}
+
+/// Admits whoever an identity provider vouches for.
+#[cfg(feature = "jwt")]
+struct Enterprise;
+
+#[cfg(feature = "jwt")]
+impl Authenticator for Enterprise {
+    async fn signed_in(&self, _: &Parts) -> Result<Option<SignedIn>, AuthenticatorError> {
+        Ok(None)
+    }
+
+    async fn enterprise_subject(
+        &self,
+        asserted: &AssertedSubject,
+    ) -> Result<Option<Subject>, AuthenticatorError> {
+        Ok(Some(Subject::new(asserted.subject())?))
+    }
+}
+
+/// An assertion is good once, and what the client was not told of was given all the same.
+#[cfg(feature = "jwt")]
+#[tokio::test]
+async fn an_assertion_is_not_lost_with_the_answer() {
+    const IDP: &str = "https://idp.example";
+    let key = jws::Key::ed25519();
+    for fault in [Fault::Before, Fault::After, Fault::Delay] {
+        let store = Faulty::new(None);
+        let app = App::with(|builder| {
+            builder
+                .store(store.clone())
+                .authenticator(Enterprise)
+                .client(StaticClient::confidential(
+                    "agent",
+                    "secret",
+                    Vec::<String>::new(),
+                ))
+                .trust_issuer(TrustedIssuer::new(IDP).jwks(key.jwks("one")))
+        });
+        let assertion = key.sign(
+            json!({"typ": "oauth-id-jag+jwt", "kid": "one"}),
+            &json!({
+                "iss": IDP, "sub": "alice", "aud": ORIGIN, "client_id": "agent", "jti": "one",
+                "iat": 1_800_000_000, "exp": 1_800_000_060, "resource": MCP, "scope": "notes:read",
+            }),
+        );
+        let params = [
+            ("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer"),
+            ("assertion", &assertion),
+            ("client_id", "agent"),
+            ("client_secret", "secret"),
+        ];
+        store.fail_next(fault);
+        let tokens = Tokens::from(&patient(|| app.token(&params)).await);
+        assert_eq!(call(&app, &tokens).await, StatusCode::OK, "{fault:?}");
+        let again = app.token(&params).await;
+        again.assert_error(400, "invalid_grant");
+        assert_eq!(store.calls()[0], "issue_tokens", "that is what failed");
+    }
 }

@@ -79,11 +79,10 @@ impl AuthorizationServer {
             used,
             renew_client: self.lifetimes.renew_client(client.expires_at, now),
         };
-        match self
-            .store
-            .issue_tokens(issue, self.limits.used, now)
-            .await?
-        {
+        let answer = self.store.issue_tokens(issue, self.limits.used, now).await;
+        let is_done = self.has_tokens(access.digest());
+        let outcome = self.settle(answer, IssueTokensOutcome::Issued, is_done);
+        match outcome.await? {
             IssueTokensOutcome::Issued => {}
             IssueTokensOutcome::Used => return Err(REPLAYED.into()),
             IssueTokensOutcome::Full => return Err(TOO_MANY.into()),
