@@ -2,7 +2,7 @@
 
 use std::{
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
@@ -10,8 +10,13 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 use pin_project_lite::pin_project;
 
+use super::lease::Lease;
+
 pin_project! {
     /// The body of a protected resource's response: the inner service's, untouched, or a refusal.
+    ///
+    /// A stream (a body that does not know its length beforehand) ends when the token of its request
+    /// expires or is revoked. The inner body is then dropped.
     #[derive(Debug)]
     pub struct ResponseBody<B> {
         #[pin]
@@ -24,7 +29,7 @@ pin_project! {
     #[derive(Debug)]
     enum Kind<B> {
         Own { #[pin] body: Full<Bytes> },
-        Inner { #[pin] body: B },
+        Inner { #[pin] body: B, lease: Option<Lease> },
     }
 }
 
@@ -44,8 +49,13 @@ impl<B> ResponseBody<B> {
     }
 
     pub(crate) const fn inner(body: B) -> Self {
+        Self::leased(body, None)
+    }
+
+    /// If it streams, only as long as the lease lasts.
+    pub(crate) const fn leased(body: B, lease: Option<Lease>) -> Self {
         Self {
-            kind: Kind::Inner { body },
+            kind: Kind::Inner { body, lease },
         }
     }
 }
@@ -67,23 +77,60 @@ where
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        match self.project().kind.project() {
-            KindProj::Own { body } => body.poll_frame(cx).map_err(|never| match never {}),
-            KindProj::Inner { body } => body.poll_frame(cx),
+        let mut kind = self.project().kind;
+        let (body, lease) = match kind.as_mut().project() {
+            KindProj::Own { body } => return body.poll_frame(cx).map_err(|never| match never {}),
+            KindProj::Inner { body, lease } => (body, lease),
+        };
+        let Some(held) = lease else {
+            return body.poll_frame(cx);
+        };
+        // An answer that is there already, or has told its length: it may go out whole.
+        if body.size_hint().exact().is_some() {
+            return body.poll_frame(cx);
         }
+        let refusal = match held.lost() {
+            Some(refusal) => refusal,
+            None => match body.poll_frame(cx) {
+                Poll::Pending => ready!(held.poll_lost(cx)),
+                Poll::Ready(frame) => {
+                    if is_last(&frame) {
+                        *lease = None;
+                    }
+                    return Poll::Ready(frame);
+                }
+            },
+        };
+        let trailers = held.end(refusal);
+        kind.set(Kind::Own {
+            body: Full::default(),
+        });
+        Poll::Ready(trailers.map(|trailers| Ok(Frame::trailers(trailers))))
     }
 
     fn is_end_stream(&self) -> bool {
         match &self.kind {
             Kind::Own { body } => body.is_end_stream(),
-            Kind::Inner { body } => body.is_end_stream(),
+            Kind::Inner { body, .. } => body.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.kind {
             Kind::Own { body } => body.size_hint(),
-            Kind::Inner { body } => body.size_hint(),
+            // The lower bound is a promise that only holds as long as the token.
+            Kind::Inner {
+                body,
+                lease: Some(_),
+            } if body.size_hint().exact().is_none() => SizeHint::default(),
+            Kind::Inner { body, .. } => body.size_hint(),
         }
+    }
+}
+
+fn is_last<E>(frame: &Option<Result<Frame<Bytes>, E>>) -> bool {
+    match frame {
+        Some(Ok(frame)) => frame.is_trailers(),
+        Some(Err(_)) | None => true,
     }
 }

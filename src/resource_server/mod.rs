@@ -92,6 +92,7 @@ mod future;
 mod gate;
 mod guard;
 mod layer;
+mod lease;
 mod mcp_headers;
 mod message;
 mod operation;

@@ -77,7 +77,7 @@ where
             ResponseFuture::answered(self.protection.refuse_to(headers, refused))
         };
         match self.protection.decide(&request) {
-            Decision::Admit(session) => match self.protection.admit(session, &mut request) {
+            Decision::Admit(standing) => match self.protection.admit(standing, &mut request) {
                 Ok(admitted) => ResponseFuture::inner(self.inner.call(request), admitted),
                 Err(refused) => refuse(request.headers(), &refused),
             },
