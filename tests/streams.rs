@@ -18,7 +18,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response, header::CONTENT_LENGTH};
+use http::{HeaderMap, Request, Response};
 use http_body::{Body, Frame};
 use http_body_util::{BodyExt, Collected, Full, StreamBody, combinators::UnsyncBoxBody};
 use tokio::{
@@ -307,7 +307,7 @@ async fn a_revocation_while_the_handler_works_leaves_the_answer_and_ends_the_str
 #[tokio::test]
 async fn an_answer_that_has_told_its_length_goes_out_whole() {
     let (resource, _) = three();
-    let length = &[(CONTENT_LENGTH.as_str(), "6")];
+    let length = &[("content-length", "6")];
     let mut stream = open_with(&resource.layer(), "phone", length).await;
     stream.says("one");
     assert_eq!(next(&mut stream.body).await.unwrap(), "one");
