@@ -29,7 +29,7 @@ pin_project! {
     #[derive(Debug)]
     enum Kind<B> {
         Own { #[pin] body: Full<Bytes> },
-        Inner { #[pin] body: B, lease: Option<Lease> },
+        Inner { #[pin] body: B, lease: Option<Box<Lease>> },
     }
 }
 
@@ -53,7 +53,7 @@ impl<B> ResponseBody<B> {
     }
 
     /// If it streams, only as long as the lease lasts.
-    pub(crate) const fn leased(body: B, lease: Option<Lease>) -> Self {
+    pub(crate) const fn leased(body: B, lease: Option<Box<Lease>>) -> Self {
         Self {
             kind: Kind::Inner { body, lease },
         }
@@ -78,34 +78,11 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let mut kind = self.project().kind;
-        let (body, lease) = match kind.as_mut().project() {
-            KindProj::Own { body } => return body.poll_frame(cx).map_err(|never| match never {}),
-            KindProj::Inner { body, lease } => (body, lease),
-        };
-        let Some(held) = lease else {
-            return body.poll_frame(cx);
-        };
-        // An answer that is there already, or has told its length: it may go out whole.
-        if body.size_hint().exact().is_some() {
-            return body.poll_frame(cx);
+        match kind.as_mut().project() {
+            KindProj::Own { body } => body.poll_frame(cx).map_err(|never| match never {}),
+            KindProj::Inner { body, lease: None } => body.poll_frame(cx),
+            KindProj::Inner { .. } => kind.poll_leased(cx),
         }
-        let refusal = match held.lost() {
-            Some(refusal) => refusal,
-            None => match body.poll_frame(cx) {
-                Poll::Pending => ready!(held.poll_lost(cx)),
-                Poll::Ready(frame) => {
-                    if is_last(&frame) {
-                        *lease = None;
-                    }
-                    return Poll::Ready(frame);
-                }
-            },
-        };
-        let trailers = held.end(refusal);
-        kind.set(Kind::Own {
-            body: Full::default(),
-        });
-        Poll::Ready(trailers.map(|trailers| Ok(Frame::trailers(trailers))))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -119,12 +96,45 @@ where
         match &self.kind {
             Kind::Own { body } => body.size_hint(),
             // The lower bound is a promise that only holds as long as the token.
-            Kind::Inner {
-                body,
-                lease: Some(_),
-            } if body.size_hint().exact().is_none() => SizeHint::default(),
-            Kind::Inner { body, .. } => body.size_hint(),
+            Kind::Inner { lease: Some(_), .. } => SizeHint::default(),
+            Kind::Inner { body, lease: None } => body.size_hint(),
         }
+    }
+}
+
+impl<B> Kind<B>
+where
+    B: Body<Data = Bytes>,
+{
+    /// On its own, so that bodies without a lease stay as cheap as they are.
+    #[inline(never)]
+    fn poll_leased(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        let KindProj::Inner { body, lease } = self.as_mut().project() else {
+            return Poll::Ready(None);
+        };
+        let Some(held) = lease else {
+            return body.poll_frame(cx);
+        };
+        let refusal = match held.lost() {
+            Some(refusal) => refusal,
+            None => match body.poll_frame(cx) {
+                Poll::Pending => ready!(held.poll_lost(cx)),
+                Poll::Ready(frame) => {
+                    if is_last(&frame) {
+                        *lease = None;
+                    }
+                    return Poll::Ready(frame);
+                }
+            },
+        };
+        let trailers = held.end(refusal);
+        self.set(Self::Own {
+            body: Full::default(),
+        });
+        Poll::Ready(trailers.map(|trailers| Ok(Frame::trailers(trailers))))
     }
 }
 

@@ -7,6 +7,7 @@ use http::{
     HeaderMap, Request, Response, StatusCode,
     header::{CONTENT_TYPE, ORIGIN, WWW_AUTHENTICATE},
 };
+use http_body::Body;
 
 use super::{
     Refusal,
@@ -268,7 +269,7 @@ pub(crate) struct Admitted {
 impl Admitted {
     /// The last touches on the inner service's response. Its body streams through as it is, for as
     /// long as the token is good.
-    pub(crate) fn finish<B>(self, mut response: Response<B>) -> Response<ResponseBody<B>> {
+    pub(crate) fn finish<B: Body>(self, mut response: Response<B>) -> Response<ResponseBody<B>> {
         // A server that says 401 to an authenticated request means its own session; a client would
         // take it for a bad token and sign in over and over. 404 is how MCP says "start anew".
         // One with a challenge of its own knows what it does.
@@ -292,7 +293,7 @@ impl Admitted {
         if self.cross_origin {
             cors::allow(headers);
         }
-        let lease = Lease::new(&self.protection.guard, self.standing, headers);
+        let lease = Lease::of(&response, &self.protection.guard, self.standing);
         response.map(|body| ResponseBody::leased(body, lease))
     }
 }

@@ -9,9 +9,10 @@ use std::{
 };
 
 use http::{
-    HeaderMap, HeaderName, HeaderValue,
+    HeaderMap, HeaderName, HeaderValue, Response,
     header::{CONTENT_LENGTH, CONTENT_TYPE},
 };
+use http_body::Body;
 
 use super::{Refusal, cache::Standing, guard::Guard};
 use crate::event::Event;
@@ -26,24 +27,33 @@ type Over = Pin<Box<dyn Future<Output = ()> + Send + Sync>>;
 pub(crate) struct Lease {
     guard: Arc<Guard>,
     standing: Standing,
-    /// Only set once the stream keeps its reader waiting: most bodies never do.
+    /// Only set once the stream keeps its reader waiting: many never do.
     over: Option<Over>,
     is_grpc: bool,
 }
 
 impl Lease {
-    /// For a response with these headers. There is none for one that says how long it is: it is an
-    /// answer and not a stream, and could not be cut without breaking it.
-    pub(crate) fn new(guard: &Arc<Guard>, standing: Standing, headers: &HeaderMap) -> Option<Self> {
-        if headers.contains_key(CONTENT_LENGTH) {
+    /// For a response that streams. There is none for one that knows how long it is: it is an
+    /// answer and not a stream, and could not be cut without breaking it. Boxed, so that answers
+    /// have nothing to carry.
+    pub(crate) fn of<B: Body>(
+        response: &Response<B>,
+        guard: &Arc<Guard>,
+        standing: Standing,
+    ) -> Option<Box<Self>> {
+        let (headers, body) = (response.headers(), response.body());
+        if body.size_hint().exact().is_some()
+            || body.is_end_stream()
+            || headers.contains_key(CONTENT_LENGTH)
+        {
             return None;
         }
-        Some(Self {
+        Some(Box::new(Self {
             guard: Arc::clone(guard),
             standing,
             over: None,
             is_grpc: headers.get(CONTENT_TYPE).is_some_and(is_grpc),
-        })
+        }))
     }
 
     /// Why it is over.
