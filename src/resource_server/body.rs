@@ -16,7 +16,8 @@ pin_project! {
     /// The body of a protected resource's response: the inner service's, untouched, or a refusal.
     ///
     /// A stream (a body that does not know its length beforehand) ends when the token of its request
-    /// expires or is revoked. The inner body is then dropped.
+    /// expires or is revoked; the inner body is then dropped. Until then it is read no faster than
+    /// this one. Needs tokio's time driver where a stream has to be waited for.
     #[derive(Debug)]
     pub struct ResponseBody<B> {
         #[pin]
@@ -49,13 +50,18 @@ impl<B> ResponseBody<B> {
     }
 
     pub(crate) const fn inner(body: B) -> Self {
-        Self::leased(body, None)
+        Self {
+            kind: Kind::Inner { body, lease: None },
+        }
     }
 
-    /// If it streams, only as long as the lease lasts.
-    pub(crate) const fn leased(body: B, lease: Option<Box<Lease>>) -> Self {
+    /// A stream, for as long as the lease lasts.
+    pub(crate) const fn leased(body: B, lease: Box<Lease>) -> Self {
         Self {
-            kind: Kind::Inner { body, lease },
+            kind: Kind::Inner {
+                body,
+                lease: Some(lease),
+            },
         }
     }
 }

@@ -293,7 +293,10 @@ impl Admitted {
         if self.cross_origin {
             cors::allow(headers);
         }
-        let lease = Lease::of(&response, &self.protection.guard, self.standing);
+        if !Lease::is_for(&response) {
+            return response.map(ResponseBody::inner);
+        }
+        let lease = Lease::new(&self.protection.guard, self.standing, response.headers());
         response.map(|body| ResponseBody::leased(body, lease))
     }
 }

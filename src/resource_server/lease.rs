@@ -33,27 +33,23 @@ pub(crate) struct Lease {
 }
 
 impl Lease {
-    /// For a response that streams. There is none for one that knows how long it is: it is an
-    /// answer and not a stream, and could not be cut without breaking it. Boxed, so that answers
-    /// have nothing to carry.
-    pub(crate) fn of<B: Body>(
-        response: &Response<B>,
-        guard: &Arc<Guard>,
-        standing: Standing,
-    ) -> Option<Box<Self>> {
-        let (headers, body) = (response.headers(), response.body());
-        if body.size_hint().exact().is_some()
-            || body.is_end_stream()
-            || headers.contains_key(CONTENT_LENGTH)
-        {
-            return None;
-        }
-        Some(Box::new(Self {
+    /// Whether a response needs one. One that knows how long it is does not: it is an answer and
+    /// not a stream, and could not be cut without breaking it.
+    pub(crate) fn is_for<B: Body>(response: &Response<B>) -> bool {
+        let body = response.body();
+        body.size_hint().exact().is_none()
+            && !body.is_end_stream()
+            && !response.headers().contains_key(CONTENT_LENGTH)
+    }
+
+    /// For a response with these headers. Boxed, so that answers have nothing to carry.
+    pub(crate) fn new(guard: &Arc<Guard>, standing: Standing, headers: &HeaderMap) -> Box<Self> {
+        Box::new(Self {
             guard: Arc::clone(guard),
             standing,
             over: None,
             is_grpc: headers.get(CONTENT_TYPE).is_some_and(is_grpc),
-        }))
+        })
     }
 
     /// Why it is over.
