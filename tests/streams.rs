@@ -24,7 +24,7 @@ use http_body_util::{BodyExt, Collected, Full, StreamBody, combinators::UnsyncBo
 use tokio::{
     sync::{Notify, mpsc},
     task::JoinHandle,
-    time::Instant,
+    time::{Instant, timeout},
 };
 use tokio_stream::{StreamExt, wrappers::UnboundedReceiverStream};
 use tower::{Layer, ServiceExt, service_fn};
@@ -90,6 +90,12 @@ impl Stream {
     }
 }
 
+/// What was read, unless there is no end to it.
+async fn ended(read: Read) -> Collected<Bytes> {
+    let read = timeout(Duration::from_secs(60), read).await;
+    read.expect("it ends").unwrap()
+}
+
 /// What a handler sends through `server`.
 fn streaming(
     server: &Mutex<Option<mpsc::UnboundedSender<&'static str>>>,
@@ -151,7 +157,7 @@ async fn a_stream_ends_when_its_grant_is_revoked_and_all_others_go_on() {
 
     let now = Instant::now();
     resource.cache().revoke(&revocation(&[1], &[]));
-    let (phone, phone2) = (phone.await.unwrap(), phone2.await.unwrap());
+    let (phone, phone2) = (ended(phone).await, ended(phone2).await);
     assert!(
         now.elapsed() < Duration::from_secs(1),
         "{:?}",
@@ -171,7 +177,7 @@ async fn a_stream_ends_when_its_grant_is_revoked_and_all_others_go_on() {
 /// Whether the body has nothing to say at the moment. Whoever waits from now on is woken.
 async fn waits(body: &mut Inner) -> bool {
     let waiting = std::pin::pin!(body.frame());
-    tokio::time::timeout(Duration::ZERO, waiting).await.is_err()
+    timeout(Duration::ZERO, waiting).await.is_err()
 }
 
 #[tokio::test(start_paused = true)]
@@ -183,11 +189,11 @@ async fn a_single_token_takes_only_its_own_streams_with_it() {
         let (server, goes_on) = open(&layer, other).await.read().await;
         let now = Instant::now();
         resource.cache().revoke(&revocation(&[], &[revoked]));
-        gone.await.unwrap();
+        ended(gone).await;
         assert!(now.elapsed() < Duration::from_secs(1));
         assert!(!goes_on.is_finished());
         drop(server);
-        goes_on.await.unwrap();
+        ended(goes_on).await;
     }
 }
 
@@ -203,7 +209,7 @@ async fn a_stream_ends_within_a_second_of_its_tokens_expiry() {
     assert!(!read.is_finished());
     clock.advance(Duration::from_secs(1));
     let now = Instant::now();
-    read.await.unwrap();
+    ended(read).await;
     assert!(
         now.elapsed() <= Duration::from_secs(1),
         "{:?}",
@@ -227,7 +233,7 @@ async fn a_clock_that_is_set_forward_lets_nothing_more_through() {
     let (_server, read) = open(&resource.layer(), "phone").await.read().await;
     clock.advance(Duration::from_secs(3600));
     let now = Instant::now();
-    read.await.unwrap();
+    ended(read).await;
     assert!(now.elapsed() <= Duration::from_secs(10));
 }
 
@@ -342,7 +348,7 @@ async fn nothing_is_read_ahead() {
     assert_eq!(next(&mut body).await, None);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_grpc_stream_ends_with_its_status() {
     for (content_type, status) in [
         ("application/grpc", Some("16")),
@@ -357,7 +363,7 @@ async fn a_grpc_stream_ends_with_its_status() {
             .read()
             .await;
         resource.cache().revoke(&revocation(&[1], &[]));
-        let end = read.await.unwrap();
+        let end = ended(read).await;
         let said = end.trailers().and_then(|trailers: &HeaderMap| {
             trailers
                 .get("grpc-status")
@@ -399,11 +405,11 @@ async fn each_end_is_told_once_with_its_reason() {
     let (_other, alice) = open(&layer, "alice").await.read().await;
     let (server, done) = open(&layer, "alice").await.read().await;
     drop(server);
-    done.await.unwrap();
+    ended(done).await;
     resource.cache().revoke(&revocation(&[1], &[]));
-    phone.await.unwrap();
+    ended(phone).await;
     clock.advance(Duration::from_secs(3600));
-    alice.await.unwrap();
+    ended(alice).await;
     let seen = seen.lock().unwrap().clone();
     assert_eq!(seen, ["alice revoked_token", "alice expired_token"]);
 }
