@@ -67,6 +67,12 @@ pub struct World {
     pub clock: TestClock,
 }
 
+async fn whoami<B>(request: Request<B>) -> Result<Response<Body>, Infallible> {
+    let session = request.extensions().get::<McpSession>().unwrap();
+    let body = serde_json::to_vec(session).unwrap();
+    Ok(Response::new(Body::from(body)))
+}
+
 /// One runtime for all inputs.
 pub fn runtime() -> &'static Runtime {
     static RUNTIME: OnceLock<Runtime> = OnceLock::new();
@@ -130,16 +136,11 @@ impl World {
             .clock(clock.clone())
             .store(store);
         let auth = builder.build().unwrap();
-        let whoami = service_fn(|request: Request<Body>| async move {
-            let session = request.extensions().get::<McpSession>().unwrap();
-            let body = serde_json::to_vec(session).unwrap();
-            Ok::<_, Infallible>(Response::new(Body::from(body)))
-        });
         let mcp = auth
             .protect_operations("/mcp")
             .unwrap()
-            .layer(whoami.clone());
-        let files = auth.protect("/files").unwrap().layer(whoami);
+            .layer(service_fn(whoami));
+        let files = auth.protect("/files").unwrap().layer(service_fn(whoami));
         let router = Router::new()
             .route_service("/mcp", any_service(mcp))
             .route_service("/files", any_service(files))
