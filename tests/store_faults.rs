@@ -9,7 +9,6 @@ mod common;
 mod device;
 mod faults;
 #[cfg(feature = "jwt")]
-#[allow(dead_code, reason = "one kind of key is enough here")]
 #[path = "common/jws.rs"]
 mod jws;
 
