@@ -36,6 +36,16 @@ pub enum Event<'a> {
         /// Who it speaks for, where the token was known.
         session: Option<&'a McpSession>,
     },
+    /// A response was still streaming when its token expired or was revoked, and was ended.
+    #[non_exhaustive]
+    StreamEnded {
+        /// Where it came from.
+        resource: &'a ResourceUri,
+        /// Who it was for.
+        session: &'a McpSession,
+        /// What another request with that token is told.
+        refusal: Refusal,
+    },
     /// A client introduced itself.
     #[non_exhaustive]
     ClientRegistered {
@@ -286,6 +296,14 @@ fn log(event: &Event<'_>) {
             } else {
                 tracing::info!(reason = refusal.reason(), %resource, client, subject, "refused");
             }
+        }
+        Event::StreamEnded {
+            resource,
+            session,
+            refusal,
+        } => {
+            let (client, subject) = (session.client_id(), session.subject());
+            tracing::debug!(reason = refusal.reason(), %resource, %client, %subject, "stream ended");
         }
         Event::ClientRegistered { client_id, is_new } => {
             tracing::info!(%client_id, is_new, "client registered");

@@ -6,7 +6,7 @@ use subtle::ConstantTimeEq;
 use crate::secret::{Digest, base64url};
 
 /// A well-formed `code_challenge`: 43 to 128 unreserved characters (RFC 7636 §4.2).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct CodeChallenge(String);
 

@@ -19,7 +19,8 @@ use std::{
 
 use bytes::Bytes;
 use http::{Request, Response};
-use http_body_util::Full;
+use http_body::{Body, Frame};
+use http_body_util::{Full, StreamBody};
 use tower::{Layer, Service, ServiceBuilder, service_fn};
 use tower_mcp_auth::{McpSession, Operation};
 
@@ -44,26 +45,50 @@ fn allocations<S: Service<Ours>>(service: &mut S, request: Ours) -> u64 {
     measured.count_total
 }
 
+/// The same, and of reading the body.
+fn allocations_to_the_end<S, B>(service: &mut S, request: Ours) -> u64
+where
+    S: Service<Ours, Response = Response<B>>,
+    B: Body,
+{
+    let measured = allocation_counter::measure(|| {
+        let cx = &mut Context::from_waker(Waker::noop());
+        let Poll::Ready(Ok(answer)) = pin!(service.call(request)).poll(cx) else {
+            panic!("decided at once");
+        };
+        let mut body = pin!(answer.into_body());
+        while let Poll::Ready(Some(_)) = body.as_mut().poll_frame(cx) {}
+    });
+    measured.count_total
+}
+
 /// The mean of many calls: the cache tidies up every now and then.
-fn mean<S: Service<Ours>>(service: &mut S, request: impl Fn() -> Ours) -> f64 {
+fn mean(mut call: impl FnMut() -> u64) -> f64 {
     const CALLS: u64 = 20_000;
-    let total: u64 = (0..CALLS).map(|_| allocations(service, request())).sum();
+    let total: u64 = (0..CALLS).map(|_| call()).sum();
     total as f64 / CALLS as f64
 }
 
-#[tokio::test]
-async fn a_hit_allocates_no_more_than_inserting_one_extension() {
+/// Puts one `Arc` in the request's extensions and does nothing else.
+fn one_extension<S>(inner: S) -> impl Service<Ours, Response = S::Response, Error = S::Error>
+where
+    S: Service<Ours>,
+{
     #[derive(Clone)]
     struct Marker(#[expect(dead_code, reason = "only its size matters")] Arc<()>);
 
     let marker = Marker(Arc::new(()));
-    let mut reference = ServiceBuilder::new()
+    ServiceBuilder::new()
         .map_request(move |mut request: Ours| {
             request.extensions_mut().insert(marker.clone());
             request
         })
-        .service(service_fn(inner));
+        .service(inner)
+}
 
+#[tokio::test]
+async fn a_hit_allocates_no_more_than_inserting_one_extension() {
+    let mut reference = one_extension(service_fn(inner));
     let (resource, told, _) = resource();
     let layer = resource.layer().require("notes:read");
     let mut plain = layer.clone().layer(service_fn(inner));
@@ -79,14 +104,45 @@ async fn a_hit_allocates_no_more_than_inserting_one_extension() {
             .header("mcp-method", "ping");
         empty(request)
     };
-    let floor = mean(&mut reference, request);
+    let floor = mean(|| allocations(&mut reference, request()));
     assert!(floor >= 1.0, "the count counts");
     for (what, count) in [
-        ("plain", mean(&mut plain, request)),
-        ("by header", mean(&mut by_header, request)),
+        ("plain", mean(|| allocations(&mut plain, request()))),
+        ("by header", mean(|| allocations(&mut by_header, request()))),
     ] {
         assert!(count <= floor + 0.05, "{what}: {count} to {floor}");
     }
     assert_eq!(told.calls(), 1);
     assert_eq!(size_of::<McpSession>(), size_of::<usize>());
+}
+
+/// Only a stream has to hear of revocations: one allocation for all that takes, and nothing to look
+/// after until it keeps its reader waiting.
+#[tokio::test]
+async fn an_answer_allocates_nothing_on_its_way_and_a_stream_once() {
+    let (resource, _, _) = resource();
+    let answer = |_: Ours| ready(Ok::<_, Infallible>(Response::new(Full::from("an answer"))));
+    let stream = |_: Ours| {
+        let frames =
+            ["one", "two", "three"].map(|piece| Ok::<_, Infallible>(Frame::data(piece.into())));
+        let body = StreamBody::new(tokio_stream::iter(frames));
+        ready(Ok::<_, Infallible>(Response::new(body)))
+    };
+    let request = || empty(post(Some("alice")));
+    let layer = resource.layer();
+    let mut answers = layer.layer(service_fn(answer));
+    let mut streams = layer.layer(service_fn(stream));
+    assert_eq!(send(&answers, request()).await.status, 200);
+    assert_eq!(send(&streams, request()).await.text(), "onetwothree");
+
+    let mut bare = one_extension(service_fn(answer));
+    let floor = mean(|| allocations_to_the_end(&mut bare, request()));
+    let count = mean(|| allocations_to_the_end(&mut answers, request()));
+    assert!(floor >= 1.0, "the count counts");
+    assert!(count <= floor + 0.05, "{count} to {floor}");
+
+    let mut bare = one_extension(service_fn(stream));
+    let floor = mean(|| allocations_to_the_end(&mut bare, request()));
+    let count = mean(|| allocations_to_the_end(&mut streams, request()));
+    assert!(count <= floor + 1.05, "{count} to {floor}");
 }

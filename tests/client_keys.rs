@@ -285,6 +285,7 @@ async fn a_client_that_describes_itself_signs_in_without_registering() {
         page.body.contains("Described") && page.body.contains("described by"),
         "{page:?}"
     );
+    assert!(page.body.contains("127.0.0.1"), "and by whom: {page:?}");
     // What it says now no longer matters to this authorization.
     site.put("client", 404, &"{}");
     let code = browser.decide(&page, "approve").await.redirect(CALLBACK)["code"].clone();

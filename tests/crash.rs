@@ -121,15 +121,13 @@ async fn run(seed: u64) -> Counts {
     killed.store(true, Ordering::SeqCst);
     server.kill().await;
 
-    let mut counts = Counts::default();
-    counts.giants = directory
-        .path()
-        .join("auth/blobs")
-        .read_dir()
-        .unwrap()
-        .count();
+    let blobs = directory.path().join("auth/blobs").read_dir().unwrap();
     let mut workers = workers.join_all().await;
-    counts.acknowledged = usize::try_from(enough).unwrap() + acknowledged.available_permits();
+    let mut counts = Counts {
+        acknowledged: usize::try_from(enough).unwrap() + acknowledged.available_permits(),
+        giants: blobs.count(),
+        ..Counts::default()
+    };
     for client in workers.iter().flat_map(|worker| &worker.clients) {
         let asked = client.grants.iter().filter(|grant| grant.asked.is_some());
         counts.unanswered += asked.count();

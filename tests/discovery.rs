@@ -266,3 +266,19 @@ async fn a_challenge_points_at_a_document_that_is_there() {
         assert_eq!(document["resource"], format!("{ORIGIN}{path}"));
     }
 }
+
+#[tokio::test]
+async fn the_protocol_version_changes_nothing() {
+    let app = App::new();
+    let plain = app.get(SERVER).await;
+    for version in ["2024-11-05", "2025-03-26", "2026-07-28", "9999-99-99", ""] {
+        for path in [SERVER, OPENID] {
+            let request = Request::get(path).header("mcp-protocol-version", version);
+            let answer = app.send(request.body(Body::empty()).unwrap()).await;
+            assert_eq!(
+                (answer.status, answer.body),
+                (plain.status, plain.body.clone())
+            );
+        }
+    }
+}

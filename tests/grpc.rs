@@ -3,12 +3,12 @@
 #[path = "common/resource.rs"]
 mod resource;
 
-use std::pin::Pin;
+use std::{pin::Pin, time::Duration};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use http::{StatusCode, request::Parts};
 use http_body_util::{BodyExt, Full};
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, time::timeout};
 use tokio_stream::Stream;
 use tonic::{
     Code, Request, Response, Status,
@@ -24,14 +24,14 @@ use tonic_health::{
 };
 use tower::{Service, ServiceExt};
 use tower_mcp_auth::{
-    Authenticator, AuthenticatorError, McpAuth, McpSession, MemoryStore, Resource, SignedIn,
-    StaticClient,
+    Authenticator, AuthenticatorError, Digest, McpAuth, McpSession, MemoryStore, ProtectedResource,
+    Resource, SignedIn, StaticClient, store::Revocation,
 };
 
 use self::resource::{Session, resource};
 
-/// Calls tonic's health service behind a layer that wants `notes:read`.
-async fn check(token: Option<&str>) -> Result<i32, Status> {
+/// tonic's health service behind a layer that wants `notes:read`.
+async fn health() -> (HealthClient<Channel>, ProtectedResource) {
     let (resource, told, _) = resource();
     let weak = Session {
         scopes: "",
@@ -48,13 +48,37 @@ async fn check(token: Option<&str>) -> Result<i32, Status> {
     tokio::spawn(server);
 
     let channel = Endpoint::from_shared(address).unwrap();
-    let mut client = HealthClient::new(channel.connect().await.unwrap());
+    let client = HealthClient::new(channel.connect().await.unwrap());
+    (client, resource)
+}
+
+fn question(token: Option<&str>) -> Request<HealthCheckRequest> {
     let mut request = Request::new(HealthCheckRequest::default());
     if let Some(token) = token {
         let value = format!("Bearer {token}").parse().unwrap();
         request.metadata_mut().insert("authorization", value);
     }
-    Ok(client.check(request).await?.into_inner().status)
+    request
+}
+
+async fn check(token: Option<&str>) -> Result<i32, Status> {
+    let (mut client, _) = health().await;
+    Ok(client.check(question(token)).await?.into_inner().status)
+}
+
+#[tokio::test]
+async fn a_stream_whose_token_is_revoked_ends_unauthenticated() {
+    let (mut client, resource) = health().await;
+    let watch = client.watch(question(Some("alice"))).await.unwrap();
+    let mut statuses = watch.into_inner();
+    let first = statuses.message().await.unwrap().unwrap();
+    assert_eq!(first.status, ServingStatus::Serving as i32);
+    resource.cache().revoke(&Revocation {
+        grants: vec![],
+        access_tokens: vec![Digest::of("alice")],
+    });
+    let end = timeout(Duration::from_secs(20), statuses.message()).await;
+    assert_eq!(end.unwrap().unwrap_err().code(), Code::Unauthenticated);
 }
 
 #[tokio::test]

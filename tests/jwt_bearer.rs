@@ -14,7 +14,10 @@ use std::sync::{
 };
 
 use axum::{Router, body::Body, response::IntoResponse, routing::get};
-use base64::{Engine, engine::general_purpose::STANDARD};
+use base64::{
+    Engine,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
 use common::*;
 use http::{Request, StatusCode, header, request::Parts};
 use jws::Key;
@@ -665,6 +668,34 @@ async fn the_application_says_who_is_let_in() {
         .await;
     answer.assert_error(503, "temporarily_unavailable");
     assert!(!answer.header("retry-after").is_empty());
+}
+
+#[tokio::test]
+async fn a_token_that_can_be_read_says_when_its_user_signed_in() {
+    let signed = "https://api.example.com/signed";
+    let acme = Acme::with(
+        Key::ed25519(),
+        |issuer| issuer,
+        |builder| {
+            let resource = Resource::new(signed).scopes(["read"]).jwt_access_tokens();
+            builder.store(MemoryStore::new()).resource_with(resource)
+        },
+    );
+    let change = json!({"resource": signed, "scope": "read", "auth_time": NOW - 30});
+    let tokens = Tokens::from(&acme.send(&acme.assertion(&change), &[]).await);
+    let payload = tokens.access.split('.').nth(1).unwrap();
+    let claims: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).unwrap()).unwrap();
+    assert_eq!(
+        (&claims["sub"], &claims["aud"]),
+        (&json!("alice"), &json!(signed))
+    );
+    assert_eq!(claims["auth_time"], NOW - 30);
+    acme.refuses(
+        &json!({"auth_time": "today"}),
+        "invalid_grant",
+        "missing_claim",
+    )
+    .await;
 }
 
 #[tokio::test]

@@ -42,6 +42,8 @@ async fn oauth4webapi() {
         "refresh",
         "introspection",
         "revocation",
+        "userinfo",
+        "ID token",
         "pushed authorization request",
         "client credentials",
         "private_key_jwt",

@@ -364,3 +364,22 @@ async fn what_is_too_large_for_one_page_is_kept() {
         .await
         .unwrap();
 }
+
+/// The keys that tokens are signed with are in there.
+#[cfg(unix)]
+#[test]
+fn nobody_else_can_read_a_store_wherever_it_is() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let open_to_all = tempfile::tempdir().unwrap();
+    fs::set_permissions(open_to_all.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    drop(SledStore::open(open_to_all.path()).unwrap());
+    assert_eq!(mode(open_to_all.path()), 0o755, "it may hold other things");
+    assert_eq!(mode(&open_to_all.path().join("db")), 0o600);
+    assert_eq!(mode(&open_to_all.path().join("blobs")), 0o700);
+
+    let fresh = open_to_all.path().join("fresh");
+    drop(SledStore::open(&fresh).unwrap());
+    assert_eq!(mode(&fresh), 0o700);
+}

@@ -318,7 +318,8 @@ impl AuthorizationServer {
                 now,
             )
             .await;
-        match issued {
+        let is_done = self.has_code(code.digest());
+        match self.settle(issued, IssueCodeOutcome::Issued, is_done).await {
             Ok(IssueCodeOutcome::Issued) => {}
             Ok(IssueCodeOutcome::Gone) => return self.gone(parts),
             Err(error) => return self.unavailable_here(parts, &error),

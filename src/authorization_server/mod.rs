@@ -37,6 +37,7 @@ mod token;
 mod token_call;
 #[cfg(feature = "jwt")]
 mod trusted_issuer;
+mod unsure;
 mod userinfo;
 
 use std::{fmt, sync::Arc, time::Duration};

@@ -3,24 +3,29 @@
 //! Real clients list redirect URIs and grants that a server may not know; RFC 7591 §2 lets the
 //! server replace what it cannot use, so one odd entry never costs a client its registration.
 
+mod fields;
+mod keys;
+#[cfg(test)]
+mod tests;
+
 use serde_json::{Map, Value};
 
+use self::{
+    fields::{member, strings, text, url},
+    keys::{auth_method, dpop_bound, id_token_alg, jwks, signing_alg},
+};
 use super::{
-    metadata::{ApplicationType, ClientAuthMethod, ClientMetadata},
+    metadata::{ApplicationType, ClientMetadata},
     redirect,
 };
 use crate::{
     grant::{JWT_BEARER, device},
     scope::Scopes,
     secret::{Digest, base64url},
-    uri::ResourceUri,
 };
 
 const MAX_REDIRECT_URIS: usize = 32;
 const MAX_LIST: usize = 32;
-const MAX_TEXT: usize = 512;
-const MAX_URL: usize = 2048;
-
 /// Why a registration is refused: an RFC 7591 §3.2.2 code and a description.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct RegistrationError {
@@ -114,72 +119,6 @@ pub(crate) fn content_id(metadata: &ClientMetadata) -> String {
     format!("mcp_{}", base64url(Digest::of(&canonical).as_bytes()))
 }
 
-/// A present, non-null, non-empty member: real clients send `""` and `null` for what they lack.
-fn member<'a>(fields: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
-    fields
-        .get(name)
-        .filter(|value| !value.is_null() && value.as_str() != Some(""))
-}
-
-fn text(fields: &Map<String, Value>, name: &str) -> Result<Option<String>, RegistrationError> {
-    let Some(value) = member(fields, name) else {
-        return Ok(None);
-    };
-    let value = value
-        .as_str()
-        .ok_or_else(|| invalid(format!("{name} must be a string")))?;
-    if value.chars().count() > MAX_TEXT {
-        return Err(invalid(format!(
-            "{name} is longer than {MAX_TEXT} characters"
-        )));
-    }
-    // Invisible and direction-changing characters have no place in a name people decide by.
-    let visible: String = value.chars().filter(|c| !is_deceptive(*c)).collect();
-    let visible = visible.trim();
-    Ok((!visible.is_empty()).then(|| visible.to_owned()))
-}
-
-fn is_deceptive(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
-}
-
-fn strings(
-    fields: &Map<String, Value>,
-    name: &str,
-    max: usize,
-) -> Result<Option<Vec<String>>, RegistrationError> {
-    let Some(value) = member(fields, name) else {
-        return Ok(None);
-    };
-    let wrong = || invalid(format!("{name} must be an array of at most {max} strings"));
-    let items = value
-        .as_array()
-        .filter(|items| items.len() <= max)
-        .ok_or_else(wrong)?;
-    items
-        .iter()
-        .map(|item| match item.as_str() {
-            Some(text) if text.len() <= MAX_URL => Ok(text.to_owned()),
-            _ => Err(wrong()),
-        })
-        .collect::<Result<_, _>>()
-        .map(Some)
-}
-
-/// A page about the client. Only web addresses: they end up as links in front of people.
-fn url(fields: &Map<String, Value>, name: &str) -> Result<Option<String>, RegistrationError> {
-    let Some(value) = member(fields, name) else {
-        return Ok(None);
-    };
-    match value.as_str() {
-        Some(text) if text.len() <= MAX_URL && ResourceUri::parse(text).is_ok() => {
-            Ok(Some(text.to_owned()))
-        }
-        _ => Err(invalid(format!("{name} must be an https URL"))),
-    }
-}
-
 fn application_type(
     fields: &Map<String, Value>,
 ) -> Result<Option<ApplicationType>, RegistrationError> {
@@ -188,15 +127,6 @@ fn application_type(
         Some(Some("native")) => Ok(Some(ApplicationType::Native)),
         Some(Some("web")) => Ok(Some(ApplicationType::Web)),
         Some(_) => Err(invalid("application_type must be native or web")),
-    }
-}
-
-/// RFC 9449 §5.2. Where nobody can prove a key, no client can insist on it.
-fn dpop_bound(fields: &Map<String, Value>) -> Result<bool, RegistrationError> {
-    match member(fields, "dpop_bound_access_tokens") {
-        None => Ok(false),
-        Some(Value::Bool(bound)) => Ok(*bound && cfg!(feature = "jwt")),
-        Some(_) => Err(invalid("dpop_bound_access_tokens must be true or false")),
     }
 }
 
@@ -248,66 +178,6 @@ fn post_logout_redirect_uris(
         }
     }
     Ok(usable)
-}
-
-fn auth_method(fields: &Map<String, Value>) -> Result<ClientAuthMethod, RegistrationError> {
-    match member(fields, "token_endpoint_auth_method").map(Value::as_str) {
-        // RFC 7591 §2 names the default.
-        None | Some(Some("client_secret_basic")) => Ok(ClientAuthMethod::ClientSecretBasic),
-        Some(Some("client_secret_post")) => Ok(ClientAuthMethod::ClientSecretPost),
-        Some(Some("none")) => Ok(ClientAuthMethod::None),
-        Some(Some("private_key_jwt")) if cfg!(feature = "jwt") => {
-            if member(fields, "jwks").is_none() && member(fields, "jwks_uri").is_none() {
-                return Err(invalid("private_key_jwt takes jwks or jwks_uri"));
-            }
-            Ok(ClientAuthMethod::PrivateKeyJwt)
-        }
-        Some(_) => Err(invalid("this token_endpoint_auth_method is not supported")),
-    }
-}
-
-/// Public keys, checked now so that a client learns of a mistake before its first sign-in.
-fn jwks(fields: &Map<String, Value>) -> Result<Option<Value>, RegistrationError> {
-    let Some(keys) = member(fields, "jwks") else {
-        return Ok(None);
-    };
-    #[cfg(feature = "jwt")]
-    match crate::jwt::JwkSet::from_value(keys) {
-        Ok(set) if !set.is_empty() => Ok(Some(keys.clone())),
-        Ok(_) => Err(invalid("jwks has no key that can be used")),
-        Err(error) => Err(invalid(format!("jwks cannot be used: {}", error.message()))),
-    }
-    #[cfg(not(feature = "jwt"))]
-    {
-        let _ = keys;
-        Ok(None)
-    }
-}
-
-fn signing_alg(fields: &Map<String, Value>) -> Result<Option<String>, RegistrationError> {
-    const NAME: &str = "token_endpoint_auth_signing_alg";
-    let alg = text(fields, NAME)?;
-    #[cfg(feature = "jwt")]
-    if alg
-        .as_deref()
-        .is_some_and(|alg| crate::jwt::Algorithm::from_name(alg).is_none())
-    {
-        return Err(invalid(format!(
-            "{NAME} is not one of the supported algorithms"
-        )));
-    }
-    Ok(alg)
-}
-
-fn id_token_alg(fields: &Map<String, Value>) -> Result<Option<String>, RegistrationError> {
-    const NAME: &str = "id_token_signed_response_alg";
-    let alg = text(fields, NAME)?;
-    match alg.as_deref() {
-        // Nothing is signed.
-        _ if !cfg!(feature = "jwt") => Ok(None),
-        None | Some("RS256" | "EdDSA" | "Ed25519") => Ok(alg),
-        Some(_) => Err(invalid(format!("{NAME} must be RS256 or EdDSA"))),
-    }
 }
 
 fn grant_types(
@@ -364,167 +234,4 @@ fn scope(
         .ok_or_else(|| invalid("scope must be a space-separated list of scopes"))?
         .intersection(supported);
     Ok((!scopes.is_empty()).then(|| scopes.to_string()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    fn register(body: &Value) -> Result<ClientMetadata, RegistrationError> {
-        register_at(body, false)
-    }
-
-    fn register_at(body: &Value, jwt_bearer: bool) -> Result<ClientMetadata, RegistrationError> {
-        let offer = Offer {
-            scopes: Scopes::parse("notes:read offline_access").unwrap(),
-            jwt_bearer,
-        };
-        parse(body.to_string().as_bytes(), &offer)
-    }
-
-    #[test]
-    fn cursor_keeps_its_usable_uris() {
-        let client = register(&json!({"redirect_uris": [
-            "cursor://anysphere.cursor-mcp/oauth/callback",
-            "https://www.cursor.com/agents/mcp/oauth/callback",
-            "http://localhost:8787/callback",
-            "http://cursor.example/plain",
-        ], "token_endpoint_auth_method": "none"}))
-        .unwrap();
-        assert_eq!(client.redirect_uris.len(), 3);
-        assert_eq!(client.application_type, ApplicationType::Native);
-    }
-
-    #[test]
-    fn grants_that_nobody_here_knows_are_left_out() {
-        let client = register(&json!({
-            "redirect_uris": ["https://claude.ai/api/mcp/auth_callback"],
-            "grant_types": ["authorization_code", "refresh_token", "urn:ietf:params:oauth:grant-type:jwt-bearer"],
-            "scope": "notes:read openid unheard:of", "client_uri": "", "logo_uri": null,
-        }))
-        .unwrap();
-        assert_eq!(client.grant_types, ["authorization_code", "refresh_token"]);
-        assert_eq!(client.scope.as_deref(), Some("notes:read"));
-        assert_eq!(client.application_type, ApplicationType::Web);
-    }
-
-    #[test]
-    fn a_device_needs_no_redirect_uri_and_gets_none() {
-        for redirect_uris in [json!(null), json!([]), json!(["https://a.example/cb"])] {
-            let client = register(&json!({
-                "redirect_uris": redirect_uris, "response_types": [],
-                "grant_types": [device::GRANT_TYPE, "refresh_token"],
-            }))
-            .unwrap();
-            assert_eq!(client.grant_types, ["refresh_token", device::GRANT_TYPE]);
-            assert!(client.redirect_uris.is_empty() && client.response_types.is_empty());
-        }
-        let client = register(&json!({
-            "redirect_uris": ["https://a.example/cb"],
-            "grant_types": ["authorization_code", device::GRANT_TYPE],
-        }))
-        .unwrap();
-        assert_eq!(client.redirect_uris.len(), 1);
-        assert_eq!(client.response_types, ["code"]);
-    }
-
-    #[test]
-    fn a_client_with_assertions_alone_is_one_where_they_are_taken() {
-        let body = json!({
-            "redirect_uris": [], "response_types": [], "grant_types": [JWT_BEARER],
-            "token_endpoint_auth_method": "client_secret_basic",
-        });
-        let client = register_at(&body, true).unwrap();
-        assert_eq!(client.grant_types, [JWT_BEARER]);
-        assert!(client.redirect_uris.is_empty() && client.response_types.is_empty());
-        assert_eq!(
-            register_at(&body, false).unwrap_err().code,
-            "invalid_client_metadata"
-        );
-    }
-
-    #[test]
-    fn refusals_say_what_is_wrong() {
-        for (body, code) in [
-            (json!([]), "invalid_client_metadata"),
-            (json!({}), "invalid_redirect_uri"),
-            (json!({"redirect_uris": []}), "invalid_redirect_uri"),
-            (
-                json!({"grant_types": ["authorization_code", device::GRANT_TYPE]}),
-                "invalid_redirect_uri",
-            ),
-            (
-                json!({"redirect_uris": "https://a.example"}),
-                "invalid_redirect_uri",
-            ),
-            (json!({"redirect_uris": [7]}), "invalid_redirect_uri"),
-            (
-                json!({"redirect_uris": ["javascript:alert(1)"]}),
-                "invalid_redirect_uri",
-            ),
-            (
-                json!({"redirect_uris": ["http://localhost/cb"], "application_type": "web"}),
-                "invalid_redirect_uri",
-            ),
-            (
-                json!({"redirect_uris": ["https://a.example/"], "application_type": "desktop"}),
-                "invalid_client_metadata",
-            ),
-            (
-                json!({"redirect_uris": ["https://a.example/"], "token_endpoint_auth_method": "magic"}),
-                "invalid_client_metadata",
-            ),
-            (
-                json!({"redirect_uris": ["https://a.example/"], "grant_types": ["client_credentials"]}),
-                "invalid_client_metadata",
-            ),
-            (
-                json!({"redirect_uris": ["https://a.example/"], "response_types": ["token"]}),
-                "invalid_client_metadata",
-            ),
-            (
-                json!({"redirect_uris": ["https://a.example/"], "client_uri": "javascript:alert(1)"}),
-                "invalid_client_metadata",
-            ),
-            (
-                json!({"redirect_uris": ["https://a.example/"], "dpop_bound_access_tokens": "yes"}),
-                "invalid_client_metadata",
-            ),
-            (
-                json!({"redirect_uris": ["https://a.example/"], "client_name": 7}),
-                "invalid_client_metadata",
-            ),
-            (
-                json!({"redirect_uris": ["https://a.example/"], "client_name": "x".repeat(513)}),
-                "invalid_client_metadata",
-            ),
-            (
-                json!({"redirect_uris": ["https://a.example/"], "scope": "a\"b"}),
-                "invalid_client_metadata",
-            ),
-            (
-                json!({"redirect_uris": ["https://a.example/"], "jwks": {}, "jwks_uri": "https://a.example/jwks"}),
-                "invalid_client_metadata",
-            ),
-        ] {
-            let shown = body.to_string();
-            assert_eq!(register(&body).unwrap_err().code, code, "{shown}");
-        }
-    }
-
-    #[test]
-    fn names_lose_characters_that_deceive() {
-        let client = register(&json!({"redirect_uris": ["https://a.example/"], "client_name": " Cl\u{202e}aude\u{0} "})).unwrap();
-        assert_eq!(client.client_name.as_deref(), Some("Claude"));
-    }
-
-    #[test]
-    fn the_same_metadata_is_the_same_public_client() {
-        let body = json!({"redirect_uris": ["http://127.0.0.1:1/cb"], "client_name": "x"});
-        let other = json!({"redirect_uris": ["http://127.0.0.1:1/cb"], "client_name": "y"});
-        let id = |body: &Value| content_id(&register(body).unwrap());
-        assert_eq!(id(&body), id(&body.clone()));
-        assert_ne!(id(&body), id(&other));
-    }
 }

@@ -6,7 +6,8 @@ use serde_json::Value;
 use super::{ErrorCode, JWT_BEARER, Refusal, authorize};
 use crate::{
     client::Client,
-    jwt::{Claims, JwtError, thumbprint},
+    clock::Timestamp,
+    jwt::{Claims, JwtError, thumbprint, time},
     params::Params,
     resource::{Catalog, KnownResource},
     scope::Scopes,
@@ -23,6 +24,8 @@ pub(crate) struct Asserted<'a> {
     pub(crate) resource: &'a KnownResource,
     /// Named, without what they imply.
     pub(crate) scopes: Scopes,
+    /// When the user signed in at the identity provider.
+    pub(crate) auth_time: Option<Timestamp>,
     /// The key that has to be proven, by its thumbprint.
     pub(crate) jkt: Option<String>,
 }
@@ -83,6 +86,7 @@ pub(crate) fn decide<'a>(
         jti,
         resource,
         scopes: scopes(claims, params, resource)?,
+        auth_time: time(&claims.all, "auth_time").map_err(refusal)?,
         jkt: thumbprint(&claims.all).map_err(refusal)?,
     })
 }

@@ -7,13 +7,21 @@
 
 use zeroize::Zeroizing;
 
-use super::{ErrorCode, Refusal, code::check_resources};
+use super::{ErrorCode, Refusal, code::check_resources, issue::Lifetimes};
 use crate::{
     client::Client,
+    clock::Timestamp,
     scope::Scopes,
-    secret::{GrantId, Refresh, SecretKey, Token},
-    store::record::{GrantRecord, RefreshTokenRecord},
+    secret::{Digest, GrantId, Refresh, SecretKey, Token},
+    store::{
+        RotateRefresh,
+        record::{AccessTokenRecord, GrantRecord, RefreshTokenRecord},
+    },
 };
+
+/// How many different access tokens one refresh token may give within its grace window: one for
+/// each way a client narrows its scopes.
+const MAX_ACCESS_TOKENS: u8 = 8;
 
 /// What a client sends to refresh (RFC 6749 §6, RFC 8707 §2.2).
 #[derive(Debug)]
@@ -88,6 +96,33 @@ pub(crate) fn successor(
                 dpop.unwrap_or_default().as_bytes(),
             ],
         ),
+    }
+}
+
+/// When the access token of a refresh begins to live. That of a repeat lives no longer than that
+/// of the first use: otherwise one that was revoked and forgotten meanwhile could come back.
+pub(crate) fn issued_at(record: &RefreshTokenRecord, now: Timestamp) -> Timestamp {
+    record.used.as_ref().map_or(now, |used| used.at)
+}
+
+/// What the store is asked to do, once `key` has given a successor and the access token is made.
+pub(crate) fn rotation(
+    presented: Digest,
+    successor: &Token<Refresh>,
+    key: u32,
+    access: (Digest, AccessTokenRecord),
+    lifetimes: &Lifetimes,
+    now: Timestamp,
+) -> RotateRefresh {
+    RotateRefresh {
+        presented,
+        successor: successor.digest(),
+        successor_expires_at: now.plus(lifetimes.refresh_token),
+        key,
+        access,
+        grace: lifetimes.refresh_grace.as_secs(),
+        max_access_tokens: MAX_ACCESS_TOKENS,
+        renew_client: None,
     }
 }
 

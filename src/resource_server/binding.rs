@@ -203,6 +203,7 @@ mod tests {
             .cache
             .load(&*guard.verifier, &token, &SystemClock)
             .await
+            .unwrap()
             .unwrap();
         let protection = Arc::new(Protection::new(Arc::clone(&guard), none, false));
         let mut headers = HeaderMap::new();
@@ -212,12 +213,15 @@ mod tests {
         let Decision::Ask(token) = protection.decide(&request) else {
             panic!("the key has to be fetched first");
         };
-        let session = Arc::clone(&protection).ask(token).await.unwrap();
+        let standing = Arc::clone(&protection).ask(token).await.unwrap();
         assert!(matches!(protection.decide(&request), Decision::Admit(_)));
 
         headers.insert(MCP_SESSION_ID, HeaderValue::from_static("s"));
-        guard.binding.bind(&session, &mut headers);
-        guard.binding.unbind(&session, &mut headers).unwrap();
+        guard.binding.bind(standing.session(), &mut headers);
+        guard
+            .binding
+            .unbind(standing.session(), &mut headers)
+            .unwrap();
         assert_eq!(headers[MCP_SESSION_ID], "s");
     }
 }

@@ -3,29 +3,35 @@
 //! The rule behind all of it: after [`TokenCache::revoke`] has returned, no request that starts
 //! later is served with what was revoked. Three things could break it, and each has its answer:
 //!
-//! * an entry that is still there: revoking turns off the grant's `live` flag, which every entry of
-//!   that grant shares, and removes the entries of single tokens;
+//! * an entry that is still there: revoking turns off the `Live` of the grant or the token, which
+//!   every entry of it shares, and removes the entries of single tokens;
 //! * a lookup that read the store before the revocation and finishes after it: it is still counted
 //!   in `Shared::loads`, so the revocation is kept in `Shared::recent` until it has looked there,
 //!   and both happen under one lock;
 //! * a request that would join such a lookup: it takes only outcomes of lookups that started after
 //!   it arrived.
+//!
+//! Whatever was admitted and is still under way shares the same `Live`: an open response stream
+//! hears of its end, whether or not the token's entry was evicted meanwhile.
 
 mod key;
+mod standing;
 
 use std::{
     collections::{BTreeSet, HashMap, VecDeque},
     fmt,
-    hash::BuildHasherDefault,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError, Weak,
-        atomic::{AtomicBool, Ordering},
-    },
+    hash::{BuildHasherDefault, RandomState},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use self::key::{Key, KeyHasher};
+pub(crate) use self::standing::Standing;
+use self::{
+    key::{Key, KeyHasher},
+    standing::Register,
+};
 use super::{
+    Refusal,
     session::McpSession,
     verifier::{ErasedVerifier, PresentedToken, Verdict, VerifierUnavailable},
 };
@@ -50,7 +56,7 @@ const DEFAULT_MAX_ENTRIES: u64 = 100_000;
 pub struct TokenCache(Arc<Inner>);
 
 struct Inner {
-    entries: moka::sync::Cache<Key, Arc<Entry>, BuildHasherDefault<KeyHasher>>,
+    entries: moka::sync::Cache<Key, Standing, BuildHasherDefault<KeyHasher>>,
     time_to_live: Duration,
     shared: Mutex<Shared>,
 }
@@ -93,38 +99,8 @@ impl TokenCacheBuilder {
     }
 }
 
-/// Whether something may still be used; turned off once and never on again.
-struct Live(AtomicBool);
-
-impl Live {
-    const fn new() -> Self {
-        Self(AtomicBool::new(true))
-    }
-
-    fn end(&self) {
-        self.0.store(false, Ordering::Release);
-    }
-
-    fn is_on(&self) -> bool {
-        self.0.load(Ordering::Acquire)
-    }
-}
-
-struct Entry {
-    session: McpSession,
-    /// The token's expiry or the end of the cache's own time. The clock is asked on each hit; what
-    /// moka does about time only frees memory.
-    fresh_until: Timestamp,
-    token: Live,
-    /// Shared by all entries of one grant; `None` where the issuer has no grants.
-    grant: Option<Arc<Live>>,
-}
-
-impl Entry {
-    fn is_live(&self) -> bool {
-        self.token.is_on() && self.grant.as_ref().is_none_or(|grant| grant.is_on())
-    }
-}
+/// What is known of a token: that it is good, or why not.
+pub(crate) type Found = Result<Standing, Refusal>;
 
 #[derive(Default)]
 struct Shared {
@@ -134,10 +110,9 @@ struct Shared {
     loads: BTreeSet<u64>,
     /// Revocations that a lookup under way may have missed, oldest first.
     recent: VecDeque<(u64, Revoked)>,
-    grants: HashMap<GrantId, Weak<Live>>,
-    /// Size of `grants` at which dead ones are looked for: twice what was alive the last time, so
-    /// that the search costs each insertion a constant.
-    grants_high_water: usize,
+    /// What is in the cache or under way.
+    grants: Register<GrantId, RandomState>,
+    tokens: Register<Key, BuildHasherDefault<KeyHasher>>,
     /// Tokens that are being looked up, and how many requests wait for each. The last to leave takes
     /// it off the list.
     flights: HashMap<Key, (Arc<Flight>, usize), BuildHasherDefault<KeyHasher>>,
@@ -154,19 +129,6 @@ impl Shared {
         self.now += 1;
         self.now
     }
-
-    fn live_grant(&mut self, id: GrantId) -> Arc<Live> {
-        if let Some(grant) = self.grants.get(&id).and_then(Weak::upgrade) {
-            return grant;
-        }
-        if self.grants.len() >= self.grants_high_water {
-            self.grants.retain(|_, grant| grant.strong_count() > 0);
-            self.grants_high_water = (self.grants.len() * 2).max(64);
-        }
-        let grant = Arc::new(Live::new());
-        self.grants.insert(id, Arc::downgrade(&grant));
-        grant
-    }
 }
 
 /// One token that is being looked up. Who holds the lock does it; the others wait for the lock, so
@@ -181,17 +143,17 @@ struct Landed {
 
 #[derive(Clone)]
 enum Outcome {
-    Good(Arc<Entry>),
-    Bad(Verdict),
+    Good(Standing),
+    Bad(Refusal),
     Unavailable(VerifierUnavailable),
 }
 
 impl Outcome {
-    fn verdict(self) -> Result<Verdict, VerifierUnavailable> {
+    fn found(self) -> Result<Found, VerifierUnavailable> {
         match self {
-            Self::Good(entry) if entry.is_live() => Ok(Verdict::Verified(entry.session.clone())),
-            Self::Good(_) => Ok(Verdict::Revoked),
-            Self::Bad(verdict) => Ok(verdict),
+            Self::Good(standing) if standing.is_live() => Ok(Ok(standing)),
+            Self::Good(_) => Ok(Err(Refusal::RevokedToken)),
+            Self::Bad(refusal) => Ok(Err(refusal)),
             Self::Unavailable(error) => Err(error),
         }
     }
@@ -213,7 +175,7 @@ impl TokenCache {
     }
 
     /// Forgets what was revoked: when this returns, no request that starts later is served with it,
-    /// and no lookup that is under way will be.
+    /// no lookup that is under way will be, and responses that are still streaming end.
     ///
     /// Call it after the revocation is committed where the verifier looks, and before you tell
     /// anybody that it is done.
@@ -222,18 +184,15 @@ impl TokenCache {
         let now = shared.tick();
         let someone_looks = !shared.loads.is_empty();
         for id in &revocation.grants {
-            if let Some(grant) = shared.grants.remove(id).and_then(|grant| grant.upgrade()) {
-                grant.end();
-            }
+            shared.grants.end(id);
             if someone_looks {
                 shared.recent.push_back((now, Revoked::Grant(*id)));
             }
         }
         for digest in &revocation.access_tokens {
             let key = Key::of(*digest);
-            if let Some(entry) = self.0.entries.remove(&key) {
-                entry.token.end();
-            }
+            shared.tokens.end(&key);
+            self.0.entries.invalidate(&key);
             if someone_looks {
                 shared.recent.push_back((now, Revoked::Token(key)));
             }
@@ -241,15 +200,16 @@ impl TokenCache {
     }
 
     /// What is known of a token without asking anybody.
-    pub(crate) fn get(&self, digest: Digest, now: Timestamp) -> Option<Verdict> {
-        let entry = self.0.entries.get(&Key::of(digest))?;
-        if !entry.is_live() {
+    pub(crate) fn get(&self, digest: Digest, now: Timestamp) -> Option<Found> {
+        let standing = self.0.entries.get(&Key::of(digest))?;
+        if !standing.is_live() {
             // A grant never comes back to life, so this needs no second opinion.
-            Some(Verdict::Revoked)
-        } else if now < entry.fresh_until {
-            Some(Verdict::Verified(entry.session.clone()))
+            Some(Err(Refusal::RevokedToken))
+        } else if standing.is_fresh(now) {
+            Some(Ok(standing))
         } else {
-            (entry.session.expires_at() <= now).then_some(Verdict::Expired)
+            let expired = standing.session().expires_at() <= now;
+            expired.then_some(Err(Refusal::ExpiredToken))
         }
     }
 
@@ -259,26 +219,26 @@ impl TokenCache {
         verifier: &dyn ErasedVerifier,
         token: &PresentedToken,
         clock: &dyn Clock,
-    ) -> Result<Verdict, VerifierUnavailable> {
+    ) -> Result<Found, VerifierUnavailable> {
         let seat = self.board(Key::of(token.digest()));
         let mut landed = seat.flight.0.lock().await;
         if let Some(landed) = &*landed
             && landed.started > seat.arrived
         {
-            return landed.outcome.clone().verdict();
+            return landed.outcome.clone().found();
         }
         let load = self.start();
         let started_at = clock.now();
-        let outcome = match verifier.verify(token).await {
-            Ok(Verdict::Verified(session)) => self.land(&load, seat.key, session, started_at),
-            Ok(verdict) => Outcome::Bad(verdict),
+        let outcome = match verifier.verify(token).await.map(Verdict::session) {
+            Ok(Ok(session)) => self.land(&load, seat.key, session, started_at),
+            Ok(Err(refusal)) => self.reject(seat.key, refusal),
             Err(error) => Outcome::Unavailable(error),
         };
         *landed = Some(Landed {
             started: load.started,
             outcome: outcome.clone(),
         });
-        outcome.verdict()
+        outcome.found()
     }
 
     /// Keeps a good verdict, unless it is one no longer.
@@ -290,7 +250,7 @@ impl TokenCache {
         started_at: Timestamp,
     ) -> Outcome {
         if session.expires_at() <= started_at {
-            return Outcome::Bad(Verdict::Expired);
+            return Outcome::Bad(Refusal::ExpiredToken);
         }
         let mut shared = self.lock();
         let revoked = shared.recent.iter().any(|(when, what)| {
@@ -301,20 +261,30 @@ impl TokenCache {
                 }
         });
         if revoked {
-            return Outcome::Bad(Verdict::Revoked);
+            return Outcome::Bad(Refusal::RevokedToken);
         }
-        let entry = Arc::new(Entry {
-            fresh_until: session
-                .expires_at()
-                .min(started_at.plus(self.0.time_to_live)),
-            token: Live::new(),
-            grant: session.grant_id().map(|id| shared.live_grant(id)),
-            session,
-        });
+        let fresh_until = session
+            .expires_at()
+            .min(started_at.plus(self.0.time_to_live));
+        let token = shared.tokens.hold(key);
+        let grant = session.grant_id().map(|id| shared.grants.hold(id));
+        let standing = Standing::new(session, fresh_until, token, grant);
         // Under the lock, so that a revocation comes either before (and was seen just now) or
         // after (and finds the entry).
-        self.0.entries.insert(key, Arc::clone(&entry));
-        Outcome::Good(entry)
+        self.0.entries.insert(key, standing.clone());
+        Outcome::Good(standing)
+    }
+
+    /// What an earlier lookup let in ends too: somebody else knew of a revocation first.
+    fn reject(&self, key: Key, refusal: Refusal) -> Outcome {
+        // For another resource, which says nothing about this one.
+        if refusal != Refusal::WrongAudience {
+            let mut shared = self.lock();
+            if shared.tokens.end(&key) {
+                self.0.entries.invalidate(&key);
+            }
+        }
+        Outcome::Bad(refusal)
     }
 
     /// Joins those who wait for a token.

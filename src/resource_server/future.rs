@@ -10,16 +10,17 @@ use std::{
 
 use bytes::Bytes;
 use http::{Request, Response};
+use http_body::Body;
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use super::{
     body::ResponseBody,
+    cache::Standing,
     guard::{Admitted, Protection, Question, Refused},
-    session::McpSession,
 };
 
-type Asking = Pin<Box<dyn Future<Output = Result<McpSession, Refused>> + Send>>;
+type Asking = Pin<Box<dyn Future<Output = Result<Standing, Refused>> + Send>>;
 
 pin_project! {
     /// Response future of [`McpAuthService`](super::McpAuthService).
@@ -39,7 +40,7 @@ pin_project! {
         Answered { response: Option<Response<Bytes>> },
         // The token is not in the cache. Boxed, to keep the future of the usual case small.
         Asking { asking: Asking, held: Option<Box<Held<S, B>>> },
-        Inner { #[pin] future: F, admitted: Admitted },
+        Inner { #[pin] future: F, admitted: Option<Admitted> },
     }
 }
 
@@ -64,7 +65,10 @@ where
 
     pub(crate) const fn inner(future: S::Future, admitted: Admitted) -> Self {
         Self {
-            state: State::Inner { future, admitted },
+            state: State::Inner {
+                future,
+                admitted: Some(admitted),
+            },
         }
     }
 
@@ -90,6 +94,7 @@ where
 impl<S, B, RB> Future for ResponseFuture<S, B>
 where
     S: Service<Request<B>, Response = Response<RB>>,
+    RB: Body,
 {
     type Output = Result<Response<ResponseBody<RB>>, S::Error>;
 
@@ -107,11 +112,11 @@ where
                     #[expect(clippy::expect_used, reason = "this state ends right below")]
                     let mut held = held.take().expect("taken once");
                     let admitted = verdict
-                        .and_then(|session| held.protection.admit(session, &mut held.request));
+                        .and_then(|standing| held.protection.admit(standing, &mut held.request));
                     match admitted {
                         Ok(admitted) => State::Inner {
                             future: held.ready.call(held.request),
-                            admitted,
+                            admitted: Some(admitted),
                         },
                         Err(refused) => {
                             let headers = held.request.headers();
@@ -123,6 +128,8 @@ where
                 }
                 StateProj::Inner { future, admitted } => {
                     let response = ready!(future.poll(cx))?;
+                    #[expect(clippy::expect_used, reason = "the contract of futures")]
+                    let admitted = admitted.take().expect("polled after completion");
                     return Poll::Ready(Ok(admitted.finish(response)));
                 }
             };

@@ -12,7 +12,7 @@ use super::{
     proof::{Called, Manner, Proofs},
     resource::{ProtectedResource, metadata_url},
     session::McpSession,
-    verifier::{ErasedVerifier, PresentedToken, StoreVerifier, Verdict, VerifierUnavailable},
+    verifier::{ErasedVerifier, PresentedToken, StoreVerifier, VerifierUnavailable},
 };
 use crate::{
     clock::Clock,
@@ -89,9 +89,9 @@ impl TokenGate {
             Err(refusal) => return Ok(Err(refusal)),
         };
         let digest = Digest::of(token);
-        let verdict = match self.cache.get(digest, self.clock.now()) {
-            Some(verdict) => verdict,
-            None if !self.verifier.recognises(token) => Verdict::Unknown,
+        let found = match self.cache.get(digest, self.clock.now()) {
+            Some(found) => found,
+            None if !self.verifier.recognises(token) => Err(Refusal::UnknownToken),
             None => {
                 let token = PresentedToken::with_digest(token, digest);
                 self.cache
@@ -100,21 +100,18 @@ impl TokenGate {
             }
         };
         let now = self.clock.now();
-        Ok(match verdict {
-            Verdict::Verified(session) if session.expires_at() <= now => Err(Refusal::ExpiredToken),
-            Verdict::Verified(session) => {
-                let manner = Manner::of(scheme, headers, called, None, digest);
-                let proven = self.proofs.check(&session, &manner, false, now);
-                proven.map(|()| session)
+        Ok(found.and_then(|standing| {
+            if let Some(refusal) = standing.lost(now) {
+                return Err(refusal);
             }
-            Verdict::Unknown => Err(Refusal::UnknownToken),
-            Verdict::Expired => Err(Refusal::ExpiredToken),
-            Verdict::Revoked => Err(Refusal::RevokedToken),
-            Verdict::WrongAudience => Err(Refusal::WrongAudience),
-        })
+            let session = standing.session();
+            let manner = Manner::of(scheme, headers, called, None, digest);
+            self.proofs.check(session, &manner, false, now)?;
+            Ok(session.clone())
+        }))
     }
 
-    /// Forgets what was revoked, everywhere in this process.
+    /// Forgets what was revoked, everywhere in this process, and ends what still streams with it.
     pub(crate) fn revoke(&self, revocation: &Revocation) {
         self.cache.revoke(revocation);
     }

@@ -7,18 +7,20 @@ use http::{
     HeaderMap, Request, Response, StatusCode,
     header::{CONTENT_TYPE, ORIGIN, WWW_AUTHENTICATE},
 };
+use http_body::Body;
 
 use super::{
     Refusal,
     bearer::{self, Scheme},
     binding::{MCP_SESSION_ID, SessionBinding},
     body::ResponseBody,
-    cache::TokenCache,
+    cache::{Found, Standing, TokenCache},
     challenge::Challenges,
     cors,
+    lease::Lease,
     proof::{Called, Manner, Proofs},
     session::McpSession,
-    verifier::{ErasedVerifier, PresentedToken, Verdict, VerifierUnavailable},
+    verifier::{ErasedVerifier, PresentedToken, VerifierUnavailable},
 };
 use crate::{
     clock::{Clock, Timestamp},
@@ -49,7 +51,7 @@ pub(crate) struct Guard {
 
 /// What can be said of a request at once.
 pub(crate) enum Decision {
-    Admit(McpSession),
+    Admit(Standing),
     Refuse(Refused),
     /// Somebody has to be asked about this token.
     Ask(Question),
@@ -94,8 +96,8 @@ impl Guard {
         let digest = Digest::of(token);
         let manner = || Manner::of(scheme, headers, called, Some(&self.resource), digest);
         match self.cache.get(digest, now) {
-            Some(verdict) if at_once => match self.judge(verdict, &manner(), now, required) {
-                Ok(session) => Decision::Admit(session),
+            Some(found) if at_once => match self.judge(found, &manner(), now, required) {
+                Ok(standing) => Decision::Admit(standing),
                 Err(refused) => Decision::Refuse(refused),
             },
             _ if !bearer::is_token68(token) => Decision::Refuse(Refusal::MalformedToken.into()),
@@ -112,15 +114,15 @@ impl Guard {
         &self,
         question: &Question,
         required: &Scopes,
-    ) -> Result<McpSession, Refused> {
+    ) -> Result<Standing, Refused> {
         let Question { token, manner } = question;
-        let verdict = async {
+        let found = async {
             // First, so that whatever is in the cache can be admitted at once.
             self.binding.prepare(&*self.clock).await?;
             self.cache.load(&*self.verifier, token, &*self.clock).await
         };
-        match verdict.await {
-            Ok(verdict) => self.judge(verdict, manner, self.clock.now(), required),
+        match found.await {
+            Ok(found) => self.judge(found, manner, self.clock.now(), required),
             Err(error) => {
                 self.unavailable(&error);
                 Err(Refusal::VerifierUnavailable.into())
@@ -138,32 +140,27 @@ impl Guard {
     /// Revoked, expired, key, audience, scope: in this order.
     pub(crate) fn judge(
         &self,
-        verdict: Verdict,
+        found: Found,
         manner: &Manner,
         now: Timestamp,
         required: &Scopes,
-    ) -> Result<McpSession, Refused> {
-        let session = match verdict {
-            Verdict::Verified(session) => session,
-            Verdict::Unknown => return Err(Refusal::UnknownToken.into()),
-            Verdict::Expired => return Err(Refusal::ExpiredToken.into()),
-            Verdict::Revoked => return Err(Refusal::RevokedToken.into()),
-            Verdict::WrongAudience => return Err(Refusal::WrongAudience.into()),
-        };
+    ) -> Result<Standing, Refused> {
+        let standing = found?;
+        let session = standing.session();
         let refusal = if session.expires_at() <= now {
             Refusal::ExpiredToken
-        } else if let Err(refusal) = self.proofs.check(&session, manner, self.requires_dpop, now) {
+        } else if let Err(refusal) = self.proofs.check(session, manner, self.requires_dpop, now) {
             refusal
         } else if session.resource() != &self.resource {
             Refusal::WrongAudience
         } else if !self.hierarchy.suffices(session.scopes(), required) {
             Refusal::InsufficientScope
         } else {
-            return Ok(session);
+            return Ok(standing);
         };
         Err(Refused {
             refusal,
-            session: Some(session),
+            session: Some(session.clone()),
         })
     }
 
@@ -213,7 +210,7 @@ impl Protection {
             .decide(request.headers(), called, self.checked(), ready)
     }
 
-    pub(crate) async fn ask(self: Arc<Self>, question: Question) -> Result<McpSession, Refused> {
+    pub(crate) async fn ask(self: Arc<Self>, question: Question) -> Result<Standing, Refused> {
         self.guard.ask(&question, self.checked()).await
     }
 
@@ -237,25 +234,26 @@ impl Protection {
     /// The last step of letting a request in.
     pub(crate) fn admit<B>(
         self: &Arc<Self>,
-        session: McpSession,
+        standing: Standing,
         request: &mut Request<B>,
     ) -> Result<Admitted, Refused> {
+        let session = standing.session();
         let headers = request.headers_mut();
-        if let Err(refusal) = self.guard.binding.unbind(&session, headers) {
+        if let Err(refusal) = self.guard.binding.unbind(session, headers) {
             return Err(Refused {
                 refusal,
-                session: Some(session),
+                session: Some(session.clone()),
             });
         }
         let cross_origin = headers.contains_key(ORIGIN);
         request.extensions_mut().insert(session.clone());
         self.guard.events.observe(|| Event::Admitted {
             resource: &self.guard.resource,
-            session: &session,
+            session,
         });
         Ok(Admitted {
             protection: Arc::clone(self),
-            session,
+            standing,
             cross_origin,
         })
     }
@@ -264,13 +262,14 @@ impl Protection {
 /// A request that was let in and has not been answered.
 pub(crate) struct Admitted {
     protection: Arc<Protection>,
-    session: McpSession,
+    standing: Standing,
     cross_origin: bool,
 }
 
 impl Admitted {
-    /// The last touches on the inner service's response. Its body streams through as it is.
-    pub(crate) fn finish<B>(&self, mut response: Response<B>) -> Response<ResponseBody<B>> {
+    /// The last touches on the inner service's response. Its body streams through as it is, for as
+    /// long as the token is good.
+    pub(crate) fn finish<B: Body>(self, mut response: Response<B>) -> Response<ResponseBody<B>> {
         // A server that says 401 to an authenticated request means its own session; a client would
         // take it for a bad token and sign in over and over. 404 is how MCP says "start anew".
         // One with a challenge of its own knows what it does.
@@ -279,7 +278,7 @@ impl Admitted {
         {
             let refused = Refused {
                 refusal: Refusal::SessionNotFound,
-                session: Some(self.session.clone()),
+                session: Some(self.standing.session().clone()),
             };
             // No challenge comes with this one, so the scheme does not matter.
             let response = self.protection.refuse(&refused, Scheme::Bearer);
@@ -287,12 +286,17 @@ impl Admitted {
         }
         let headers = response.headers_mut();
         if headers.contains_key(MCP_SESSION_ID) {
-            self.protection.guard.binding.bind(&self.session, headers);
+            let binding = &self.protection.guard.binding;
+            binding.bind(self.standing.session(), headers);
         }
         // Only browsers read these, and browsers always say where they come from.
         if self.cross_origin {
             cors::allow(headers);
         }
-        response.map(ResponseBody::inner)
+        if !Lease::is_for(&response) {
+            return response.map(ResponseBody::inner);
+        }
+        let lease = Lease::new(&self.protection.guard, self.standing, response.headers());
+        response.map(|body| ResponseBody::leased(body, lease))
     }
 }

@@ -78,6 +78,13 @@
 //!   With any other grant it is answered 404, upon which MCP clients start a session of their own. A
 //!   401 of the inner server without a challenge becomes the same 404: the token is not what was
 //!   wrong.
+//! * It ends what still streams when the token expires or is revoked: the body of a response that
+//!   does not know its length (server-sent events) comes to a clean end within a second, with
+//!   gRPC's status 16 where it is gRPC, and the client's next request is told why. Nothing more is
+//!   let through meanwhile. What was let in is otherwise finished: a handler is not interrupted,
+//!   and an answer that knows its length goes out whole. A connection that was upgraded
+//!   (WebSocket) is the server's own affair. A revocation in another process is noticed when
+//!   [`TokenCache::revoke`] is told of it here, or when the token is next looked up.
 //! * It leaves `Host` and `Origin` alone: checking them is the server's part.
 
 pub(crate) mod bearer;
@@ -92,6 +99,7 @@ mod future;
 mod gate;
 mod guard;
 mod layer;
+mod lease;
 mod mcp_headers;
 mod message;
 mod operation;

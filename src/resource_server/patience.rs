@@ -6,7 +6,7 @@ use super::VerifierUnavailable;
 
 /// After this a request is told that nobody can say: longer than one slow answer, shorter than a
 /// client's own patience.
-pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What comes of `asked`, unless it takes too long.
 pub(super) async fn patiently<T>(

@@ -107,15 +107,16 @@ impl ProtectedResource {
         let required = Scopes::none();
         let guard = &self.guard;
         match guard.decide(headers, called, &required, true) {
-            Decision::Admit(session) => Ok(Some(session)),
+            Decision::Admit(standing) => Ok(Some(standing.session().clone())),
             Decision::Refuse(_) => Ok(None),
             Decision::Ask(question) => {
-                let verdict = guard
+                let found = guard
                     .cache
                     .load(&*guard.verifier, &question.token, &*guard.clock)
                     .await?;
                 let now = guard.clock.now();
-                Ok(guard.judge(verdict, &question.manner, now, &required).ok())
+                let judged = guard.judge(found, &question.manner, now, &required);
+                Ok(judged.ok().map(|standing| standing.session().clone()))
             }
         }
     }

@@ -7,6 +7,7 @@ use std::{
 };
 
 use http::{HeaderMap, Request, Response};
+use http_body::Body;
 use tower_service::Service;
 
 use super::{
@@ -60,6 +61,7 @@ impl<S: fmt::Debug> fmt::Debug for McpAuthService<S> {
 impl<S, B, RB> Service<Request<B>> for McpAuthService<S>
 where
     S: Service<Request<B>, Response = Response<RB>> + Clone,
+    RB: Body,
 {
     type Response = Response<ResponseBody<RB>>;
     type Error = S::Error;
@@ -77,7 +79,7 @@ where
             ResponseFuture::answered(self.protection.refuse_to(headers, refused))
         };
         match self.protection.decide(&request) {
-            Decision::Admit(session) => match self.protection.admit(session, &mut request) {
+            Decision::Admit(standing) => match self.protection.admit(standing, &mut request) {
                 Ok(admitted) => ResponseFuture::inner(self.inner.call(request), admitted),
                 Err(refused) => refuse(request.headers(), &refused),
             },

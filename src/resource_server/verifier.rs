@@ -4,7 +4,7 @@ use std::{error::Error, fmt, future::Future, pin::Pin, sync::Arc};
 
 use zeroize::Zeroizing;
 
-use super::{patience::patiently, session::McpSession};
+use super::{Refusal, patience::patiently, session::McpSession};
 use crate::{
     clock::{Clock, SystemClock},
     secret::{AccessForms, Digest},
@@ -26,6 +26,18 @@ pub enum Verdict {
     /// It is the issuer's, but for another resource. For verifiers that are told which resource
     /// they verify for; the layer looks at the resource of every session itself.
     WrongAudience,
+}
+
+impl Verdict {
+    pub(crate) fn session(self) -> Result<McpSession, Refusal> {
+        match self {
+            Self::Verified(session) => Ok(session),
+            Self::Unknown => Err(Refusal::UnknownToken),
+            Self::Expired => Err(Refusal::ExpiredToken),
+            Self::Revoked => Err(Refusal::RevokedToken),
+            Self::WrongAudience => Err(Refusal::WrongAudience),
+        }
+    }
 }
 
 /// Nobody could say whether a token is good: the layer answers 503, never 401, since a client

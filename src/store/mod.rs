@@ -11,6 +11,8 @@ mod erased;
 mod error;
 mod kv;
 mod memory;
+#[cfg(test)]
+mod model;
 mod outcome;
 pub mod record;
 mod shared_key;
@@ -223,7 +225,8 @@ pub trait Store: Send + Sync + 'static {
     /// Rotates a refresh token: idempotent within the grace window, a replay outside of it.
     ///
     /// A token whose successor was itself used is a replay at any time: two generations are never
-    /// answered at once.
+    /// answered at once. An access token that only a repeat brings expires no later than one that
+    /// the first use had brought would.
     fn rotate_refresh(
         &self,
         rotate: RotateRefresh,

@@ -93,7 +93,7 @@ pub struct PendingAuthorization {
 }
 
 /// An authorization code. The grant it will give is stored beside it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct CodeRecord {
     /// The grant.
     pub grant: GrantId,
@@ -136,7 +136,7 @@ impl GrantHolder {
 
 /// What one user allowed one client to do at one resource. Owns every token that came of it:
 /// a revoked grant has no live token.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct GrantRecord {
     /// Its name.
     pub id: GrantId,
@@ -176,7 +176,7 @@ pub struct GrantRecord {
 }
 
 /// One access token.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct AccessTokenRecord {
     /// The grant it came of.
     pub grant: GrantId,
@@ -214,7 +214,7 @@ impl AccessTokenRecord {
 }
 
 /// One generation of a grant's refresh token.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct RefreshTokenRecord {
     /// The grant it came of.
     pub grant: GrantId,
@@ -227,7 +227,7 @@ pub struct RefreshTokenRecord {
 }
 
 /// The first use of a refresh token: everything a repeat needs to give the same answer.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct RefreshUse {
     /// When it was first presented: the grace window is counted from here.
     pub at: Timestamp,
@@ -239,7 +239,7 @@ pub struct RefreshUse {
 }
 
 /// What a user allowed a client, remembered for the next time.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ConsentRecord {
     /// Who consented.
     pub subject: Subject,

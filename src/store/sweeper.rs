@@ -9,10 +9,18 @@ use std::{
 use tokio::{runtime::Handle, task::AbortHandle};
 
 use super::{ErasedStore, StoreError};
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 
 /// How many records are removed before others get their turn.
 const CHUNK: usize = 256;
+/// By how much the clocks of two nodes may differ. What has expired by one is still alive by the
+/// other: were it swept, a token that was revoked could be stored anew by a repeat that gave it.
+const SLACK: Duration = Duration::from_secs(60);
+
+/// What expired until then has expired by the clock of every node.
+fn due(now: Timestamp) -> Timestamp {
+    Timestamp::from_secs(now.as_secs().saturating_sub(SLACK.as_secs()))
+}
 
 /// A task that sweeps a store at intervals, for as long as this lives.
 pub(crate) struct Sweeper {
@@ -68,7 +76,7 @@ async fn run(store: Arc<dyn ErasedStore>, clock: Arc<dyn Clock>, every: Duration
     loop {
         // Before the first round too, and after an error: a store in trouble is left in peace.
         tokio::time::sleep(every).await;
-        rounds(|| store.sweep(clock.now(), CHUNK)).await;
+        rounds(|| store.sweep(due(clock.now()), CHUNK)).await;
     }
 }
 
@@ -117,6 +125,10 @@ mod tests {
     }
 
     fn expired(number: usize) -> Record {
+        expires(number, 2)
+    }
+
+    fn expires(number: usize, at: u64) -> Record {
         Record::AccessToken {
             digest: Digest::of(&number.to_string()),
             record: AccessTokenRecord {
@@ -126,7 +138,7 @@ mod tests {
                 scopes: crate::Scopes::none(),
                 resource: crate::ResourceUri::parse("https://a.example").unwrap(),
                 issued_at: crate::Timestamp::from_secs(1),
-                expires_at: crate::Timestamp::from_secs(2),
+                expires_at: Timestamp::from_secs(at),
                 revoked_at: None,
                 holder: crate::store::record::GrantHolder::User,
                 dpop_jkt: None,
@@ -157,6 +169,24 @@ mod tests {
         while Arc::strong_count(&store) > 1 {
             tokio::task::yield_now().await;
         }
+    }
+
+    #[tokio::test]
+    async fn what_another_clock_may_call_alive_is_kept() {
+        let store = Arc::new(MemoryStore::new());
+        let slack = SLACK.as_secs();
+        let kept = expires(1, 11);
+        let records = vec![expires(0, 10), kept.clone()];
+        Store::import(&*store, records).await.unwrap();
+        let left = async || Store::export(&*store, None, 9).await.unwrap().records;
+        let erased: Arc<dyn ErasedStore> = Arc::clone(&store) as _;
+        let clock = crate::TestClock::at(Timestamp::from_secs(10 + slack));
+        let sweeper = Sweeper::new(erased, Arc::new(clock), Duration::from_millis(1));
+        sweeper.start();
+        while left().await.len() > 1 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        assert_eq!(left().await, [kept]);
     }
 
     #[test]

@@ -95,8 +95,8 @@ pub(crate) struct Rotation {
     pub(crate) outcome: RotateRefreshOutcome,
     /// The successor to store.
     pub(crate) successor: Option<RefreshTokenRecord>,
-    /// Whether to store the access token of the request.
-    pub(crate) store_access: bool,
+    /// The access token to store.
+    pub(crate) access: Option<AccessTokenRecord>,
     /// Whether `presented` or `grant` changed.
     pub(crate) changed: bool,
 }
@@ -106,7 +106,7 @@ impl Rotation {
         Self {
             outcome,
             successor: None,
-            store_access: false,
+            access: None,
             changed: false,
         }
     }
@@ -147,7 +147,7 @@ pub(crate) fn rotate(
                 expires_at: request.successor_expires_at,
                 used: None,
             }),
-            store_access: !access_exists,
+            access: (!access_exists).then(|| request.access.1.clone()),
             changed: true,
         };
     };
@@ -176,12 +176,24 @@ pub(crate) fn rotate(
         return Rotation::unchanged(Outcome::TooManyAccessTokens);
     }
     first.access_tokens += 1;
-    outlive(grant, request.access.1.expires_at);
+    let access = of_repeat(&request.access.1, first_used_at);
+    outlive(grant, access.expires_at);
     Rotation {
         outcome: repeated,
         successor: None,
-        store_access: true,
+        access: Some(access),
         changed: true,
+    }
+}
+
+/// An access token that a repeat gives: it dies no later than one of the first use, even if the
+/// caller read the records before that. Otherwise one that was revoked, and swept once its time was
+/// over, could come back.
+fn of_repeat(access: &AccessTokenRecord, first_used_at: Timestamp) -> AccessTokenRecord {
+    let life = access.issued_at.until(access.expires_at);
+    AccessTokenRecord {
+        expires_at: access.expires_at.min(first_used_at.plus(life)),
+        ..access.clone()
     }
 }
 

@@ -362,12 +362,16 @@ const cases = {
     const fields = { client_id, post_logout_redirect_uri: callback.redirectUri, state: 'gone' };
     const inputs = Object.entries(fields).map(([name, value]) => `<input type="hidden" name="${name}" value="${value}">`);
     const form = `<title>Elsewhere</title><form method="post" action="${origin}/oauth/end-session">${inputs.join('')}<button>Leave</button></form>`;
-    await page.route('http://localhost/', (route) => route.fulfill({ contentType: 'text/html', body: form }));
+    const elsewhere = createServer((_, response) => response.writeHead(200, { 'content-type': 'text/html' }).end(form));
+    elsewhere.listen(0, '127.0.0.1');
+    await once(elsewhere, 'listening');
     const leave = async () => {
-      await page.goto('http://localhost/');
-      const sent = page.waitForRequest((request) => request.method() === 'POST');
+      await page.goto(`http://localhost:${elsewhere.address().port}/`);
+      const answered = page.waitForResponse((response) => response.request().method() === 'POST');
       await page.getByRole('button', { name: 'Leave' }).click();
-      assert.equal((await (await sent).allHeaders())['sec-fetch-site'], 'cross-site');
+      // What the browser really sent is known for sure once there is an answer to it.
+      const headers = await (await answered).request().allHeaders();
+      assert.equal(headers['sec-fetch-site'], 'cross-site');
     };
     await leave();
     const stay = page.getByRole('button', { name: 'Stay signed in' });
@@ -386,6 +390,8 @@ const cases = {
     assert.deepEqual((await context.cookies()).filter(isSession), []);
     await page.goto(url);
     await page.getByLabel('Username').waitFor();
+    elsewhere.close();
+    elsewhere.closeAllConnections();
     callback.close();
   },
 

@@ -180,12 +180,10 @@ impl AuthorizationServer {
             },
             None => DecideDevice::Deny,
         };
+        let answer = self.store.decide_device(code.digest(), decision, now);
+        let is_done = self.has_decision(code.digest(), grant);
         // Somebody may have been faster.
-        if !self
-            .store
-            .decide_device(code.digest(), decision, now)
-            .await?
-        {
+        if !self.settle(answer.await, true, is_done).await? {
             return Ok(self.device_code_page(parts, user, "", Some(&UNKNOWN)));
         }
         let (client_id, subject) = (&client.id, &user.subject);

@@ -51,24 +51,23 @@ impl AuthorizationServer {
         let refresh = client
             .gets_refresh_token(&grant.scopes)
             .then(Token::<Refresh>::random);
+        let redeem = RedeemCode {
+            code: digest,
+            access: (access.digest(), record),
+            refresh: refresh.as_ref().map(|token| {
+                (
+                    token.digest(),
+                    issue::refresh_token(&grant, &self.lifetimes, now),
+                )
+            }),
+            // Whoever has a secret proves itself with that at each refresh.
+            dpop_jkt: call.dpop.clone().filter(|_| client.is_public()),
+            renew_client: self.lifetimes.renew_client(client.expires_at, now),
+        };
+        let answer = self.store.redeem_code(redeem, now).await;
+        let is_done = self.has_tokens(access.digest());
         let outcome = self
-            .store
-            .redeem_code(
-                RedeemCode {
-                    code: digest,
-                    access: (access.digest(), record),
-                    refresh: refresh.as_ref().map(|token| {
-                        (
-                            token.digest(),
-                            issue::refresh_token(&grant, &self.lifetimes, now),
-                        )
-                    }),
-                    // Whoever has a secret proves itself with that at each refresh.
-                    dpop_jkt: call.dpop.clone().filter(|_| client.is_public()),
-                    renew_client: self.lifetimes.renew_client(client.expires_at, now),
-                },
-                now,
-            )
+            .settle(answer, RedeemCodeOutcome::Redeemed, is_done)
             .await?;
         match outcome {
             RedeemCodeOutcome::Redeemed => {}

@@ -81,7 +81,9 @@ impl AuthorizationServer {
             dpop_jkt: call.dpop.clone().filter(|_| client.is_public()),
             renew_client: self.lifetimes.renew_client(client.expires_at, now),
         };
-        match self.store.redeem_device(device, tokens, now).await? {
+        let answer = self.store.redeem_device(device, tokens, now).await;
+        let is_done = self.has_tokens(access.digest());
+        match self.settle(answer, RedeemDevice::Redeemed, is_done).await? {
             RedeemDevice::Redeemed => {}
             RedeemDevice::Revoked => return Err(GRANT_REVOKED.into()),
             RedeemDevice::Gone => return Err(UNKNOWN.into()),

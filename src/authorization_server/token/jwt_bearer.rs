@@ -66,9 +66,12 @@ impl AuthorizationServer {
         let now = self.now();
         let scopes = asserted.resource.hierarchy.close(&asserted.scopes);
         let mut grant = issue::user_grant(&client.id, subject, scopes, asserted.resource, now);
+        grant.auth_time = asserted.auth_time;
         let record = self.access_record(call, &grant, grant.scopes.clone(), now);
         grant.expires_at = record.expires_at;
-        let access = self.mint(&Zeroizing::new(random()), &record, None).await?;
+        let access = self
+            .mint(&Zeroizing::new(random()), &record, grant.auth_time)
+            .await?;
         let issue = IssueTokens {
             grant: grant.clone(),
             access: (access.digest(), record),
@@ -76,11 +79,10 @@ impl AuthorizationServer {
             used,
             renew_client: self.lifetimes.renew_client(client.expires_at, now),
         };
-        match self
-            .store
-            .issue_tokens(issue, self.limits.used, now)
-            .await?
-        {
+        let answer = self.store.issue_tokens(issue, self.limits.used, now).await;
+        let is_done = self.has_tokens(access.digest());
+        let outcome = self.settle(answer, IssueTokensOutcome::Issued, is_done);
+        match outcome.await? {
             IssueTokensOutcome::Issued => {}
             IssueTokensOutcome::Used => return Err(REPLAYED.into()),
             IssueTokensOutcome::Full => return Err(TOO_MANY.into()),

@@ -19,10 +19,6 @@ use crate::{
     },
 };
 
-/// How many different access tokens one refresh token may give within its grace window: one for
-/// each way a client narrows its scopes.
-const MAX_ACCESS_TOKENS: u8 = 8;
-
 impl AuthorizationServer {
     pub(super) async fn refresh(
         &self,
@@ -59,9 +55,7 @@ impl AuthorizationServer {
                 call.dpop.as_deref(),
             );
             let now = self.now();
-            // The access token of a repeat lives no longer than that of the first use: otherwise
-            // one that was revoked and forgotten meanwhile could come back.
-            let issued_at = record.used.as_ref().map_or(now, |used| used.at);
+            let issued_at = refresh::issued_at(&record, now);
             let access_record = self.access_record(call, &grant, scopes.clone(), issued_at);
             let access = self
                 .mint(&successor.access, &access_record, grant.auth_time)
@@ -78,14 +72,15 @@ impl AuthorizationServer {
                 })
                 .await?;
             let rotate = RotateRefresh {
-                presented: digest,
-                successor: successor.refresh.digest(),
-                successor_expires_at: now.plus(self.lifetimes.refresh_token),
-                key: key_number,
-                access: (access.digest(), access_record),
-                grace: self.lifetimes.refresh_grace.as_secs(),
-                max_access_tokens: MAX_ACCESS_TOKENS,
                 renew_client: self.lifetimes.renew_client(client.expires_at, now),
+                ..refresh::rotation(
+                    digest,
+                    &successor.refresh,
+                    key_number,
+                    (access.digest(), access_record),
+                    &self.lifetimes,
+                    now,
+                )
             };
             let first_used_at = match self.store.rotate_refresh(rotate, now).await? {
                 RotateRefreshOutcome::Rotated => now,

@@ -3,7 +3,7 @@
 use std::{
     collections::VecDeque,
     future::Future,
-    pin::Pin,
+    pin::{Pin, pin},
     task::{Context, Poll, Waker},
 };
 
@@ -42,19 +42,31 @@ impl TokenVerifier for Script {
     }
 }
 
-type Asking<'a> = Pin<Box<dyn Future<Output = Result<Verdict, VerifierUnavailable>> + 'a>>;
+/// What a request is told.
+type Told = Result<McpSession, Refusal>;
+
+fn told(found: Found) -> Told {
+    found.map(|standing| standing.session().clone())
+}
+
+/// What it is told of a token with this verdict.
+fn is(verdict: Verdict) -> Option<Told> {
+    Some(verdict.session())
+}
+
+type Asking<'a> = Pin<Box<dyn Future<Output = Result<Found, VerifierUnavailable>> + 'a>>;
 
 fn ask<'a>(cache: &'a TokenCache, script: &'a Script, token: &'a PresentedToken) -> Asking<'a> {
     Box::pin(cache.load(script, token, &SystemClock))
 }
 
 /// Polls once.
-fn poll(asking: &mut Asking<'_>) -> Option<Verdict> {
+fn poll(asking: &mut Asking<'_>) -> Option<Told> {
     match asking
         .as_mut()
         .poll(&mut Context::from_waker(Waker::noop()))
     {
-        Poll::Ready(verdict) => Some(verdict.unwrap()),
+        Poll::Ready(found) => Some(told(found.unwrap())),
         Poll::Pending => None,
     }
 }
@@ -84,7 +96,7 @@ fn nothing_is_left_behind_however_a_lookup_ends() {
         assert_eq!(sizes, (3, 3, 2));
     }
     script.0.lock().unwrap().push_back(good(Some(1)));
-    assert_eq!(poll(&mut askings[0]), Some(good(Some(1))));
+    assert_eq!(poll(&mut askings[0]), is(good(Some(1))));
     askings.clear();
     let shared = cache.lock();
     let sizes = (
@@ -121,10 +133,10 @@ fn a_shared_outcome_is_looked_at_again_before_it_is_served() {
         let mut third = ask(&cache, &script, &token);
         assert_eq!((poll(&mut second), poll(&mut third)), (None, None));
         script.0.lock().unwrap().extend([good(grant), good(grant)]);
-        assert_eq!(poll(&mut first), Some(good(grant)));
-        assert_eq!(poll(&mut second), Some(good(grant)));
+        assert_eq!(poll(&mut first), is(good(grant)));
+        assert_eq!(poll(&mut second), is(good(grant)));
         cache.revoke(&revocation);
-        assert_eq!(poll(&mut third), Some(Verdict::Revoked));
+        assert_eq!(poll(&mut third), is(Verdict::Revoked));
         assert!(script.0.lock().unwrap().is_empty(), "the third shares");
     }
 }
@@ -133,14 +145,14 @@ fn a_shared_outcome_is_looked_at_again_before_it_is_served() {
 fn grants_that_nobody_uses_are_let_go() {
     let cache = TokenCache::new();
     let mut shared = cache.lock();
-    let kept = shared.live_grant(GrantId::from_bytes([0; 16]));
+    let kept = shared.grants.hold(GrantId::from_bytes([0; 16]));
     for _ in 0..10_000 {
-        drop(shared.live_grant(GrantId::random()));
+        drop(shared.grants.hold(GrantId::random()));
     }
     assert!(shared.grants.len() <= 64, "{}", shared.grants.len());
     assert!(Arc::ptr_eq(
         &kept,
-        &shared.live_grant(GrantId::from_bytes([0; 16]))
+        &shared.grants.hold(GrantId::from_bytes([0; 16]))
     ));
 }
 
@@ -157,13 +169,13 @@ fn garbage_takes_no_room() {
         let garbage = PresentedToken::new(&index.to_string());
         assert_eq!(
             poll(&mut ask(&cache, &script, &garbage)),
-            Some(Verdict::Unknown)
+            is(Verdict::Unknown)
         );
     }
     cache.0.entries.run_pending_tasks();
     assert_eq!(
-        cache.get(token.digest(), Timestamp::default()),
-        Some(good(None))
+        cache.get(token.digest(), Timestamp::default()).map(told),
+        is(good(None))
     );
     assert_eq!(cache.0.entries.entry_count(), 1);
 }
@@ -178,9 +190,82 @@ fn a_cache_can_be_turned_off() {
         let token = PresentedToken::new("t");
         for _ in 0..3 {
             script.0.lock().unwrap().push_back(good(Some(1)));
-            assert_eq!(poll(&mut ask(&cache, &script, &token)), Some(good(Some(1))));
+            assert_eq!(poll(&mut ask(&cache, &script, &token)), is(good(Some(1))));
             cache.0.entries.run_pending_tasks();
-            assert_eq!(cache.get(token.digest(), SystemClock.now()), None);
+            assert!(cache.get(token.digest(), SystemClock.now()).is_none());
         }
     }
+}
+
+/// Loads `token` with the verdict that the script has next.
+fn load(cache: &TokenCache, script: &Script, token: &PresentedToken, verdict: Verdict) -> Standing {
+    script.0.lock().unwrap().push_back(verdict);
+    let mut asking = ask(cache, script, token);
+    let Poll::Ready(Ok(Ok(standing))) = asking
+        .as_mut()
+        .poll(&mut Context::from_waker(Waker::noop()))
+    else {
+        panic!("the script has a good verdict");
+    };
+    standing
+}
+
+/// A stream may outlast its token's entry: with the cache turned off, every entry.
+#[test]
+fn what_is_under_way_hears_of_a_revocation_without_an_entry() {
+    let cache = TokenCache::builder().time_to_live(Duration::ZERO).build();
+    let script = Script::default();
+    let (token, other) = (PresentedToken::new("t"), PresentedToken::new("u"));
+    let first = load(&cache, &script, &token, good(Some(1)));
+    let second = load(&cache, &script, &token, good(Some(1)));
+    let sibling = load(&cache, &script, &other, good(Some(1)));
+    cache.revoke(&Revocation {
+        grants: vec![],
+        access_tokens: vec![token.digest()],
+    });
+    let lost = [&first, &second, &sibling].map(|standing| standing.lost(SystemClock.now()));
+    let revoked = Some(Refusal::RevokedToken);
+    assert_eq!(lost, [revoked, revoked, None]);
+    cache.revoke(&Revocation {
+        grants: vec![GrantId::from_bytes([1; 16])],
+        access_tokens: vec![],
+    });
+    assert_eq!(sibling.lost(SystemClock.now()), revoked);
+}
+
+#[test]
+fn a_verifier_that_takes_its_word_back_ends_what_is_under_way() {
+    let cache = TokenCache::builder().time_to_live(Duration::ZERO).build();
+    let script = Script::default();
+    let token = PresentedToken::new("t");
+    for (verdict, goes_on) in [
+        (Verdict::Revoked, false),
+        (Verdict::Unknown, false),
+        (Verdict::Expired, false),
+        (Verdict::WrongAudience, true),
+    ] {
+        let standing = load(&cache, &script, &token, good(None));
+        script.0.lock().unwrap().push_back(verdict.clone());
+        assert_eq!(poll(&mut ask(&cache, &script, &token)), is(verdict));
+        assert_eq!(standing.lost(SystemClock.now()).is_none(), goes_on);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_done_leaves_nothing_behind() {
+    let cache = TokenCache::builder().time_to_live(Duration::ZERO).build();
+    let script = Script::default();
+    for index in 0..10_000 {
+        let token = PresentedToken::new(&index.to_string());
+        let standing = load(&cache, &script, &token, good(Some(1)));
+        let mut waiting = pin!(standing.until_lost(&SystemClock));
+        let waits = waiting
+            .as_mut()
+            .poll(&mut Context::from_waker(Waker::noop()));
+        assert!(waits.is_pending());
+        tokio::task::yield_now().await;
+    }
+    // The cache itself lets go of its entries when it sees fit.
+    let left = cache.lock().tokens.len();
+    assert!(left < 500, "{left}");
 }

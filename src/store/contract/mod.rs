@@ -99,6 +99,7 @@ suite! {
         a_token_whose_successor_was_used_is_a_replay
         a_repeat_with_another_key_is_told_the_first_one
         access_tokens_of_one_generation_are_counted
+        access_tokens_of_a_repeat_live_no_longer
         a_repeat_never_brings_a_revoked_token_back
         dead_and_unknown_tokens_give_nothing
         parallel_rotations_agree_on_one_successor

@@ -189,6 +189,19 @@ pub async fn access_tokens_of_one_generation_are_counted<S: Store>(store: Arc<S>
     assert_eq!(outcome, repeated, "the ones there are can be repeated");
 }
 
+/// An access token of a repeat dies when one of the first use would, whatever the caller thought.
+pub async fn access_tokens_of_a_repeat_live_no_longer<S: Store>(store: Arc<S>) {
+    let flow = Flow::new("x", "ann", "app").redeemed(&store).await;
+    rotate(&store, flow.rotate(0, NOW), NOW).await;
+    let mut narrowed = flow.rotate(0, after(20));
+    narrowed.access.0 = flow.access(100);
+    let outcome = rotate(&store, narrowed, after(20)).await;
+    assert_eq!(outcome, Outcome::Repeated { first_used_at: NOW });
+    let token = store.access_token(flow.access(100)).await;
+    let token = token.expect("no store error").expect("the access token");
+    assert_eq!(token.record.expires_at, after(ACCESS_TTL));
+}
+
 /// A repeat never makes a revoked access token live again.
 pub async fn a_repeat_never_brings_a_revoked_token_back<S: Store>(store: Arc<S>) {
     let flow = Flow::new("x", "ann", "app").redeemed(&store).await;

@@ -250,8 +250,8 @@ pub(crate) fn rotate_refresh<X: Tx>(
         tx.put(&keys::refresh_token(&rotate.successor), successor)?;
         renew_client(tx, &grant.client_id, rotate.renew_client)?;
     }
-    if rotation.store_access {
-        tx.put(&access_key, &rotate.access.1)?;
+    if let Some(access) = &rotation.access {
+        tx.put(&access_key, access)?;
     }
     Ok(rotation.outcome)
 }

@@ -50,7 +50,7 @@ pub(crate) fn index_keys<T: Table>(row: &T, key: &[u8]) -> Vec<Vec<u8>> {
 macro_rules! tables {
     ($($variant:ident($type:ty) { $($item:tt)* })*) => {
         /// Any row, for engines that keep rows as they are.
-        #[derive(Clone, Debug)]
+        #[derive(Clone, Debug, PartialEq, Eq)]
         #[expect(
             clippy::large_enum_variant,
             reason = "most rows are large ones, and each has a place of its own in a map"

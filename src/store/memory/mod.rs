@@ -1,6 +1,6 @@
 //! A store in memory: for tests, and for servers whose users may sign in again after a restart.
 
-mod rows;
+pub(super) mod rows;
 
 use std::{
     convert::Infallible,

@@ -18,11 +18,11 @@ use crate::{
 };
 
 /// One ordered map, so that indexes are ranges.
-#[derive(Default)]
-pub(super) struct Rows(BTreeMap<Vec<u8>, Row>);
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(in crate::store) struct Rows(BTreeMap<Vec<u8>, Row>);
 
 impl Rows {
-    pub(super) fn range(
+    pub(in crate::store) fn range(
         &self,
         start: &[u8],
         end: Option<&[u8]>,
@@ -31,20 +31,20 @@ impl Rows {
         self.0.range::<[u8], _>((Bound::Included(start), end))
     }
 
-    pub(super) fn scan(&self, prefix: &[u8]) -> Vec<Vec<u8>> {
+    pub(in crate::store) fn scan(&self, prefix: &[u8]) -> Vec<Vec<u8>> {
         let end = keys::after_prefix(prefix);
         let rows = self.range(prefix, end.as_deref());
         rows.map(|(key, _)| key.clone()).collect()
     }
 
-    pub(super) fn list<T: Table>(&self, prefix: &[u8]) -> Vec<T> {
+    pub(in crate::store) fn list<T: Table>(&self, prefix: &[u8]) -> Vec<T> {
         let end = keys::after_prefix(prefix);
         let rows = self.range(prefix, end.as_deref());
         rows.filter_map(|(_, row)| ops::found(Some(row))).collect()
     }
 
     /// The unrevoked, unexpired grants under a prefix of the users' index.
-    pub(super) fn grants(&self, prefix: &[u8], now: Timestamp) -> Vec<GrantRecord> {
+    pub(in crate::store) fn grants(&self, prefix: &[u8], now: Timestamp) -> Vec<GrantRecord> {
         let found = self.scan(prefix);
         let ids = found.iter().filter_map(|key| keys::grant_of_index(key));
         ids.filter_map(|id| ops::found(self.0.get(&keys::grant(&id))))
@@ -52,7 +52,7 @@ impl Rows {
             .collect()
     }
 
-    pub(super) fn revoke_many(
+    pub(in crate::store) fn revoke_many(
         &mut self,
         many: &Many,
         now: Timestamp,
@@ -63,7 +63,11 @@ impl Rows {
         revoke::many(self, many, &grants, &consents, now)
     }
 
-    pub(super) fn sweep(&mut self, now: Timestamp, limit: usize) -> Result<usize, Infallible> {
+    pub(in crate::store) fn sweep(
+        &mut self,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<usize, Infallible> {
         let (start, end) = keys::expired_until(now);
         let due: Vec<_> = self
             .range(&start, Some(&end))

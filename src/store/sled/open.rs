@@ -33,6 +33,7 @@ pub(super) fn open(path: &Path, options: &SledOptions) -> Result<Db, StoreError>
     };
     create_directory(path).map_err(io)?;
     let db = open_locked(path, options)?;
+    keep_private(path).map_err(io)?;
     for name in ["conf", "db"] {
         let file = fs::File::options().write(true).open(path.join(name));
         file.and_then(|file| file.sync_all()).map_err(io)?;
@@ -56,6 +57,29 @@ fn create_directory(path: &Path) -> io::Result<()> {
     for parent in missing.iter().filter_map(|created| created.parent()) {
         sync_directory(parent)?;
     }
+    Ok(())
+}
+
+/// Keeps what holds keys from everybody else, also in a directory that was there before and that
+/// others may enter.
+#[cfg(unix)]
+fn keep_private(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+
+    for (name, mode) in [("db", 0o600), ("blobs", 0o700)] {
+        let path = path.join(name);
+        let mut permissions = fs::metadata(&path)?.permissions();
+        if permissions.mode() & 0o077 != 0 {
+            permissions.set_mode(mode);
+            fs::set_permissions(&path, permissions)?;
+        }
+    }
+    Ok(())
+}
+
+/// Elsewhere a file has the permissions of its directory.
+#[cfg(not(unix))]
+fn keep_private(_: &Path) -> io::Result<()> {
     Ok(())
 }
 

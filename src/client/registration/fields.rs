@@ -1,0 +1,81 @@
+//! Reading the members of a stranger's JSON.
+
+use serde_json::{Map, Value};
+
+use super::{RegistrationError, invalid};
+use crate::uri::ResourceUri;
+
+const MAX_TEXT: usize = 512;
+const MAX_URL: usize = 2048;
+
+/// A present, non-null, non-empty member: real clients send `""` and `null` for what they lack.
+pub(super) fn member<'a>(fields: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
+    fields
+        .get(name)
+        .filter(|value| !value.is_null() && value.as_str() != Some(""))
+}
+
+pub(super) fn text(
+    fields: &Map<String, Value>,
+    name: &str,
+) -> Result<Option<String>, RegistrationError> {
+    let Some(value) = member(fields, name) else {
+        return Ok(None);
+    };
+    let value = value
+        .as_str()
+        .ok_or_else(|| invalid(format!("{name} must be a string")))?;
+    if value.chars().count() > MAX_TEXT {
+        return Err(invalid(format!(
+            "{name} is longer than {MAX_TEXT} characters"
+        )));
+    }
+    // Invisible and direction-changing characters have no place in a name people decide by.
+    let visible: String = value.chars().filter(|c| !is_deceptive(*c)).collect();
+    let visible = visible.trim();
+    Ok((!visible.is_empty()).then(|| visible.to_owned()))
+}
+
+fn is_deceptive(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+}
+
+pub(super) fn strings(
+    fields: &Map<String, Value>,
+    name: &str,
+    max: usize,
+) -> Result<Option<Vec<String>>, RegistrationError> {
+    let Some(value) = member(fields, name) else {
+        return Ok(None);
+    };
+    let wrong = || invalid(format!("{name} must be an array of at most {max} strings"));
+    let items = value
+        .as_array()
+        .filter(|items| items.len() <= max)
+        .ok_or_else(wrong)?;
+    items
+        .iter()
+        .map(|item| match item.as_str() {
+            Some(text) if text.len() <= MAX_URL => Ok(text.to_owned()),
+            _ => Err(wrong()),
+        })
+        .collect::<Result<_, _>>()
+        .map(Some)
+}
+
+/// A page about the client. Only web addresses: they end up as links in front of people.
+pub(super) fn url(
+    fields: &Map<String, Value>,
+    name: &str,
+) -> Result<Option<String>, RegistrationError> {
+    let Some(value) = member(fields, name) else {
+        return Ok(None);
+    };
+    match value.as_str() {
+        Some(text) if text.len() <= MAX_URL && ResourceUri::parse(text).is_ok() => {
+            Ok(Some(text.to_owned()))
+        }
+        _ => Err(invalid(format!("{name} must be an https URL"))),
+    }
+}

@@ -1,0 +1,164 @@
+//! What real clients and odd ones register.
+
+use super::*;
+use serde_json::json;
+
+fn register(body: &Value) -> Result<ClientMetadata, RegistrationError> {
+    register_at(body, false)
+}
+
+fn register_at(body: &Value, jwt_bearer: bool) -> Result<ClientMetadata, RegistrationError> {
+    let offer = Offer {
+        scopes: Scopes::parse("notes:read offline_access").unwrap(),
+        jwt_bearer,
+    };
+    parse(body.to_string().as_bytes(), &offer)
+}
+
+#[test]
+fn cursor_keeps_its_usable_uris() {
+    let client = register(&json!({"redirect_uris": [
+        "cursor://anysphere.cursor-mcp/oauth/callback",
+        "https://www.cursor.com/agents/mcp/oauth/callback",
+        "http://localhost:8787/callback",
+        "http://cursor.example/plain",
+    ], "token_endpoint_auth_method": "none"}))
+    .unwrap();
+    assert_eq!(client.redirect_uris.len(), 3);
+    assert_eq!(client.application_type, ApplicationType::Native);
+}
+
+#[test]
+fn grants_that_nobody_here_knows_are_left_out() {
+    let client = register(&json!({
+        "redirect_uris": ["https://claude.ai/api/mcp/auth_callback"],
+        "grant_types": ["authorization_code", "refresh_token", "urn:ietf:params:oauth:grant-type:jwt-bearer"],
+        "scope": "notes:read openid unheard:of", "client_uri": "", "logo_uri": null,
+    }))
+    .unwrap();
+    assert_eq!(client.grant_types, ["authorization_code", "refresh_token"]);
+    assert_eq!(client.scope.as_deref(), Some("notes:read"));
+    assert_eq!(client.application_type, ApplicationType::Web);
+}
+
+#[test]
+fn a_device_needs_no_redirect_uri_and_gets_none() {
+    for redirect_uris in [json!(null), json!([]), json!(["https://a.example/cb"])] {
+        let client = register(&json!({
+            "redirect_uris": redirect_uris, "response_types": [],
+            "grant_types": [device::GRANT_TYPE, "refresh_token"],
+        }))
+        .unwrap();
+        assert_eq!(client.grant_types, ["refresh_token", device::GRANT_TYPE]);
+        assert!(client.redirect_uris.is_empty() && client.response_types.is_empty());
+    }
+    let client = register(&json!({
+        "redirect_uris": ["https://a.example/cb"],
+        "grant_types": ["authorization_code", device::GRANT_TYPE],
+    }))
+    .unwrap();
+    assert_eq!(client.redirect_uris.len(), 1);
+    assert_eq!(client.response_types, ["code"]);
+}
+
+#[test]
+fn a_client_with_assertions_alone_is_one_where_they_are_taken() {
+    let body = json!({
+        "redirect_uris": [], "response_types": [], "grant_types": [JWT_BEARER],
+        "token_endpoint_auth_method": "client_secret_basic",
+    });
+    let client = register_at(&body, true).unwrap();
+    assert_eq!(client.grant_types, [JWT_BEARER]);
+    assert!(client.redirect_uris.is_empty() && client.response_types.is_empty());
+    assert_eq!(
+        register_at(&body, false).unwrap_err().code,
+        "invalid_client_metadata"
+    );
+}
+
+#[test]
+fn refusals_say_what_is_wrong() {
+    for (body, code) in [
+        (json!([]), "invalid_client_metadata"),
+        (json!({}), "invalid_redirect_uri"),
+        (json!({"redirect_uris": []}), "invalid_redirect_uri"),
+        (
+            json!({"grant_types": ["authorization_code", device::GRANT_TYPE]}),
+            "invalid_redirect_uri",
+        ),
+        (
+            json!({"redirect_uris": "https://a.example"}),
+            "invalid_redirect_uri",
+        ),
+        (json!({"redirect_uris": [7]}), "invalid_redirect_uri"),
+        (
+            json!({"redirect_uris": ["javascript:alert(1)"]}),
+            "invalid_redirect_uri",
+        ),
+        (
+            json!({"redirect_uris": ["http://localhost/cb"], "application_type": "web"}),
+            "invalid_redirect_uri",
+        ),
+        (
+            json!({"redirect_uris": ["https://a.example/"], "application_type": "desktop"}),
+            "invalid_client_metadata",
+        ),
+        (
+            json!({"redirect_uris": ["https://a.example/"], "token_endpoint_auth_method": "magic"}),
+            "invalid_client_metadata",
+        ),
+        (
+            json!({"redirect_uris": ["https://a.example/"], "grant_types": ["client_credentials"]}),
+            "invalid_client_metadata",
+        ),
+        (
+            json!({"redirect_uris": ["https://a.example/"], "response_types": ["token"]}),
+            "invalid_client_metadata",
+        ),
+        (
+            json!({"redirect_uris": ["https://a.example/"], "client_uri": "javascript:alert(1)"}),
+            "invalid_client_metadata",
+        ),
+        (
+            json!({"redirect_uris": ["https://a.example/"], "dpop_bound_access_tokens": "yes"}),
+            "invalid_client_metadata",
+        ),
+        (
+            json!({"redirect_uris": ["https://a.example/"], "client_name": 7}),
+            "invalid_client_metadata",
+        ),
+        (
+            json!({"redirect_uris": ["https://a.example/"], "client_name": "x".repeat(513)}),
+            "invalid_client_metadata",
+        ),
+        (
+            json!({"redirect_uris": ["https://a.example/"], "scope": "a\"b"}),
+            "invalid_client_metadata",
+        ),
+        (
+            json!({"redirect_uris": ["https://a.example/"], "jwks": {}, "jwks_uri": "https://a.example/jwks"}),
+            "invalid_client_metadata",
+        ),
+    ] {
+        let shown = body.to_string();
+        assert_eq!(register(&body).unwrap_err().code, code, "{shown}");
+    }
+}
+
+#[test]
+fn names_lose_characters_that_deceive() {
+    let client = register(
+        &json!({"redirect_uris": ["https://a.example/"], "client_name": " Cl\u{202e}aude\u{0} "}),
+    )
+    .unwrap();
+    assert_eq!(client.client_name.as_deref(), Some("Claude"));
+}
+
+#[test]
+fn the_same_metadata_is_the_same_public_client() {
+    let body = json!({"redirect_uris": ["http://127.0.0.1:1/cb"], "client_name": "x"});
+    let other = json!({"redirect_uris": ["http://127.0.0.1:1/cb"], "client_name": "y"});
+    let id = |body: &Value| content_id(&register(body).unwrap());
+    assert_eq!(id(&body), id(&body.clone()));
+    assert_ne!(id(&body), id(&other));
+}

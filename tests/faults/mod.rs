@@ -1,0 +1,191 @@
+//! A store that fails when it is told to.
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use tokio::task::yield_now;
+use tower_mcp_auth::{
+    ClientId, Digest, MemoryStore, ResourceUri, Subject, Timestamp,
+    store::{record::*, *},
+};
+
+/// How a call of the store goes wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Nothing happens, and an error comes.
+    Before,
+    /// It happens, and an error comes all the same.
+    After,
+    /// It takes its time, and others overtake it.
+    Delay,
+    /// Some of the many things happen, then an error comes.
+    Half,
+    /// It happens, an error comes, and the call after it fails as well.
+    AfterAndNext,
+}
+
+/// When and how.
+#[derive(Clone, Copy, Debug)]
+pub struct Plan {
+    /// Which call, counted from 0.
+    pub at: usize,
+    pub fault: Fault,
+}
+
+/// Memory with one fault.
+#[derive(Clone)]
+pub struct Faulty {
+    store: Arc<MemoryStore>,
+    plan: Arc<Mutex<Option<Plan>>>,
+    calls: Arc<Mutex<Vec<&'static str>>>,
+}
+
+impl Faulty {
+    pub fn new(plan: Option<Plan>) -> Self {
+        Self {
+            store: Arc::default(),
+            plan: Arc::new(Mutex::new(plan)),
+            calls: Arc::default(),
+        }
+    }
+
+    /// What was called so far.
+    pub fn calls(&self) -> Vec<&'static str> {
+        self.calls.lock().unwrap().clone()
+    }
+
+    /// The next call fails.
+    pub fn fail_next(&self, fault: Fault) {
+        self.fail_at(self.calls().len(), fault);
+    }
+
+    pub fn fail_at(&self, at: usize, fault: Fault) {
+        *self.plan.lock().unwrap() = Some(Plan { at, fault });
+    }
+
+    /// Takes note of a call, and says how it is to fail.
+    fn count(&self, name: &'static str) -> Option<Fault> {
+        let mut calls = self.calls.lock().unwrap();
+        let number = calls.len();
+        calls.push(name);
+        let plan = (*self.plan.lock().unwrap())?;
+        match plan.fault {
+            Fault::AfterAndNext if number == plan.at + 1 => Some(Fault::Before),
+            fault => (number == plan.at).then_some(fault),
+        }
+    }
+}
+
+impl fmt::Debug for Faulty {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Faulty").finish_non_exhaustive()
+    }
+}
+
+fn broken() -> StoreError {
+    StoreError::unavailable("the connection broke")
+}
+
+async fn go_wrong<T>(
+    fault: Option<Fault>,
+    call: impl Future<Output = Result<T, StoreError>>,
+    half: impl Future<Output = ()>,
+) -> Result<T, StoreError> {
+    match fault {
+        None => call.await,
+        Some(Fault::Before) => Err(broken()),
+        Some(Fault::After | Fault::AfterAndNext) => {
+            call.await?;
+            Err(broken())
+        }
+        Some(Fault::Half) => {
+            half.await;
+            Err(broken())
+        }
+        Some(Fault::Delay) => {
+            for _ in 0..50 {
+                yield_now().await;
+            }
+            let answer = call.await;
+            for _ in 0..50 {
+                yield_now().await;
+            }
+            answer
+        }
+    }
+}
+
+macro_rules! faulty {
+    ($(fn $name:ident($($arg:ident: $type:ty),*) -> $out:ty;)*) => {
+        impl Store for Faulty {
+            $(async fn $name(&self, $($arg: $type),*) -> Result<$out, StoreError> {
+                let fault = self.count(stringify!($name));
+                let call = self.store.$name($($arg),*);
+                go_wrong(fault, call, async {}).await
+            })*
+
+            async fn revoke(
+                &self,
+                target: RevokeTarget,
+                now: Timestamp,
+            ) -> Result<Revocation, StoreError> {
+                let fault = self.count("revoke");
+                let half = revoke_half(&self.store, target.clone(), now);
+                go_wrong(fault, self.store.revoke(target, now), half).await
+            }
+
+            async fn sweep(&self, now: Timestamp, limit: usize) -> Result<usize, StoreError> {
+                let fault = self.count("sweep");
+                let half = async {
+                    self.store.sweep(now, 1).await.unwrap();
+                };
+                go_wrong(fault, self.store.sweep(now, limit), half).await
+            }
+        }
+    };
+}
+
+/// Only the first of the grants that a revocation is to reach.
+async fn revoke_half(store: &MemoryStore, target: RevokeTarget, now: Timestamp) {
+    if let RevokeTarget::Subject(subject) = target {
+        let grants = store.grants(subject, now).await.unwrap();
+        if let Some(first) = grants.first() {
+            let target = RevokeTarget::Grant(first.id);
+            store.revoke(target, now).await.unwrap();
+        }
+    }
+}
+
+faulty! {
+    fn create_client(client: ClientRecord, max: u64, now: Timestamp) -> CreateClient;
+    fn client(id: ClientId, now: Timestamp) -> Option<ClientRecord>;
+    fn update_client(client: ClientRecord, now: Timestamp) -> bool;
+    fn delete_client(id: ClientId, now: Timestamp) -> Revocation;
+    fn begin_authorization(id: Digest, pending: PendingAuthorization, max: u64, now: Timestamp) -> BeginAuthorization;
+    fn pending_authorization(id: Digest, now: Timestamp) -> Option<PendingAuthorization>;
+    fn end_authorization(id: Digest, now: Timestamp) -> Option<PendingAuthorization>;
+    fn issue_code(issue: IssueCode, now: Timestamp) -> IssueCodeOutcome;
+    fn code(digest: Digest) -> Option<(CodeRecord, GrantRecord)>;
+    fn redeem_code(redeem: RedeemCode, now: Timestamp) -> RedeemCodeOutcome;
+    fn issue_tokens(issue: IssueTokens, max_used: u64, now: Timestamp) -> IssueTokensOutcome;
+    fn use_once(digest: Digest, expires_at: Timestamp, max: u64, now: Timestamp) -> UseOnce;
+    fn begin_device(device: Digest, record: DeviceRecord, max: u64, now: Timestamp) -> BeginDevice;
+    fn device_by_user_code(user_code: Digest, now: Timestamp) -> Option<DeviceRecord>;
+    fn decide_device(user_code: Digest, decision: DecideDevice, now: Timestamp) -> bool;
+    fn poll_device(device: Digest, client: ClientId, now: Timestamp) -> PollDevice;
+    fn redeem_device(device: Digest, redeem: DeviceTokens, now: Timestamp) -> RedeemDevice;
+    fn refresh_token(digest: Digest) -> Option<(RefreshTokenRecord, GrantRecord)>;
+    fn rotate_refresh(rotate: RotateRefresh, now: Timestamp) -> RotateRefreshOutcome;
+    fn access_token(digest: Digest) -> Option<AccessToken>;
+    fn grants(subject: Subject, now: Timestamp) -> Vec<GrantRecord>;
+    fn grants_of(subject: Subject, client: ClientId, now: Timestamp) -> Vec<GrantRecord>;
+    fn consent(subject: Subject, client: ClientId, resource: ResourceUri) -> Option<ConsentRecord>;
+    fn consents(subject: Subject) -> Vec<ConsentRecord>;
+    fn keys(purpose: KeyPurpose) -> Vec<KeyRecord>;
+    fn add_key(key: KeyRecord, overlap: Duration, now: Timestamp) -> Vec<KeyRecord>;
+    fn export(cursor: Option<Vec<u8>>, limit: usize) -> ExportPage;
+    fn import(records: Vec<Record>) -> ();
+}
