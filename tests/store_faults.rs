@@ -13,7 +13,7 @@ use common::*;
 use faults::{Fault, Faulty, Plan};
 use http::{Request, StatusCode, header};
 use serde_json::json;
-use tower_mcp_auth::{Subject, store::Store};
+use tower_mcp_auth::{StaticClient, Subject, store::Store};
 
 fn app(store: &Faulty) -> App {
     App::with(|builder| builder.store(store.clone()))
@@ -235,4 +235,56 @@ async fn a_sweep_that_failed_goes_on() {
     while store.sweep(later, 256).await.unwrap() > 0 {}
     assert_eq!(call(&app, &kept).await, StatusCode::OK);
     refresh(&app, &client, &kept.refresh).await;
+}
+
+/// Those that a client's usual life does not take.
+#[tokio::test]
+async fn the_other_endpoints_ask_for_patience_too() {
+    let store = Faulty::new(None);
+    let app = App::with(|builder| {
+        builder
+            .store(store.clone())
+            .registration_management(true)
+            .client(StaticClient::confidential("robot", "secret", [CALLBACK]))
+    });
+    let delayed = async |path: &str, token: &str, body: Option<String>| {
+        let send = || {
+            let method = if body.is_some() { "POST" } else { "GET" };
+            let mut request = Request::builder().method(method).uri(path);
+            if !token.is_empty() {
+                request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+            }
+            let request = request.header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
+            app.send(
+                request
+                    .body(body.clone().unwrap_or_default().into())
+                    .unwrap(),
+            )
+        };
+        store.fail_next(Fault::Before);
+        let answer = send().await;
+        answer.assert_error(503, "temporarily_unavailable");
+        assert!(!answer.header("retry-after").is_empty(), "{path}");
+        let answer = send().await;
+        assert!(answer.status.is_success(), "{path}: {answer:?}");
+    };
+    delayed("/oauth/jwks", "", None).await;
+    let client = register(&app).await;
+    let tokens = app.tokens(&client, "alice", &[("scope", "openid")]).await;
+    delayed("/oauth/userinfo", &tokens.access, None).await;
+    delayed("/oauth/par", "", Some(authorize_params(&client, &[]))).await;
+    let robot = [
+        ("client_id", "robot"),
+        ("client_secret", "secret"),
+        ("token", &tokens.refresh),
+    ];
+    delayed("/oauth/introspect", "", Some(form(&robot))).await;
+    let managed = app.register(json!({"redirect_uris": [CALLBACK]})).await;
+    let text = |name: &str| managed.json()[name].as_str().unwrap().to_owned();
+    let (uri, token) = (
+        text("registration_client_uri"),
+        text("registration_access_token"),
+    );
+    let path = uri.strip_prefix(ORIGIN).unwrap();
+    delayed(path, &token, None).await;
 }
