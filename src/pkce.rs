@@ -54,6 +54,16 @@ mod tests {
 
     #[test]
     fn lengths_and_letters_are_bounded() {
+        for length in [43, 128] {
+            let verifier = "-._~Az09".repeat(16)[..length].to_owned();
+            let challenge = base64url(Digest::of(&verifier).as_bytes());
+            assert!(
+                CodeChallenge::parse(&challenge)
+                    .unwrap()
+                    .is_met_by(&verifier)
+            );
+            assert!(CodeChallenge::parse(&verifier).is_some());
+        }
         assert!(CodeChallenge::parse(&"a".repeat(42)).is_none());
         assert!(CodeChallenge::parse(&"a".repeat(129)).is_none());
         assert!(CodeChallenge::parse(&format!("{}+", "a".repeat(43))).is_none());

@@ -61,7 +61,7 @@ impl Resource {
     }
 
     /// The scopes that a client without a token is told to ask for; all of the resource's by
-    /// default.
+    /// default, without `offline_access`.
     #[must_use]
     pub fn challenge<I>(mut self, scopes: I) -> Self
     where
@@ -156,7 +156,7 @@ impl Resource {
             .fold(named, |all, (_, scopes)| all.union(scopes));
         let challenge = match &self.challenge {
             Some(asked) => Scopes::from_tokens(asked)?,
-            None => scopes.clone(),
+            None => scopes.of_resource(),
         };
         if let Some(url) = &self.documentation {
             ResourceUri::parse(url)?;

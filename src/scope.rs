@@ -87,6 +87,14 @@ impl Scopes {
         other.0.is_subset(&self.0)
     }
 
+    /// The scopes without `offline_access`: authorization servers offer that, and no resource asks
+    /// for it (MCP 2026-07-28, refresh tokens).
+    #[must_use]
+    pub(crate) fn of_resource(&self) -> Self {
+        let is_of_resource = |scope: &&Box<str>| &***scope != "offline_access";
+        Self(self.0.iter().filter(is_of_resource).cloned().collect())
+    }
+
     /// The scopes, in order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &str> {
         self.0.iter().map(AsRef::as_ref)

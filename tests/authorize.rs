@@ -378,3 +378,60 @@ async fn configured_clients_need_no_registration() {
     let code = browser.decide(&page, "approve").await.redirect(CALLBACK)["code"].clone();
     Tokens::from(&app.redeem("cli", &code).await);
 }
+
+#[tokio::test]
+async fn what_it_does_not_know_changes_nothing() {
+    let app = App::new();
+    let client = app.public_client().await;
+    let more = [
+        ("unheard_of", "x"),
+        ("display", "popup"),
+        ("ui_locales", "de fr"),
+        ("acr_values", "urn:mace:incommon:iap:silver"),
+        ("claims", "{}"),
+        ("audience", "https://other.example"),
+    ];
+    let tokens = app.tokens(&client, "alice", &more).await;
+    assert_eq!(tokens.scope, "notes:read");
+    assert_eq!(app.call("/mcp", &tokens.access).await.body, "alice");
+}
+
+#[tokio::test]
+async fn a_parameter_without_a_value_was_not_sent() {
+    let app = App::new();
+    let client = app.public_client().await;
+    let usual = authorize_params(&client, &[("scope", ""), ("resource", "")]);
+    let browser = Browser::of(&app, "alice");
+    let query = format!("{usual}&scope=&resource=&prompt=&nonce=&nonce=&max_age=&request=");
+    let begun = browser.get(&format!("/oauth/authorize?{query}")).await;
+    begun.redirect("https://api.example.com/oauth/consent");
+    let query = usual.replace("response_type=code", "response_type=");
+    let refused = browser.get(&format!("/oauth/authorize?{query}")).await;
+    assert_eq!(refused.redirect(CALLBACK)["error"], "invalid_request");
+}
+
+#[tokio::test]
+async fn a_state_that_was_not_sent_is_not_made_up() {
+    let app = App::new();
+    let client = app.public_client().await;
+    let browser = Browser::of(&app, "alice");
+    let page = browser.consent_page(&client, &[("state", "")]).await;
+    let answer = browser.decide(&page, "approve").await.redirect(CALLBACK);
+    assert_eq!(answer.keys().collect::<Vec<_>>(), ["code", "iss"]);
+    let more = [("state", ""), ("scope", "unheard:of")];
+    let refused = browser.authorize(&client, &more).await.redirect(CALLBACK);
+    assert_eq!(
+        refused.keys().collect::<Vec<_>>(),
+        ["error", "error_description", "iss"]
+    );
+}
+
+#[tokio::test]
+async fn another_account_can_be_asked_for() {
+    let app = App::new();
+    let client = app.public_client().await;
+    let ask = [("prompt", "select_account")];
+    let browser = Browser::of(&app, "alice");
+    let begun = browser.authorize(&client, &ask).await;
+    begun.redirect("https://api.example.com/sign-in");
+}

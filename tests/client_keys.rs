@@ -357,3 +357,92 @@ async fn hosts_may_be_trusted_or_not() {
         .assert_error(400, "invalid_client");
     assert_eq!(site.asked(), 0);
 }
+
+#[tokio::test]
+async fn the_token_endpoint_as_audience_is_for_who_asks_for_it() {
+    let app = App::with(|builder| {
+        builder
+            .store(MemoryStore::new())
+            .danger_accept_endpoint_audience()
+    });
+    let key = Key::ed25519();
+    let client = registered(&app, &key).await;
+    for aud in [ORIGIN, "https://api.example.com/oauth/token"] {
+        let assertion = assertion(&key, &client, &json!({ "aud": aud }));
+        ask(&app, &assertion, &[])
+            .await
+            .assert_error(400, "invalid_request");
+    }
+    let elsewhere = json!({"aud": "https://other.example/oauth/token"});
+    ask(&app, &assertion(&key, &client, &elsewhere), &[])
+        .await
+        .assert_error(401, "invalid_client");
+}
+
+#[tokio::test]
+async fn a_client_may_be_held_to_one_algorithm() {
+    let app = app();
+    let key = Key::ed25519();
+    for (alg, status, error) in [
+        ("EdDSA", 400, "invalid_request"),
+        ("ES256", 401, "invalid_client"),
+    ] {
+        let body = json!({"redirect_uris": [CALLBACK], "token_endpoint_auth_method": "private_key_jwt",
+            "jwks": key.jwks("one"), "token_endpoint_auth_signing_alg": alg});
+        let client = app.register(body).await.json()["client_id"]
+            .as_str()
+            .unwrap()
+            .to_owned();
+        ask(&app, &assertion(&key, &client, &json!({})), &[])
+            .await
+            .assert_error(status, error);
+    }
+}
+
+/// Not its fault, and not ours: it may try again, and is not told that it is no client.
+#[tokio::test]
+async fn while_what_a_client_publishes_cannot_be_had_it_is_to_wait() {
+    let (app, site) = (app(), Site::default());
+    let origin = site.serve().await;
+    let key = Key::ed25519();
+    let client = format!("{origin}/client");
+    let document = json!({"client_id": client, "client_name": "App", "redirect_uris": [CALLBACK],
+        "token_endpoint_auth_method": "private_key_jwt", "jwks_uri": format!("{origin}/keys")});
+    let claims = || json!({"iss": client, "sub": client, "aud": ORIGIN, "exp": NOW + 60, "jti": rand_text()});
+    let sign = || key.sign(json!({"kid": "one"}), &claims());
+    let unavailable = async || {
+        let answer = ask(&app, &sign(), &[]).await;
+        answer.assert_error(400, "temporarily_unavailable");
+        assert!(!answer.header("retry-after").is_empty());
+    };
+    site.put("client", 503, "down");
+    unavailable().await;
+    site.put("client", 200, &document);
+    site.put("keys", 503, "down");
+    app.advance(10);
+    unavailable().await;
+    site.put("keys", 200, &key.jwks("one"));
+    app.advance(10);
+    ask(&app, &sign(), &[])
+        .await
+        .assert_error(400, "invalid_request");
+}
+
+#[tokio::test]
+async fn a_described_client_is_answered_where_its_document_says() {
+    let (app, site) = (app(), Site::default());
+    let origin = site.serve().await;
+    let id = format!("{origin}/client");
+    let document = json!({"client_id": id, "client_name": "App",
+        "redirect_uris": [CALLBACK, "http://127.0.0.1/cb"]});
+    site.put("client", 200, &document);
+    for elsewhere in ["https://evil.example/cb", "https://client.example/cb/", ""] {
+        let query = authorize_params(&id, &[("redirect_uri", elsewhere)]);
+        app.get(&format!("/oauth/authorize?{query}"))
+            .await
+            .assert_error(400, "invalid_request");
+    }
+    let local = [("redirect_uri", "http://127.0.0.1:52301/cb")];
+    let code = Browser::of(&app, "alice").approve(&id, &local).await;
+    assert!(code.starts_with("mcp_ac_"));
+}

@@ -25,7 +25,7 @@ fn everything_named_exists() {
             tests += 1;
             read(&format!("tests/{file}.rs")).is_some_and(|text| {
                 // Some stand in a list of a macro.
-                text.contains(&format!("fn {test}(")) || text.contains(test)
+                text.contains(&format!("fn {test}(")) || text.contains(&format!(" {test} => "))
             })
         } else if let Some((file, test)) = name.split_once(".rs:") {
             tests += 1;
@@ -65,4 +65,21 @@ fn no_item_is_left_out() {
             assert!(items.contains(item.as_str()), "{item}");
         }
     }
+    assert!(items.contains("WIF"));
+}
+
+/// Each code that the endpoints can answer with has a row.
+#[test]
+fn no_error_code_is_left_out() {
+    let table = read("docs/conformance.md").unwrap();
+    let (_, codes) = table.split_once("## Error codes").unwrap();
+    let known = read("src/grant/refusal.rs").unwrap();
+    let mut checked = 0;
+    for line in known.lines().filter(|line| line.contains("=> \"")) {
+        let code = line.split('"').nth(1).unwrap();
+        let mut rows = codes.lines().filter(|row| !row.contains("not used"));
+        assert!(rows.any(|row| row.contains(&format!("`{code}`"))), "{code}");
+        checked += 1;
+    }
+    assert!(checked >= 20, "the codes are read");
 }

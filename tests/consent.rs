@@ -286,3 +286,36 @@ async fn a_resume_address_never_leaves_this_origin() {
         assert_eq!(answer.status, StatusCode::BAD_REQUEST);
     }
 }
+
+#[tokio::test]
+async fn the_page_says_who_wants_what_and_where_the_answer_goes() {
+    let app = App::new();
+    for (uri, destination) in [
+        (CALLBACK, "client.example"),
+        ("http://127.0.0.1:7/cb", "127.0.0.1:7"),
+        ("com.example.agent:/cb", "com.example.agent:"),
+    ] {
+        let metadata = json!({
+            "client_name": "Agent", "redirect_uris": [uri], "token_endpoint_auth_method": "none",
+        });
+        let client = app.register(metadata).await.json()["client_id"]
+            .as_str()
+            .unwrap()
+            .to_owned();
+        let more = [("redirect_uri", uri), ("scope", "notes:read notes:write")];
+        let page = Browser::of(&app, "alice")
+            .consent_page(&client, &more)
+            .await;
+        let (shown, _) = page.body.split_once("<form").unwrap();
+        for text in [
+            "Agent",
+            destination,
+            "ALICE",
+            "Notes",
+            "notes:read",
+            "notes:write",
+        ] {
+            assert!(shown.contains(text), "{text}: {page:?}");
+        }
+    }
+}

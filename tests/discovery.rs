@@ -7,7 +7,7 @@ use common::*;
 use http::{Request, StatusCode};
 use serde_json::{Value, json};
 use tower::ServiceExt;
-use tower_mcp_auth::{McpAuth, MemoryStore};
+use tower_mcp_auth::{McpAuth, MemoryStore, Resource};
 
 const SERVER: &str = "/.well-known/oauth-authorization-server";
 const OPENID: &str = "/.well-known/openid-configuration";
@@ -281,4 +281,31 @@ async fn the_protocol_version_changes_nothing() {
             );
         }
     }
+}
+
+#[tokio::test]
+async fn a_resources_document_says_what_there_is_to_say_and_leaves_offline_access_out() {
+    let url = "https://api.example.com/docs";
+    let app = App::with(|builder| {
+        let resource = Resource::new(url)
+            .scopes(["docs:read", "offline_access"])
+            .name("Documents")
+            .documentation("https://docs.example.com/");
+        builder.store(MemoryStore::new()).resource_with(resource)
+    });
+    let document = app.get(&format!("{RESOURCE}/docs")).await.json();
+    assert_eq!(document["scopes_supported"], json!(["docs:read"]));
+    assert_eq!(document["resource_name"], "Documents");
+    assert_eq!(
+        document["resource_documentation"],
+        "https://docs.example.com/"
+    );
+    let issuer = app.get(SERVER).await.json();
+    let offered = issuer["scopes_supported"].as_array().unwrap();
+    assert!(offered.contains(&json!("offline_access")));
+    // What is asked for at the door is what a request without `scope` gets.
+    let client = app.public_client().await;
+    let more = [("resource", url), ("scope", "")];
+    let tokens = app.tokens(&client, "alice", &more).await;
+    assert_eq!(tokens.scope, "docs:read openid");
 }

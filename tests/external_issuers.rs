@@ -339,7 +339,8 @@ async fn the_resource_says_whom_to_ask() {
     let inner = service_fn(async |_: Request<Full<Bytes>>| {
         Ok::<_, Infallible>(Response::new(Full::<Bytes>::from("inner")))
     });
-    let service = resource.well_known([issuer]).layer(inner);
+    let issuers = [issuer, "https://login.example.org/tenant"];
+    let service = resource.well_known(issuers).layer(inner);
     let get = async |path: &str| {
         let request = Request::get(path).body(Full::default()).unwrap();
         let response = service.clone().oneshot(request).await.unwrap();
@@ -354,7 +355,7 @@ async fn the_resource_says_whom_to_ask() {
         assert_eq!(document["resource"], MCP);
         assert_eq!(
             document["authorization_servers"],
-            serde_json::json!([issuer])
+            serde_json::json!(issuers)
         );
         assert_eq!(
             document["scopes_supported"],

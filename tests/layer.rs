@@ -215,6 +215,66 @@ async fn too_weak_a_token_is_told_all_the_scopes_it_takes() {
     );
 }
 
+/// RS-17: who may do the broad thing may do the narrow one (MCP 2026-07-28, scope hierarchies).
+#[tokio::test]
+async fn a_broad_scope_is_enough_where_a_narrow_one_is_required() {
+    let told = Told::default();
+    for (token, scopes) in [
+        ("broad", "notes:admin"),
+        ("middle", "notes:write"),
+        ("narrow", "notes:read"),
+    ] {
+        let session = Session {
+            scopes,
+            ..Session::default()
+        };
+        told.good(token, session.build());
+    }
+    let resource = ProtectedResource::builder(resource::MCP, told)
+        .scopes("notes:read notes:write notes:admin")
+        .implies("notes:admin", "notes:write")
+        .implies("notes:write", "notes:read")
+        .clock(tower_mcp_auth::TestClock::at(START))
+        .build()
+        .unwrap();
+    for (required, good) in [
+        ("notes:read", &["broad", "middle", "narrow"][..]),
+        ("notes:write", &["broad", "middle"]),
+        ("notes:admin", &["broad"]),
+    ] {
+        let service = protect(&resource.layer().require(required));
+        let single = resource
+            .layer()
+            .require_for(tower_mcp_auth::Operation::method("ping"), required)
+            .layer(service_fn(async |_: Request<_>| {
+                Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
+            }));
+        for token in ["broad", "middle", "narrow"] {
+            let expected = if good.contains(&token) { 200 } else { 403 };
+            let answer = send(&service, empty(post(Some(token)))).await;
+            assert_eq!(answer.status, expected, "{token} for {required}");
+            let ping = post(Some(token)).body(Full::from(r#"{"method":"ping"}"#));
+            let answer = send(&single, ping.unwrap()).await;
+            assert_eq!(answer.status, expected, "{token} for one {required}");
+        }
+    }
+}
+
+/// RS-6, RS-11: it is for the authorization server to offer.
+#[tokio::test]
+async fn offline_access_is_nothing_that_a_resource_asks_for() {
+    let resource = ProtectedResource::builder(resource::MCP, Told::default())
+        .scopes("notes:read offline_access")
+        .build()
+        .unwrap();
+    let answer = send(&protect(&resource.layer()), empty(post(None))).await;
+    assert!(
+        answer.challenge().ends_with(", scope=\"notes:read\""),
+        "{}",
+        answer.challenge()
+    );
+}
+
 /// Invariant 5: revoked, expired, audience, scope. A bad token is never treated as none.
 #[tokio::test]
 async fn checks_come_in_their_order() {

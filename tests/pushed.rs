@@ -138,3 +138,19 @@ async fn pushing_can_be_required() {
         .json();
     assert_eq!(document["require_pushed_authorization_requests"], true);
 }
+
+#[tokio::test]
+async fn only_so_many_requests_wait_at_once() {
+    let app = App::with(|builder| {
+        builder
+            .store(MemoryStore::new())
+            .max_pending_authorizations(2)
+    });
+    let client = app.public_client().await;
+    for _ in 0..2 {
+        pushed(&app, &client, &[]).await;
+    }
+    let full = push(&app, authorize_params(&client, &[])).await;
+    full.assert_error(429, "temporarily_unavailable");
+    assert!(!full.header("retry-after").is_empty());
+}

@@ -162,3 +162,37 @@ async fn a_refresh_token_expires_a_week_after_it_was_issued() {
         .await
         .assert_error(400, "invalid_grant");
 }
+
+#[tokio::test]
+async fn one_token_is_repeated_with_so_many_scopes_and_no_more() {
+    let app = App::new();
+    let client = app.public_client().await;
+    let scopes = ["email", "notes:read", "notes:write", "openid"];
+    let all = scopes.join(" ");
+    let first = app.tokens(&client, "alice", &[("scope", &all)]).await;
+    let refresh = async |scope: &str| {
+        app.token(&[
+            ("grant_type", "refresh_token"),
+            ("client_id", &client),
+            ("refresh_token", &first.refresh),
+            ("scope", scope),
+        ])
+        .await
+    };
+    let subset = |bits: usize| {
+        let chosen = (0..scopes.len()).filter(|place| bits & (1 << place) != 0);
+        chosen
+            .map(|place| scopes[place])
+            .collect::<Vec<_>>()
+            .join(" ")
+    };
+    let mut successor = String::new();
+    for bits in 1..=8 {
+        successor = Tokens::from(&refresh(&subset(bits)).await).refresh;
+    }
+    refresh(&subset(9))
+        .await
+        .assert_error(400, "invalid_request");
+    Tokens::from(&refresh(&subset(1)).await);
+    Tokens::from(&app.refresh(&client, &successor).await);
+}

@@ -383,3 +383,32 @@ async fn a_secret_that_expires_is_refused_from_then_on() {
     app.advance(1);
     call(app.clone()).await.assert_error(401, "invalid_client");
 }
+
+#[tokio::test]
+async fn all_that_is_kept_is_said_and_what_is_unknown_is_ignored() {
+    let app = App::new();
+    let kept = json!({
+        "redirect_uris": [CALLBACK, "http://127.0.0.1/cb"], "token_endpoint_auth_method": "none",
+        "grant_types": ["authorization_code", "refresh_token"], "response_types": ["code"],
+        "application_type": "native", "scope": "notes:read notes:write", "client_name": "Agent",
+        "client_uri": "https://client.example/", "logo_uri": "https://client.example/logo",
+        "tos_uri": "https://client.example/tos", "policy_uri": "https://client.example/policy",
+        "contacts": ["agent@client.example"], "software_id": "agent", "software_version": "1.2",
+    });
+    let mut sent = kept.clone();
+    sent["unheard_of"] = json!({"x": [1]});
+    sent["software_statement"] = json!("x.y.z");
+    sent["client_id"] = json!("https://client.example/chosen");
+    let answer = app.register(sent).await;
+    assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");
+    let mut body = answer.json();
+    let members = body.as_object_mut().unwrap();
+    let id = members.remove("client_id").unwrap();
+    assert!(members.remove("client_id_issued_at").is_some());
+    assert_eq!(body, kept);
+    // Those are for clients that describe themselves.
+    let secret = app.register(json!({"redirect_uris": [CALLBACK]})).await;
+    for id in [&id, &secret.json()["client_id"]] {
+        assert!(!id.as_str().unwrap().contains("://"), "{id}");
+    }
+}

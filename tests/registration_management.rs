@@ -6,7 +6,7 @@ use axum::body::Body;
 use common::*;
 use http::{Request, StatusCode};
 use serde_json::{Value, json};
-use tower_mcp_auth::MemoryStore;
+use tower_mcp_auth::{ClientMetadata, MemoryStore, PolicyError, Registration, RegistrationPolicy};
 
 fn app() -> App {
     App::with(|builder| {
@@ -209,4 +209,40 @@ async fn where_it_is_not_switched_on_there_is_only_post() {
     let answer = app.get("/oauth/register?client_id=x").await;
     assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED);
     assert_eq!(answer.header("allow"), "POST, OPTIONS");
+}
+
+#[tokio::test]
+async fn the_application_has_its_say_about_changes_too() {
+    struct NoOthers;
+
+    impl RegistrationPolicy for NoOthers {
+        async fn decide(
+            &self,
+            _: &http::request::Parts,
+            client: &ClientMetadata,
+        ) -> Result<Registration, PolicyError> {
+            Ok(match client.client_name.as_deref() {
+                Some("before") => Registration::Allow,
+                _ => Registration::Deny {
+                    reason: "another name".to_owned(),
+                },
+            })
+        }
+    }
+
+    let app = App::with(|builder| {
+        builder
+            .store(MemoryStore::new())
+            .registration_management(true)
+            .registration_policy(NoOthers)
+    });
+    let (registered, uri, token) = register(&app).await;
+    let renamed = json!({
+        "client_id": registered["client_id"], "redirect_uris": [CALLBACK], "client_name": "after",
+    });
+    send(&app, "PUT", &uri, &token, Some(renamed))
+        .await
+        .assert_error(403, "access_denied");
+    let kept = send(&app, "GET", &uri, &token, None).await.json();
+    assert_eq!(kept["client_name"], "before");
 }

@@ -202,3 +202,41 @@ async fn a_registered_client_may_ask_about_its_own_tokens_only() {
         assert_eq!(answer.json()["active"], active);
     }
 }
+
+#[tokio::test]
+async fn a_hint_about_the_kind_of_token_may_be_wrong() {
+    let app = app();
+    let client = app.public_client().await;
+    for hint in ["refresh_token", "access_token", "unheard_of"] {
+        let tokens = app.tokens(&client, "alice", &[]).await;
+        for (token, active) in [(tokens.access.as_str(), true), ("nonsense", false)] {
+            let params = [("token", token), ("token_type_hint", hint)];
+            let answer = post(&app, "/oauth/introspect", Some("rs:secret"), &params).await;
+            assert_eq!(answer.json()["active"], active, "{hint}");
+        }
+        let params = [
+            ("client_id", client.as_str()),
+            ("token", &tokens.access),
+            ("token_type_hint", hint),
+        ];
+        let answer = post(&app, "/oauth/revoke", None, &params).await;
+        assert_eq!(answer.status, StatusCode::OK, "{hint}");
+        let refused = app.call("/mcp", &tokens.access).await;
+        assert_eq!(refused.status, StatusCode::UNAUTHORIZED, "{hint}");
+    }
+}
+
+#[tokio::test]
+async fn the_application_can_end_a_client() {
+    let app = app();
+    let client = app.public_client().await;
+    let tokens = app.tokens(&client, "alice", &[]).await;
+    assert_eq!(app.call("/mcp", &tokens.access).await.body, "alice");
+    let id = tower_mcp_auth::ClientId::new(client.as_str()).unwrap();
+    app.auth.delete_client(&id).await.unwrap();
+    let refused = app.call("/mcp", &tokens.access).await;
+    assert_eq!(refused.status, StatusCode::UNAUTHORIZED);
+    app.refresh(&client, &tokens.refresh)
+        .await
+        .assert_error(401, "invalid_client");
+}

@@ -19,10 +19,8 @@ use http::request::Parts;
 use http::{Request, StatusCode, header};
 use serde_json::json;
 #[cfg(feature = "jwt")]
-use tower_mcp_auth::{
-    AssertedSubject, Authenticator, AuthenticatorError, SignedIn, StaticClient, TrustedIssuer,
-};
-use tower_mcp_auth::{Subject, store::Store};
+use tower_mcp_auth::{AssertedSubject, Authenticator, AuthenticatorError, SignedIn, TrustedIssuer};
+use tower_mcp_auth::{StaticClient, Subject, store::Store};
 
 fn app(store: &Faulty) -> App {
     App::with(|builder| builder.store(store.clone()))
@@ -303,4 +301,56 @@ async fn an_assertion_is_not_lost_with_the_answer() {
         again.assert_error(400, "invalid_grant");
         assert_eq!(store.calls()[0], "issue_tokens", "that is what failed");
     }
+}
+
+/// Those that a client's usual life does not take.
+#[tokio::test]
+async fn the_other_endpoints_ask_for_patience_too() {
+    let store = Faulty::new(None);
+    let app = App::with(|builder| {
+        builder
+            .store(store.clone())
+            .registration_management(true)
+            .client(StaticClient::confidential("robot", "secret", [CALLBACK]))
+    });
+    let delayed = async |path: &str, token: &str, body: Option<String>| {
+        let send = || {
+            let method = if body.is_some() { "POST" } else { "GET" };
+            let mut request = Request::builder().method(method).uri(path);
+            if !token.is_empty() {
+                request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+            }
+            let request = request.header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
+            app.send(
+                request
+                    .body(body.clone().unwrap_or_default().into())
+                    .unwrap(),
+            )
+        };
+        store.fail_next(Fault::Before);
+        let answer = send().await;
+        answer.assert_error(503, "temporarily_unavailable");
+        assert!(!answer.header("retry-after").is_empty(), "{path}");
+        let answer = send().await;
+        assert!(answer.status.is_success(), "{path}: {answer:?}");
+    };
+    delayed("/oauth/jwks", "", None).await;
+    let client = register(&app).await;
+    let tokens = app.tokens(&client, "alice", &[("scope", "openid")]).await;
+    delayed("/oauth/userinfo", &tokens.access, None).await;
+    delayed("/oauth/par", "", Some(authorize_params(&client, &[]))).await;
+    let robot = [
+        ("client_id", "robot"),
+        ("client_secret", "secret"),
+        ("token", &tokens.refresh),
+    ];
+    delayed("/oauth/introspect", "", Some(form(&robot))).await;
+    let managed = app.register(json!({"redirect_uris": [CALLBACK]})).await;
+    let text = |name: &str| managed.json()[name].as_str().unwrap().to_owned();
+    let (uri, token) = (
+        text("registration_client_uri"),
+        text("registration_access_token"),
+    );
+    let path = uri.strip_prefix(ORIGIN).unwrap();
+    delayed(path, &token, None).await;
 }

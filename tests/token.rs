@@ -422,3 +422,55 @@ async fn a_refresh_token_is_given_to_who_registered_for_one() {
         .await;
     assert!(tokens.refresh.starts_with("mcp_rt_"));
 }
+
+#[tokio::test]
+async fn credentials_in_the_address_are_none() {
+    let app = App::new();
+    let (id, secret) = confidential(&app).await;
+    let query = form(&[("client_id", &id), ("client_secret", &secret)]);
+    let request = Request::post(format!("/oauth/token?{query}"))
+        .header("content-type", "application/x-www-form-urlencoded")
+        .body(Body::from("grant_type=refresh_token"));
+    app.send(request.unwrap())
+        .await
+        .assert_error(401, "invalid_client");
+}
+
+#[tokio::test]
+async fn what_it_does_not_know_changes_nothing() {
+    let app = App::new();
+    let client = app.public_client().await;
+    let code = code(&app, &client).await;
+    let params = [
+        ("grant_type", "authorization_code"),
+        ("client_id", &client),
+        ("client_secret", ""),
+        ("code", &code),
+        ("code_verifier", VERIFIER),
+        ("unheard_of", "x"),
+        ("audience", "https://other.example"),
+    ];
+    Tokens::from(&app.token(&params).await);
+}
+
+#[tokio::test]
+async fn who_cannot_redeem_a_used_code_cannot_end_what_it_gave() {
+    let app = App::new();
+    let client = app.public_client().await;
+    let (other, secret) = confidential(&app).await;
+    let code = code(&app, &client).await;
+    let tokens = Tokens::from(&app.redeem(&client, &code).await);
+    let guess = [
+        ("grant_type", "authorization_code"),
+        ("client_id", &client),
+        ("code", &code),
+        ("code_verifier", CHALLENGE),
+    ];
+    app.token(&guess).await.assert_error(400, "invalid_grant");
+    let stolen = [guess[0], guess[2], ("code_verifier", VERIFIER)];
+    app.token_as(Some(&basic(&other, &secret)), &stolen)
+        .await
+        .assert_error(400, "invalid_grant");
+    assert_eq!(app.call("/mcp", &tokens.access).await.body, "alice");
+    Tokens::from(&app.refresh(&client, &tokens.refresh).await);
+}

@@ -134,3 +134,32 @@ async fn get_mcp_session_is_the_same_in_process() {
         .unwrap();
     assert!(app.auth.get_mcp_session(&headers).await.unwrap().is_none());
 }
+
+#[tokio::test]
+async fn two_tokens_are_an_invalid_request() {
+    let app = App::new();
+    let client = app.public_client().await;
+    let tokens = app.tokens(&client, "alice", &[("scope", "openid")]).await;
+    let bearer = format!("Bearer {}", tokens.access);
+    let request = Request::get("/oauth/userinfo")
+        .header("authorization", &bearer)
+        .header("authorization", &bearer);
+    let answer = app.send(request.body(Body::empty()).unwrap()).await;
+    answer.assert_error(400, "invalid_request");
+    let challenge = answer.header("www-authenticate");
+    assert!(
+        challenge.starts_with("Bearer error=\"invalid_request\""),
+        "{challenge}"
+    );
+}
+
+#[tokio::test]
+async fn an_application_that_cannot_answer_costs_patience_only() {
+    let app = App::new();
+    let client = app.public_client().await;
+    let tokens = app.tokens(&client, "mute", &[("scope", "openid")]).await;
+    let answer = app.call("/oauth/userinfo", &tokens.access).await;
+    answer.assert_error(503, "temporarily_unavailable");
+    assert!(!answer.header("retry-after").is_empty());
+    assert_eq!(answer.header("www-authenticate"), "");
+}

@@ -205,9 +205,5 @@ pub(crate) fn protected_resource(
 
 /// The scopes that a resource names as its own.
 pub(crate) fn published_scopes(scopes: &Scopes) -> Vec<String> {
-    scopes
-        .iter()
-        .filter(|scope| *scope != "offline_access")
-        .map(str::to_owned)
-        .collect()
+    scopes.of_resource().iter().map(str::to_owned).collect()
 }

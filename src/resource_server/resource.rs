@@ -211,7 +211,7 @@ impl ProtectedResourceBuilder {
     }
 
     /// The scopes that a client without a token is told to ask for: what it takes to get going. All
-    /// of them unless set.
+    /// of them unless set, without `offline_access`.
     pub fn challenge_scopes(mut self, scopes: impl IntoScopes) -> Self {
         self.challenge_scopes = Some(scopes.into_scopes());
         self
@@ -275,7 +275,7 @@ impl ProtectedResourceBuilder {
             metadata_url,
             challenge_scopes: self
                 .challenge_scopes
-                .unwrap_or_else(|| Ok(scopes.clone()))?,
+                .unwrap_or_else(|| Ok(scopes.of_resource()))?,
             hierarchy: self.hierarchy?,
             verifier: self.verifier,
             cache: self.cache,

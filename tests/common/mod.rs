@@ -53,6 +53,9 @@ impl Authenticator for ByCookie {
         if subject.as_str() == "gone" {
             return Ok(None);
         }
+        if subject.as_str() == "mute" {
+            return Err("the directory is down".into());
+        }
         let mut claims = Map::new();
         claims.insert("sub".into(), json!("somebody else"));
         if scopes.contains("email") {
