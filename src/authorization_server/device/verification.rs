@@ -171,8 +171,7 @@ impl AuthorizationServer {
             Guess::TooMany(wait) => return Ok(self.too_many_guesses(wait.as_secs())),
         };
         let now = self.now();
-        let approval =
-            approves.then(|| device::approve(&device, &user.subject, user.auth_time, now));
+        let approval = approves.then(|| device::approve(&device, user, now));
         let grant = approval.as_ref().map(|(grant, _)| grant.id);
         let decision = match approval {
             Some((grant, consent)) => DecideDevice::Approve {
