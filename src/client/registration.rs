@@ -139,9 +139,31 @@ fn text(fields: &Map<String, Value>, name: &str) -> Result<Option<String>, Regis
     Ok((!visible.is_empty()).then(|| visible.to_owned()))
 }
 
+/// What is not seen: controls, all that Unicode says may be ignored when it is shown
+/// (`Default_Ignorable_Code_Point`), line breaks and the blank of Braille.
 fn is_deceptive(c: char) -> bool {
     c.is_control()
-        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+        || matches!(
+            c,
+            '\u{ad}'
+                | '\u{34f}'
+                | '\u{61c}'
+                | '\u{115f}'..='\u{1160}'
+                | '\u{17b4}'..='\u{17b5}'
+                | '\u{180b}'..='\u{180f}'
+                | '\u{200b}'..='\u{200f}'
+                | '\u{2028}'..='\u{202e}'
+                | '\u{2060}'..='\u{206f}'
+                | '\u{2800}'
+                | '\u{3164}'
+                | '\u{fe00}'..='\u{fe0f}'
+                | '\u{feff}'
+                | '\u{ffa0}'
+                | '\u{fff0}'..='\u{fffb}'
+                | '\u{1bca0}'..='\u{1bca3}'
+                | '\u{1d173}'..='\u{1d17a}'
+                | '\u{e0000}'..='\u{e0fff}'
+        )
 }
 
 fn strings(
@@ -517,6 +539,12 @@ mod tests {
     fn names_lose_characters_that_deceive() {
         let client = register(&json!({"redirect_uris": ["https://a.example/"], "client_name": " Cl\u{202e}aude\u{0} "})).unwrap();
         assert_eq!(client.client_name.as_deref(), Some("Claude"));
+        // A name of nothing that can be seen is none.
+        let invisible = "\u{3164}\u{115f}\u{ad}\u{61c}\u{2028}\u{2800}\u{e0041}\u{fe0f}\u{206a}";
+        let client =
+            register(&json!({"redirect_uris": ["https://a.example/"], "client_name": invisible}))
+                .unwrap();
+        assert_eq!(client.client_name, None);
     }
 
     #[test]
