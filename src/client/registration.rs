@@ -12,10 +12,12 @@ use super::{
 use crate::{
     grant::{JWT_BEARER, device},
     scope::Scopes,
-    secret::{Digest, base64url},
+    secret::{Digest, base64url, is_handle, random_handle},
     uri::ResourceUri,
 };
 
+/// What the ids begin with that are given here.
+const GIVEN: &str = "mcp_";
 const MAX_REDIRECT_URIS: usize = 32;
 const MAX_LIST: usize = 32;
 const MAX_TEXT: usize = 512;
@@ -111,7 +113,17 @@ pub(crate) fn infer_type(redirect_uris: &[String]) -> ApplicationType {
 /// the same id back and leaves no second row.
 pub(crate) fn content_id(metadata: &ClientMetadata) -> String {
     let canonical = serde_json::to_string(metadata).unwrap_or_default();
-    format!("mcp_{}", base64url(Digest::of(&canonical).as_bytes()))
+    format!("{GIVEN}{}", base64url(Digest::of(&canonical).as_bytes()))
+}
+
+/// A new id, for a client that has something of its own.
+pub(crate) fn random_id() -> String {
+    format!("{GIVEN}{}", *random_handle())
+}
+
+/// Whether `id` has the form of those that are given here.
+pub(crate) fn is_given_id(id: &str) -> bool {
+    id.strip_prefix(GIVEN).is_some_and(is_handle)
 }
 
 /// A present, non-null, non-empty member: real clients send `""` and `null` for what they lack.
