@@ -378,3 +378,18 @@ async fn configured_clients_need_no_registration() {
     let code = browser.decide(&page, "approve").await.redirect(CALLBACK)["code"].clone();
     Tokens::from(&app.redeem("cli", &code).await);
 }
+
+#[tokio::test]
+async fn what_has_to_be_kept_for_a_client_is_bounded() {
+    let app = App::new();
+    let client = app.public_client().await;
+    let browser = Browser::of(&app, "alice");
+    let long = "x".repeat(8 * 1024);
+    for name in ["state", "nonce", "login_hint"] {
+        browser.consent_page(&client, &[(name, &long)]).await;
+        let answer = browser
+            .authorize(&client, &[(name, &format!("{long}x"))])
+            .await;
+        assert_eq!(answer.redirect(CALLBACK)["error"], "invalid_request");
+    }
+}
