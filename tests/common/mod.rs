@@ -97,7 +97,7 @@ pub struct App {
     router: Router,
 }
 
-pub type Tap = Arc<dyn Fn(&Parts, &str, &Answer)>;
+pub type Tap = Arc<dyn Fn(&Parts, &str, &Answer) + Send + Sync>;
 
 /// A response that was read to its end.
 #[derive(Debug)]
