@@ -91,8 +91,8 @@ impl Scopes {
     /// for it (MCP 2026-07-28, refresh tokens).
     #[must_use]
     pub(crate) fn of_resource(&self) -> Self {
-        let is_of_resource = |scope: &&Box<str>| &***scope != "offline_access";
-        Self(self.0.iter().filter(is_of_resource).cloned().collect())
+        let scopes = self.0.iter().filter(|scope| ***scope != *"offline_access");
+        Self(scopes.cloned().collect())
     }
 
     /// The scopes, in order.
