@@ -166,7 +166,8 @@ pub enum Event<'a> {
     EndpointRefused {
         /// Which one.
         endpoint: Endpoint,
-        /// The client it named, whether or not there is one of that name.
+        /// The client it named, whether or not there is one of that name. `None` also where it
+        /// named none that could be: what it sent may be a secret in the wrong place.
         client_id: Option<&'a str>,
         /// The code that the client saw.
         error: &'a str,

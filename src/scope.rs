@@ -91,8 +91,8 @@ impl Scopes {
     /// for it (MCP 2026-07-28, refresh tokens).
     #[must_use]
     pub(crate) fn of_resource(&self) -> Self {
-        let scopes = self.0.iter().filter(|scope| ***scope != *"offline_access");
-        Self(scopes.cloned().collect())
+        let kept = self.0.iter().filter(|scope| ***scope != *"offline_access");
+        Self(kept.cloned().collect())
     }
 
     /// The scopes, in order.

@@ -51,6 +51,12 @@ pub(crate) fn is_handle(text: &str) -> bool {
     text.len() == SECRET_CHARS && text.bytes().all(is_base64url)
 }
 
+/// Whether `text` is long and opaque enough to be a token, a key or a handle of anybody's.
+pub(crate) fn looks_secret(text: &str) -> bool {
+    text.split(|c: char| !c.is_ascii() || !is_base64url(c as u8))
+        .any(|run| run.len() >= SECRET_CHARS)
+}
+
 fn is_base64url(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_'
 }

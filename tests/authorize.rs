@@ -435,3 +435,18 @@ async fn another_account_can_be_asked_for() {
     let begun = browser.authorize(&client, &ask).await;
     begun.redirect("https://api.example.com/sign-in");
 }
+
+#[tokio::test]
+async fn what_has_to_be_kept_for_a_client_is_bounded() {
+    let app = App::new();
+    let client = app.public_client().await;
+    let browser = Browser::of(&app, "alice");
+    let long = "x".repeat(8 * 1024);
+    for name in ["state", "nonce", "login_hint"] {
+        browser.consent_page(&client, &[(name, &long)]).await;
+        let answer = browser
+            .authorize(&client, &[(name, &format!("{long}x"))])
+            .await;
+        assert_eq!(answer.redirect(CALLBACK)["error"], "invalid_request");
+    }
+}

@@ -446,3 +446,20 @@ async fn a_described_client_is_answered_where_its_document_says() {
     let code = Browser::of(&app, "alice").approve(&id, &local).await;
     assert!(code.starts_with("mcp_ac_"));
 }
+
+/// Its redirect URI proves nothing, and it need not authenticate: any local program can be it.
+#[tokio::test]
+async fn a_local_program_that_may_come_without_its_key_is_confirmed_every_time() {
+    let (app, site) = (app(), Site::default());
+    let origin = site.serve().await;
+    let id = format!("{origin}/client");
+    let document = json!({"client_id": id, "client_name": "Local", "redirect_uris": ["http://127.0.0.1/cb"],
+        "token_endpoint_auth_methods_supported": ["private_key_jwt", "none"],
+        "jwks": Key::ed25519().jwks("one")});
+    site.put("client", 200, &&document);
+    let redirect = [("redirect_uri", "http://127.0.0.1:4000/cb")];
+    let browser = Browser::of(&app, "alice");
+    browser.approve(&id, &redirect).await;
+    let page = browser.consent_page(&id, &redirect).await;
+    assert!(page.body.contains("Approve"), "{page:?}");
+}

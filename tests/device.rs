@@ -369,3 +369,22 @@ async fn a_short_code_is_given_for_a_short_time() {
             .contains(&json!(GRANT))
     );
 }
+
+#[tokio::test]
+async fn what_was_approved_in_a_session_can_end_with_it() {
+    let app = App::new();
+    let mut tokens = Vec::new();
+    for session in ["s-1", "s-2"] {
+        let device = device(&app).await;
+        let browser = Browser::of(&app, "alice");
+        browser.set("session", session);
+        let page = confirm_page(&browser, &device).await;
+        decide(&browser, &page, "approve").await;
+        tokens.push(Tokens::from(&poll(&app, &device).await));
+    }
+    let alice = Subject::new("alice").unwrap();
+    app.auth.revoke_session(&alice, "s-1").await.unwrap();
+    let status = async |token: &str| app.call("/mcp", token).await.status.as_u16();
+    assert_eq!(status(&tokens[0].access).await, 401);
+    assert_eq!(status(&tokens[1].access).await, 200);
+}

@@ -5,6 +5,7 @@ mod common;
 mod devices;
 
 use axum::body::Body;
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use common::*;
 use devices::*;
 use http::{Request, StatusCode, header};
@@ -181,6 +182,50 @@ async fn guessing_codes_comes_to_an_end_for_the_one_who_guesses() {
     app.advance(600);
     let answer = type_code(&browser, wrong).await;
     assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{answer:?}");
+}
+
+#[tokio::test]
+async fn deciding_without_looking_is_guessing_too() {
+    let app = App::with(|builder| builder.store(MemoryStore::new()).danger_no_rate_limits());
+    let browser = Browser::of(&app, "mallory");
+    let page = browser.get(PAGE).await;
+    let cookie = page.header("set-cookie").split(';').next().unwrap();
+    let secret = cookie.split_once('=').unwrap().1.to_owned();
+    // Nobody's browser keeps its cookie from its owner, who can work out the token of any form.
+    let decide = async |user_code: &str| {
+        let code = user_code.replace('-', "");
+        let id = URL_SAFE_NO_PAD.encode(digest(&code).as_bytes());
+        let token = digest(&format!("{secret}\n{id}\nmallory"));
+        let token = URL_SAFE_NO_PAD.encode(token.as_bytes());
+        let pairs = [
+            ("user_code", &*code),
+            ("token", &*token),
+            ("decision", "approve"),
+        ];
+        browser.post(PAGE, form(&pairs)).await
+    };
+    let own = device(&app).await;
+    for _ in 0..12 {
+        // Right ones cost nothing.
+        let own = device_of(&app, &own.client).await;
+        assert_eq!(decide(&own.user_code).await.status, StatusCode::OK);
+    }
+    let victim = device_of(&app, &own.client).await;
+    let wrong = match &*victim.user_code {
+        "BBBB-BBBB" => "CCCC-CCCC",
+        _ => "BBBB-BBBB",
+    };
+    for _ in 0..10 {
+        let answer = decide(wrong).await;
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{answer:?}");
+    }
+    for code in [wrong, &victim.user_code] {
+        let answer = decide(code).await;
+        assert_eq!(answer.status, StatusCode::TOO_MANY_REQUESTS, "{answer:?}");
+    }
+    poll(&app, &victim)
+        .await
+        .assert_error(400, "authorization_pending");
 }
 
 #[tokio::test]

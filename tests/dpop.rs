@@ -534,12 +534,9 @@ async fn introspection_names_the_key() {
     let (app, key) = (strict(), Key::es256());
     let client = app.public_client().await;
     let tokens = bound_to(&app, &key, &client).await;
-    for token in [&tokens.access, &tokens.refresh] {
-        let answer = as_robot(&app, "/oauth/introspect", None, &[("token", token)]).await;
-        assert_eq!(answer.json()["cnf"], json!({ "jkt": key.thumbprint() }));
-    }
     let params = [("token", tokens.access.as_str())];
     let answer = as_robot(&app, "/oauth/introspect", None, &params).await;
+    assert_eq!(answer.json()["cnf"], json!({ "jkt": key.thumbprint() }));
     assert_eq!(answer.json()["token_type"], "DPoP");
     let plain = app.tokens(&client, "alice", &[]).await;
     let params = [("token", plain.access.as_str())];

@@ -87,6 +87,20 @@ async fn each_caller_has_an_allowance_of_its_own() {
 }
 
 #[tokio::test]
+async fn one_caller_gains_little_by_many_clients() {
+    let app = App::with(at_most(2));
+    for number in 0..20 {
+        token(&app, "one", &format!("client-{number}"))
+            .await
+            .assert_error(401, "invalid_client");
+    }
+    assert_limited(&token(&app, "one", "client-20").await);
+    token(&app, "two", "client-20")
+        .await
+        .assert_error(401, "invalid_client");
+}
+
+#[tokio::test]
 async fn guessing_a_secret_comes_to_an_end() {
     let app = App::with(at_most(3));
     let body = json!({"redirect_uris": [CALLBACK]});

@@ -153,13 +153,17 @@ async fn introspection_says_what_a_live_token_allows_and_where() {
         "sub": "alice", "aud": MCP, "iss": ORIGIN, "iat": 1_800_000_000, "exp": 1_800_003_600,
     });
     assert_eq!(introspect(&app, &tokens.access).await, active);
-    let refresh = introspect(&app, &tokens.refresh).await;
-    assert_eq!(
-        (&refresh["active"], &refresh["exp"]),
-        (&json!(true), &json!(1_800_604_800))
-    );
-    assert_eq!(refresh["aud"], MCP);
-    assert_eq!(refresh.get("token_type"), None);
+}
+
+/// A resource server that goes by `active` would take it for an access token: one that lives for a
+/// week, and that whoever stole it can use without being the client.
+#[tokio::test]
+async fn a_refresh_token_is_no_token_to_a_resource_server() {
+    let app = app();
+    let client = app.public_client().await;
+    let tokens = app.tokens(&client, "alice", &[]).await;
+    let inactive = json!({"active": false});
+    assert_eq!(introspect(&app, &tokens.refresh).await, inactive);
 }
 
 #[tokio::test]
@@ -182,7 +186,10 @@ async fn of_a_dead_token_introspection_says_nothing_else() {
 async fn a_registered_client_may_ask_about_its_own_tokens_only() {
     let app = app();
     let registered = app
-        .register(json!({"redirect_uris": [CALLBACK]}))
+        .register(json!({
+            "redirect_uris": [CALLBACK],
+            "grant_types": ["authorization_code", "refresh_token"],
+        }))
         .await
         .json();
     let text = |name: &str| registered[name].as_str().unwrap().to_owned();
@@ -201,6 +208,20 @@ async fn a_registered_client_may_ask_about_its_own_tokens_only() {
         let answer = post(&app, "/oauth/introspect", Some(&basic), &[("token", token)]).await;
         assert_eq!(answer.json()["active"], active);
     }
+    let answer = post(
+        &app,
+        "/oauth/introspect",
+        Some(&basic),
+        &[("token", &own.refresh)],
+    )
+    .await;
+    let refresh = answer.json();
+    assert_eq!(
+        (&refresh["active"], &refresh["exp"]),
+        (&json!(true), &json!(1_800_604_800))
+    );
+    assert_eq!(refresh["aud"], MCP);
+    assert_eq!(refresh.get("token_type"), None);
 }
 
 #[tokio::test]

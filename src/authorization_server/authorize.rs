@@ -52,12 +52,8 @@ impl AuthorizationServer {
         match self.who_and_where(&params).await {
             Ok(Ok(found)) => (client, redirect_uri) = found,
             Ok(Err(refusal)) => {
-                return self.refuse_here(
-                    parts,
-                    Endpoint::Authorize,
-                    params.get("client_id"),
-                    &refusal,
-                );
+                let id = self.nameable(params.get("client_id"));
+                return self.refuse_here(parts, Endpoint::Authorize, id, &refusal);
             }
             Err(error) => return self.unavailable_here(parts, &error),
         }
@@ -83,7 +79,7 @@ impl AuthorizationServer {
         handle: &str,
     ) -> EndpointResponse {
         let refuse = |refusal| {
-            let id = params.get("client_id");
+            let id = self.nameable(params.get("client_id"));
             self.refuse_here(parts, Endpoint::Authorize, id, refusal)
         };
         let client = match self

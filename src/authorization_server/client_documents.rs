@@ -2,8 +2,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::sync::Semaphore;
-
 use super::{AuthorizationServer, clients::NoClient};
 use crate::{
     client::{
@@ -34,8 +32,6 @@ const CACHE: CacheSettings = CacheSettings {
     // A client whose site is down for a moment keeps working.
     stale: Duration::from_secs(3600),
 };
-/// How many documents are fetched at once: nobody can make us knock at many doors.
-const MAX_FETCHES: usize = 32;
 
 /// Whether a host may describe clients.
 pub(crate) type HostPolicy = Arc<dyn Fn(&str) -> bool + Send + Sync>;
@@ -45,7 +41,6 @@ pub(crate) struct ClientDocuments {
     fetcher: Arc<dyn Fetch>,
     cache: FetchCache<ClientDocument>,
     trusts: Option<HostPolicy>,
-    turns: Arc<Semaphore>,
 }
 
 impl ClientDocuments {
@@ -54,7 +49,6 @@ impl ClientDocuments {
             fetcher: Arc::new(fetcher),
             cache: FetchCache::new(CACHE, clock),
             trusts,
-            turns: Arc::new(Semaphore::new(MAX_FETCHES)),
         }
     }
 }
@@ -72,9 +66,8 @@ impl AuthorizationServer {
             return Err(NoClient::Refused(UNTRUSTED));
         }
         let (url, offer) = (id.to_string(), self.offer());
-        let (fetcher, turns) = (Arc::clone(&documents.fetcher), Arc::clone(&documents.turns));
+        let fetcher = Arc::clone(&documents.fetcher);
         let load = async move {
-            let _turn = turns.acquire().await.map_err(|_| FetchError::Deadline)?;
             let fetched = fetcher.get(&url, LIMITS).await?;
             let document =
                 document::parse(&url, &fetched.body, &offer).map_err(FetchError::Content)?;

@@ -2,7 +2,14 @@
 //! the address of its own description.
 
 use super::AuthorizationServer;
-use crate::{client::Client, grant::Refusal, id::ClientId, store::StoreError};
+use crate::{
+    client::{Client, registration::is_given_id},
+    grant::Refusal,
+    id::ClientId,
+    secret::looks_secret,
+    store::StoreError,
+    uri::Parts,
+};
 
 /// Why there is no client.
 #[derive(Debug)]
@@ -26,6 +33,17 @@ impl From<StoreError> for NoClient {
 }
 
 impl AuthorizationServer {
+    /// What a request calls its client, where that may be written down: a client that is configured,
+    /// or what has the form of an id that is given here or of a document's address. Anything else
+    /// may be a secret that was sent in the wrong parameter.
+    pub(super) fn nameable<'a>(&self, id: Option<&'a str>) -> Option<&'a str> {
+        id.filter(|id| {
+            let is_configured =
+                || ClientId::new(id).is_ok_and(|id| self.clients.get(&id).is_some());
+            is_given_id(id) || is_plain_address(id) || is_configured()
+        })
+    }
+
     /// The client of that id, wherever it is known from.
     pub(super) async fn client(&self, id: &str) -> Result<Client, NoClient> {
         let id = ClientId::new(id).map_err(|_| NoClient::Unknown)?;
@@ -39,4 +57,15 @@ impl AuthorizationServer {
         let record = self.store.client(id, self.now()).await?;
         record.map(Client::from).ok_or(NoClient::Unknown)
     }
+}
+
+/// An address such as documents have, without anything in it that could be a key to something.
+fn is_plain_address(id: &str) -> bool {
+    Parts::parse(id).is_some_and(|parts| {
+        (parts.is_https() || (parts.is_http() && parts.is_loopback_host()))
+            && parts.userinfo.is_none()
+            && parts.query.is_none()
+            && !parts.fragment
+            && !parts.path.split('/').any(looks_secret)
+    })
 }

@@ -29,6 +29,7 @@ struct Active {
     active: bool,
     scope: String,
     client_id: ClientId,
+    /// How it is presented; `None` for a refresh token, which never is to a resource.
     #[serde(skip_serializing_if = "Option::is_none")]
     token_type: Option<&'static str>,
     sub: String,
@@ -54,7 +55,8 @@ struct Inactive {
 
 impl AuthorizationServer {
     /// Tells whether a token is alive, and what it allows. A client may ask for its own tokens, and
-    /// a client that the operator configured, such as a resource server, for all.
+    /// a client that the operator configured, such as a resource server, for all access tokens. Not
+    /// for refresh tokens: what goes by `active` would let them in.
     pub(super) async fn introspect(&self, parts: &Parts, body: &Bytes) -> EndpointResponse {
         let call = match self.token_call(Endpoint::Introspect, parts, body).await {
             Ok(call) => call,
@@ -79,7 +81,9 @@ impl AuthorizationServer {
     }
 
     fn may_see(&self, call: &TokenCall<'_>, active: &Active) -> bool {
-        active.client_id == call.client.id || self.clients.get(&call.client.id).is_some()
+        let is_access_token = active.token_type.is_some();
+        active.client_id == call.client.id
+            || (is_access_token && self.clients.get(&call.client.id).is_some())
     }
 
     async fn look_up(&self, token: &str) -> Result<Option<Active>, StoreError> {

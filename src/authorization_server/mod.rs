@@ -20,6 +20,7 @@ mod layer;
 mod manage;
 #[cfg(feature = "jwt")]
 mod openid;
+mod page_debug;
 mod pages;
 mod par;
 #[cfg(feature = "rate-limit")]
@@ -231,7 +232,7 @@ impl AuthorizationServer {
         if let Some(limiter) = &self.rate_limiter
             && let Err(wait) = limiter.check(endpoint, client_id, parts)
         {
-            self.refused(endpoint, client_id, &RATE_LIMITED);
+            self.refused(endpoint, self.nameable(client_id), &RATE_LIMITED);
             return Some(response::too_many_requests(&RATE_LIMITED, wait));
         }
         #[cfg(not(feature = "rate-limit"))]

@@ -10,7 +10,7 @@ use super::{
 /// What the consent page must show (RFC 9700 §4.11, MCP security best practices).
 ///
 /// Every text here may come from a stranger: escape it.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[non_exhaustive]
 pub struct ConsentPage<'a> {
     /// What the client calls itself. Anyone can call themselves anything.

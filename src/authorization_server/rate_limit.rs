@@ -2,8 +2,8 @@
 //!
 //! A caller is a client together with what the application's
 //! [`client_key`](crate::McpAuthBuilder::client_key) makes of the request: usually its address. So
-//! the users of one hosted client do not starve each other, and a stranger who registers clients
-//! in a loop is one caller.
+//! the users of one hosted client do not starve each other. A stranger can have as many clients as
+//! they like, so what comes from one address, whichever client it names, is limited too.
 
 use std::{
     fmt,
@@ -24,7 +24,8 @@ use super::Endpoint;
 
 /// How many callers are told apart; more share one allowance.
 const MAX_CALLERS: usize = 100_000;
-/// How much more is allowed where all users of a client look the same.
+/// How much more is allowed where all users of a client look the same, and to all clients together
+/// that come from one address.
 const SHARED_FACTOR: u32 = 10;
 
 /// What the application makes of a request to tell callers apart.
@@ -32,7 +33,7 @@ pub(crate) type ClientKey = Arc<dyn Fn(&Parts) -> Option<String> + Send + Sync>;
 
 /// How many requests a minute one caller may send to each endpoint, all of them at once if it
 /// likes. Where no [`client_key`](crate::McpAuthBuilder::client_key) tells the users of a client
-/// apart, they share ten times as much.
+/// apart, they share ten times as much; where it does, so do all clients of one key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RateLimits {
     register: NonZeroU32,
@@ -80,7 +81,27 @@ impl RateLimits {
     }
 }
 
-type Limiter = governor::RateLimiter<u64, HashMapStateStore<u64>, DefaultClock>;
+type Direct = governor::RateLimiter<u64, HashMapStateStore<u64>, DefaultClock>;
+
+/// The allowances at one kind of endpoint.
+struct Limiter {
+    /// By client and key.
+    callers: Direct,
+    /// By key alone.
+    keys: Direct,
+}
+
+impl Limiter {
+    fn new(per_minute: NonZeroU32, has_client_key: bool) -> Self {
+        let factor = NonZeroU32::MIN.saturating_add(SHARED_FACTOR - 1);
+        let shared = per_minute.saturating_mul(factor);
+        let own = if has_client_key { per_minute } else { shared };
+        Self {
+            callers: Direct::hashmap(Quota::per_minute(own)),
+            keys: Direct::hashmap(Quota::per_minute(shared)),
+        }
+    }
+}
 
 /// The allowances of all callers.
 pub(crate) struct RateLimiter {
@@ -95,20 +116,12 @@ pub(crate) struct RateLimiter {
 
 impl RateLimiter {
     pub(crate) fn new(limits: RateLimits, client_key: Option<ClientKey>) -> Self {
-        let factor = if client_key.is_some() {
-            1
-        } else {
-            SHARED_FACTOR
-        };
-        let limiter = |per_minute: NonZeroU32| {
-            let factor = NonZeroU32::MIN.saturating_add(factor - 1);
-            Limiter::hashmap(Quota::per_minute(per_minute.saturating_mul(factor)))
-        };
+        let limiter = |per_minute| Limiter::new(per_minute, client_key.is_some());
         Self {
-            client_key,
             register: limiter(limits.register),
             authorize: limiter(limits.authorize),
             token: limiter(limits.token),
+            client_key,
             hasher: RandomState::new(),
             clock: DefaultClock::default(),
         }
@@ -136,7 +149,14 @@ impl RateLimiter {
             }
         };
         let caller = self.client_key.as_ref().and_then(|key| key(parts));
-        let mut key = self.hasher.hash_one((client_id, caller));
+        if let Some(caller) = &caller {
+            self.take(&limiter.keys, self.hasher.hash_one(caller))?;
+        }
+        let key = self.hasher.hash_one((client_id, caller));
+        self.take(&limiter.callers, key)
+    }
+
+    fn take(&self, limiter: &Direct, mut key: u64) -> Result<(), Duration> {
         if limiter.len() >= MAX_CALLERS {
             limiter.retain_recent();
             if limiter.len() >= MAX_CALLERS {

@@ -95,7 +95,7 @@ impl AuthorizationServer {
             .then(Token::<secret::Management>::random);
         let id = match &secret {
             None => registration::content_id(&metadata),
-            Some(_) => format!("mcp_{}", *secret::random_handle()),
+            Some(_) => registration::random_id(),
         };
         let Ok(id) = ClientId::new(id) else {
             return response::unavailable();

@@ -3,7 +3,7 @@
 /// What the page shows that asks whether to sign out.
 ///
 /// Every text here may come from a stranger: escape it.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[non_exhaustive]
 pub struct SignOutPage<'a> {
     /// Who is signed in.

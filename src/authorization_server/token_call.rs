@@ -56,7 +56,8 @@ impl AuthorizationServer {
                 })
             }
             Err(ClientAuthError::Refused { refusal, by_header }) => {
-                let mut response = self.refuse_json(endpoint, params.get("client_id"), &refusal);
+                let id = self.nameable(params.get("client_id"));
+                let mut response = self.refuse_json(endpoint, id, &refusal);
                 if by_header && response.status() == StatusCode::UNAUTHORIZED {
                     response.headers_mut().insert(
                         header::WWW_AUTHENTICATE,

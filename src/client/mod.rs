@@ -142,8 +142,14 @@ impl Client {
     /// What an authorization has to remember of it: a document may say something else by the time
     /// its user decides.
     pub(crate) fn snapshot(&self) -> Option<Box<ClientMetadata>> {
-        self.is_documented()
-            .then(|| Box::new(self.metadata.clone()))
+        self.is_documented().then(|| {
+            let mut metadata = self.metadata.clone();
+            // Whoever may come without a key is to be taken for whoever comes.
+            if self.allows_none {
+                metadata.token_endpoint_auth_method = ClientAuthMethod::None;
+            }
+            Box::new(metadata)
+        })
     }
 
     /// The client that an authorization remembers.

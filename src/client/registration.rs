@@ -21,9 +21,11 @@ use super::{
 use crate::{
     grant::{JWT_BEARER, device},
     scope::Scopes,
-    secret::{Digest, base64url},
+    secret::{Digest, base64url, is_handle, random_handle},
 };
 
+/// What the ids begin with that are given here.
+const GIVEN: &str = "mcp_";
 const MAX_REDIRECT_URIS: usize = 32;
 const MAX_LIST: usize = 32;
 /// Why a registration is refused: an RFC 7591 §3.2.2 code and a description.
@@ -116,7 +118,17 @@ pub(crate) fn infer_type(redirect_uris: &[String]) -> ApplicationType {
 /// the same id back and leaves no second row.
 pub(crate) fn content_id(metadata: &ClientMetadata) -> String {
     let canonical = serde_json::to_string(metadata).unwrap_or_default();
-    format!("mcp_{}", base64url(Digest::of(&canonical).as_bytes()))
+    format!("{GIVEN}{}", base64url(Digest::of(&canonical).as_bytes()))
+}
+
+/// A new id, for a client that has something of its own.
+pub(crate) fn random_id() -> String {
+    format!("{GIVEN}{}", *random_handle())
+}
+
+/// Whether `id` has the form of those that are given here.
+pub(crate) fn is_given_id(id: &str) -> bool {
+    id.strip_prefix(GIVEN).is_some_and(is_handle)
 }
 
 fn application_type(

@@ -24,6 +24,7 @@ use super::{
     address::{AddressPolicy, Network, is_loopback_name, is_odd_number},
     connect::{BoxFuture, ConnectError, Connector, Resolve, SystemResolver},
     policy::CachePolicy,
+    sites::Sites,
 };
 use crate::{error::ConfigError, uri::Parts};
 
@@ -57,6 +58,7 @@ struct Inner {
     client: Client<HttpsConnector<Connector>, Full<Bytes>>,
     policy: Arc<AddressPolicy>,
     exchanges: Semaphore,
+    sites: Sites,
 }
 
 impl Fetcher {
@@ -77,6 +79,11 @@ impl Fetcher {
         limits: Limits,
     ) -> Result<Fetched, FetchError> {
         let exchange = async {
+            // Where strangers name the address. What is asked by POST was configured.
+            let _turn = match *request.method() {
+                Method::GET => self.0.sites.turn(request.uri().host().unwrap_or("")).await,
+                _ => None,
+            };
             let _permit = self.0.exchanges.acquire().await;
             let response = self
                 .0
@@ -268,6 +275,7 @@ impl FetcherBuilder {
             client,
             policy,
             exchanges: Semaphore::new(MAX_EXCHANGES),
+            sites: Sites::default(),
         })))
     }
 }

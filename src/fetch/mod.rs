@@ -9,6 +9,7 @@ mod cache;
 mod connect;
 mod fetcher;
 mod policy;
+mod sites;
 #[cfg(test)]
 mod tests;
 

@@ -462,3 +462,25 @@ async fn a_certificate_that_nobody_vouches_for_is_refused() {
     let bad = Fetcher::builder().danger_allow_network("10.0.0.0".parse().unwrap(), 33);
     assert!(bad.build().is_err());
 }
+
+#[tokio::test]
+async fn one_slow_site_leaves_room_for_the_others() {
+    let silent = Peer::answering("").await;
+    let quick = Peer::answering(answer("200 OK\r\nContent-Type: application/json", "{}")).await;
+    let fetcher = loopback();
+    for _ in 0..200 {
+        let fetch = fetcher.get(&silent.url(), LIMITS);
+        tokio::spawn(fetch);
+    }
+    // Each of them had its turn to begin.
+    for _ in 0..200 {
+        tokio::task::yield_now().await;
+    }
+    let url = quick.url().replace("127.0.0.1", "localhost");
+    let limits = Limits {
+        deadline: LIMITS.deadline / 2,
+        ..LIMITS
+    };
+    assert!(fetcher.get(&url, limits).await.is_ok());
+    assert!(silent.seen().len() < 64, "{}", silent.seen().len());
+}

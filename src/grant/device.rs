@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use super::{ErrorCode, Refusal, authorize};
 use crate::{
+    authenticator::SignedIn,
     client::Client,
     clock::Timestamp,
-    id::Subject,
     params::Params,
     resource::Catalog,
     secret::{Digest, GrantId},
@@ -58,13 +58,13 @@ pub(crate) fn decide(
     })
 }
 
-/// What comes of the approval of `device` by `subject`: the grant, and the consent to remember.
+/// What comes of the approval of `device` by `user`: the grant, and the consent to remember.
 pub(crate) fn approve(
     device: &DeviceRecord,
-    subject: &Subject,
-    auth_time: Option<Timestamp>,
+    user: &SignedIn,
     now: Timestamp,
 ) -> (GrantRecord, ConsentRecord) {
+    let subject = &user.subject;
     let grant = GrantRecord {
         id: GrantId::random(),
         client_id: device.client_id.clone(),
@@ -76,10 +76,10 @@ pub(crate) fn approve(
         revoked_at: None,
         refresh_generation: 0,
         holder: GrantHolder::User,
-        auth_time,
+        auth_time: user.auth_time,
         nonce: None,
         dpop_jkt: None,
-        session: None,
+        session: user.session.clone(),
     };
     let consent = ConsentRecord {
         subject: subject.clone(),

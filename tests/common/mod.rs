@@ -95,8 +95,12 @@ pub fn builder() -> McpAuthBuilder {
 pub struct App {
     pub auth: McpAuth,
     pub clock: TestClock,
+    /// Sees every request with its body, and the answer to it.
+    pub tap: Option<Tap>,
     router: Router,
 }
+
+pub type Tap = Arc<dyn Fn(&Parts, &str, &Answer) + Send + Sync>;
 
 /// A response that was read to its end.
 #[derive(Debug)]
@@ -180,11 +184,26 @@ impl App {
         Self {
             auth,
             clock,
+            tap: None,
             router,
         }
     }
 
     pub async fn send(&self, request: Request<Body>) -> Answer {
+        let Some(tap) = &self.tap else {
+            return self.answer(request).await;
+        };
+        let (asked, body) = request.into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        let text = String::from_utf8_lossy(&body).into_owned();
+        let answer = self
+            .answer(Request::from_parts(asked.clone(), body.into()))
+            .await;
+        tap(&asked, &text, &answer);
+        answer
+    }
+
+    async fn answer(&self, request: Request<Body>) -> Answer {
         let response: Response<Body> = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let body = body.collect().await.unwrap().to_bytes();

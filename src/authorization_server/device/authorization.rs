@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// How often a user code is drawn anew when another device has it. With as many devices waiting as
-/// are ever allowed, one draw in millions meets a taken one.
+/// are allowed unless set otherwise, one draw in 250,000 meets a taken one.
 const MAX_DRAWS: usize = 5;
 
 /// RFC 8628 §3.2.

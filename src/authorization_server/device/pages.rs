@@ -3,7 +3,7 @@
 /// What the page with the form for the code shows.
 ///
 /// Every text here may come from a stranger: escape it.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[non_exhaustive]
 pub struct DeviceCodePage<'a> {
     /// Who is signed in.
@@ -21,7 +21,7 @@ pub struct DeviceCodePage<'a> {
 /// What must be shown to whoever decides about a device (RFC 8628 §5.4).
 ///
 /// Every text here may come from a stranger: escape it.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[non_exhaustive]
 pub struct DeviceConfirmPage<'a> {
     /// What the client calls itself. Anyone can call themselves anything.

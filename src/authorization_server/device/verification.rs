@@ -5,6 +5,8 @@
 //! agree. Each form is accepted from this origin, from the browser and the user it was shown to,
 //! and the second one only with the code that it was shown for.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header, request::Parts};
 
@@ -144,16 +146,12 @@ impl AuthorizationServer {
             let typed: String = typed.chars().take(MAX_SHOWN).collect();
             return Ok(self.device_code_page(parts, user, &typed, Some(&NO_CODE)));
         };
-        if let Err(wait) = self.user_code_guesses.count(&user.subject, self.now()) {
-            return Ok(self.too_many_guesses(wait.as_secs()));
-        }
-        let found = self.waiting_device(code).await;
-        // Nor is it a wrong guess when nobody can say.
-        if !matches!(found, Ok(None)) {
-            self.user_code_guesses.forgive(&user.subject);
-        }
-        let Some((device, client)) = found? else {
-            return Ok(self.device_code_page(parts, user, &code.shown(), Some(&UNKNOWN)));
+        let (device, client) = match self.guessed_device(user, code).await? {
+            Guess::Right(device, client) => (device, client),
+            Guess::Wrong => {
+                return Ok(self.device_code_page(parts, user, &code.shown(), Some(&UNKNOWN)));
+            }
+            Guess::TooMany(wait) => return Ok(self.too_many_guesses(wait.as_secs())),
         };
         Ok(self.device_confirm_page(parts, user, code, &device, &client))
     }
@@ -166,12 +164,14 @@ impl AuthorizationServer {
         code: &UserCode,
         approves: bool,
     ) -> Result<EndpointResponse, StoreError> {
-        let Some((device, client)) = self.waiting_device(code).await? else {
-            return Ok(self.device_code_page(parts, user, "", Some(&UNKNOWN)));
+        // Counted here too: whoever knows their own cookie needs no page to fill in its form.
+        let (device, client) = match self.guessed_device(user, code).await? {
+            Guess::Right(device, client) => (device, client),
+            Guess::Wrong => return Ok(self.device_code_page(parts, user, "", Some(&UNKNOWN))),
+            Guess::TooMany(wait) => return Ok(self.too_many_guesses(wait.as_secs())),
         };
         let now = self.now();
-        let approval =
-            approves.then(|| device::approve(&device, &user.subject, user.auth_time, now));
+        let approval = approves.then(|| device::approve(&device, user, now));
         let grant = approval.as_ref().map(|(grant, _)| grant.id);
         let decision = match approval {
             Some((grant, consent)) => DecideDevice::Approve {
@@ -203,6 +203,22 @@ impl AuthorizationServer {
             }
         };
         Ok(self.device_message(StatusCode::OK, page))
+    }
+
+    /// Looks a code up, and counts it where it is wrong.
+    async fn guessed_device(&self, user: &SignedIn, code: &UserCode) -> Result<Guess, StoreError> {
+        if let Err(wait) = self.user_code_guesses.count(&user.subject, self.now()) {
+            return Ok(Guess::TooMany(wait));
+        }
+        let found = self.waiting_device(code).await;
+        // Nor is it a wrong guess when nobody can say.
+        if !matches!(found, Ok(None)) {
+            self.user_code_guesses.forgive(&user.subject);
+        }
+        Ok(match found? {
+            Some((device, client)) => Guess::Right(Box::new(device), Box::new(client)),
+            None => Guess::Wrong,
+        })
     }
 
     /// The device of that code, if nobody has decided about it, and its client.
@@ -316,6 +332,14 @@ impl AuthorizationServer {
             .insert(header::RETRY_AFTER, HeaderValue::from(wait));
         response
     }
+}
+
+/// What came of a code that somebody typed.
+enum Guess {
+    Right(Box<DeviceRecord>, Box<Client>),
+    Wrong,
+    /// Nobody looked: this is how long to wait.
+    TooMany(Duration),
 }
 
 /// One of the two forms.

@@ -152,6 +152,12 @@ fn names_lose_characters_that_deceive() {
     )
     .unwrap();
     assert_eq!(client.client_name.as_deref(), Some("Claude"));
+    // A name of nothing that can be seen is none.
+    let invisible = "\u{3164}\u{115f}\u{ad}\u{61c}\u{2028}\u{2800}\u{e0041}\u{fe0f}\u{206a}";
+    let client =
+        register(&json!({"redirect_uris": ["https://a.example/"], "client_name": invisible}))
+            .unwrap();
+    assert_eq!(client.client_name, None);
 }
 
 #[test]

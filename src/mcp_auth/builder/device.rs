@@ -7,8 +7,9 @@ use crate::error::ConfigError;
 
 /// How long a device waits for its user.
 pub(super) const DEFAULT_TTL: Duration = Duration::from_secs(600);
-/// How many devices may wait at once. The more wait, the likelier a guess meets one of them.
-pub(super) const MAX_PENDING: u64 = 10_000;
+/// How many devices may wait at once: more than one caller may begin in their lifetime. The more
+/// wait, the likelier a guess meets one of them: one in 250,000, and guesses are few.
+pub(super) const MAX_PENDING: u64 = 100_000;
 /// RFC 8628 §3.2 gives half an hour as its example; longer only helps who guesses or deceives.
 const MAX_TTL: Duration = Duration::from_secs(1800);
 
@@ -20,7 +21,7 @@ impl McpAuthBuilder {
         self
     }
 
-    /// How many devices may wait for their users at once: 10,000 by default. More are refused with
+    /// How many devices may wait for their users at once: 100,000 by default. More are refused with
     /// 429.
     pub fn max_pending_devices(mut self, max: u64) -> Self {
         self.limits.devices = max;

@@ -141,6 +141,10 @@ impl IntrospectionVerifier {
         if !(audience.iter().any(ours) || (audience.is_empty() && self.any_audience)) {
             return Err(JwtError::Audience);
         }
+        // Some issuers answer for refresh tokens as well, and tell them apart by this.
+        if text("token_use").is_some_and(|kind| kind != "access_token") {
+            return Err(JwtError::Type);
+        }
         // Bound to a key: without a proof of it nobody may use it.
         let bound = thumbprint(members)?.is_some();
         if bound || text("token_type").is_some_and(|kind| !kind.eq_ignore_ascii_case("bearer")) {

@@ -288,6 +288,10 @@ async fn answers_about_tokens_are_judged() {
         (json!({ "client_id": null }), Some(Verdict::Unknown)),
         (json!({ "token_type": "DPoP" }), Some(Verdict::Unknown)),
         (json!({ "cnf": { "jkt": "x" } }), Some(Verdict::Unknown)),
+        (
+            json!({ "token_use": "refresh_token" }),
+            Some(Verdict::Unknown),
+        ),
         (json!({ "active": false }), Some(Verdict::Unknown)),
         (json!({ "active": "true" }), None),
         (json!({ "active": null }), None),
@@ -303,6 +307,7 @@ async fn answers_about_tokens_are_judged() {
         json!({}),
         json!({ "aud": ["x", MCP] }),
         json!({ "exp": null }),
+        json!({ "token_use": "access_token" }),
         json!({ "sub": null, "iss": null, "token_type": null, "iat": now }),
     ] {
         let mut answer = base.clone();

@@ -64,7 +64,9 @@ impl AuthorizationServer {
         }
         let asked = match self.asked_to_sign_out(&params).await {
             Ok(Ok(asked)) => asked,
-            Ok(Err(refusal)) => return self.refuse_sign_out(parts, client_id, &refusal),
+            Ok(Err(refusal)) => {
+                return self.refuse_sign_out(parts, self.nameable(client_id), &refusal);
+            }
             Err(error) => return self.sign_out_unavailable(parts, &error),
         };
         let user = match self.authenticator.signed_in(parts).await {
