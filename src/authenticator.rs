@@ -40,7 +40,8 @@ impl SignedIn {
     }
 
     /// When the user last proved who they are. Without it a client that asks for a fresh sign-in
-    /// (`prompt=login`) gets one, but nothing checks that the user did not skip it.
+    /// (`prompt=login`, `max_age`) gets one, but nothing checks that the user did not skip it, and
+    /// the id_token has no `auth_time`, which such clients look for.
     #[must_use]
     pub fn auth_time(mut self, at: Timestamp) -> Self {
         self.auth_time = Some(at);

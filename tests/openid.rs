@@ -127,26 +127,28 @@ async fn a_refresh_says_it_again_about_the_first_sign_in() {
 }
 
 #[tokio::test]
-async fn who_must_sign_in_anew_has_a_time_of_signing_in() {
-    let app = App::new();
-    let client = app.public_client().await;
-    let browser = Browser::new(&app);
-    let ask = [("scope", "openid"), ("max_age", "300")];
-    let page = browser.authorize(&client, &ask).await;
-    let transaction = page.redirect("https://api.example.com/sign-in")["transaction"].clone();
-    app.advance(30);
-    browser.sign_in("alice");
-    let page = browser
-        .get(&format!("/oauth/consent?transaction={transaction}"))
-        .await;
-    let answer = browser.decide(&page, "approve").await;
-    let code = answer.redirect(CALLBACK)["code"].clone();
-    let answer = app.redeem(&client, &code).await.json();
-    let (_, claims) = read(&app, id_token(&answer)).await;
-    assert_eq!(
-        claims["auth_time"], 1_800_000_000,
-        "not before it was asked"
-    );
+async fn the_time_of_signing_in_is_the_applications_word_and_nobody_elses() {
+    for known in [None, Some(1_800_000_020)] {
+        let app = App::new();
+        let client = app.public_client().await;
+        let browser = Browser::new(&app);
+        let ask = [("scope", "openid"), ("max_age", "300")];
+        let page = browser.authorize(&client, &ask).await;
+        let transaction = page.redirect("https://api.example.com/sign-in")["transaction"].clone();
+        app.advance(30);
+        browser.sign_in("alice");
+        if let Some(at) = known {
+            browser.set("auth_time", &at.to_string());
+        }
+        let page = browser
+            .get(&format!("/oauth/consent?transaction={transaction}"))
+            .await;
+        let answer = browser.decide(&page, "approve").await;
+        let code = answer.redirect(CALLBACK)["code"].clone();
+        let answer = app.redeem(&client, &code).await.json();
+        let (_, claims) = read(&app, id_token(&answer)).await;
+        assert_eq!(claims.get("auth_time"), known.map(Value::from).as_ref());
+    }
 }
 
 #[tokio::test]

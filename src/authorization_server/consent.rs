@@ -173,19 +173,11 @@ impl AuthorizationServer {
         })?;
         let is_fresh =
             |user: &SignedIn| is_recent(user.auth_time, &pending.request, pending.created_at, true);
-        let user = user.filter(is_fresh).map(|user| SignedIn {
-            // Where a fresh sign-in was asked for, it was not before the request.
-            auth_time: user.auth_time.or_else(|| {
-                let asked = pending.request.prompt_login || pending.request.max_age.is_some();
-                asked.then_some(pending.created_at)
-            }),
-            ..user
-        });
         Ok(Resumed {
             id,
             client,
             browser,
-            user,
+            user: user.filter(is_fresh),
             pending,
         })
     }
