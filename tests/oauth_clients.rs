@@ -14,9 +14,15 @@ use self::outside::{
 
 /// Runs the client; these of its steps must have passed, and not been left out.
 async fn passes(client: Option<Command>, steps: &[&str]) {
+    passes_at(&[], client, steps).await;
+}
+
+/// The same at a server with these flags besides.
+async fn passes_at(flags: &[&str], client: Option<Command>, steps: &[&str]) {
     let Some(mut client) = client else { return };
     let configured = "resource-server:its-secret";
-    let server = Server::start_with("memory:", &["--client", configured]).await;
+    let flags = [&["--client", configured], flags].concat();
+    let server = Server::start_with("memory:", &flags).await;
     client
         .arg(&server.origin)
         .env("CONFIGURED_CLIENT", configured);
@@ -51,6 +57,20 @@ async fn oauth4webapi() {
         "DPoP",
     ];
     passes(node("oauth4webapi.mjs"), &steps).await;
+}
+
+/// RFC 9068, by the strictest of its readers.
+#[tokio::test]
+async fn oauth4webapi_reads_signed_access_tokens() {
+    let steps = [
+        "tool call",
+        "refresh",
+        "introspection",
+        "revocation",
+        "DPoP",
+        "JWT access token",
+    ];
+    passes_at(&["--jwt-access-tokens"], node("oauth4webapi.mjs"), &steps).await;
 }
 
 #[tokio::test]

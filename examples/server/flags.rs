@@ -36,6 +36,10 @@ pub(crate) struct Flags {
     #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
     pub(crate) refresh_grace: Duration,
 
+    /// Give out signed access tokens (RFC 9068), which other servers can check by themselves
+    #[arg(long)]
+    pub(crate) jwt_access_tokens: bool,
+
     /// A confidential client, for client credentials, introspection and revocation; may be repeated
     #[arg(long = "client", value_name = "ID:SECRET")]
     pub(crate) clients: Vec<ConfidentialClient>,

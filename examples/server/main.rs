@@ -105,19 +105,21 @@ async fn run(flags: Flags) -> Result<(), Error> {
 }
 
 fn authorization(flags: &Flags, public: &str, login: Login) -> Result<McpAuth, Error> {
+    let mut notes = Resource::new(format!("{public}/mcp"))
+        .scopes(["notes:read", "notes:write"])
+        .challenge(["notes:read"])
+        .operation(Operation::tool("delete_note"), ["notes:write"])
+        .describe("notes:read", "Read your notes")
+        .describe("notes:write", "Write and delete your notes")
+        .name("Notes");
+    if flags.jwt_access_tokens {
+        notes = notes.jwt_access_tokens();
+    }
     let mut builder = McpAuth::builder(public)
         .login_page("/sign-in")
         .authenticator(login.clone())
         .sign_out(login)
-        .resource_with(
-            Resource::new(format!("{public}/mcp"))
-                .scopes(["notes:read", "notes:write"])
-                .challenge(["notes:read"])
-                .operation(Operation::tool("delete_note"), ["notes:write"])
-                .describe("notes:read", "Read your notes")
-                .describe("notes:write", "Write and delete your notes")
-                .name("Notes"),
-        )
+        .resource_with(notes)
         .describe_scope("openid", "Know who you are")
         .describe_scope("profile", "See your profile")
         .describe_scope("email", "See your email address")
