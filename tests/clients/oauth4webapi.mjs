@@ -160,7 +160,8 @@ await step('introspection', as.introspection_endpoint, async () => {
   assert.equal(access.client_id, confidential.client_id);
   assert.deepEqual([access.aud].flat(), [resource]);
   assert.equal(access.sub, 'demo');
-  assert.equal((await introspect(secretTokens.refresh_token)).active, true);
+  assert.equal((await introspect(secretTokens.refresh_token, confidential, secret)).active, true, 'its own');
+  assert.deepEqual(await introspect(secretTokens.refresh_token), { active: false }, 'no business of a resource server');
   assert.deepEqual(await introspect('not-a-token'), { active: false });
 });
 
