@@ -77,7 +77,6 @@ pub(crate) fn approve(
         refresh_generation: 0,
         holder: GrantHolder::User,
         auth_time: user.auth_time,
-        nonce: None,
         dpop_jkt: None,
         session: user.session.clone(),
     };

@@ -70,7 +70,6 @@ pub(crate) fn approve(
         refresh_generation: 0,
         holder: GrantHolder::User,
         auth_time: user.auth_time,
-        nonce: None,
         dpop_jkt: None,
         session: user.session.clone(),
     };
@@ -130,7 +129,6 @@ pub(crate) fn user_grant(
         refresh_generation: 0,
         holder: GrantHolder::User,
         auth_time: None,
-        nonce: None,
         dpop_jkt: None,
         session: None,
     }

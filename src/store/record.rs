@@ -164,9 +164,6 @@ pub struct GrantRecord {
     /// When the user signed in, where the application knows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auth_time: Option<Timestamp>,
-    /// OpenID Connect `nonce`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub nonce: Option<String>,
     /// Thumbprint of the key that its refresh tokens are bound to (RFC 9449 §5).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dpop_jkt: Option<String>,

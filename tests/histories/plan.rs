@@ -313,7 +313,6 @@ impl Flow {
             refresh_generation: 0,
             holder: GrantHolder::User,
             auth_time: None,
-            nonce: None,
             dpop_jkt: None,
             session: self.number.is_multiple_of(2).then(|| session(0)),
         }

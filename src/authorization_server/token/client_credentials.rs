@@ -7,7 +7,6 @@ use super::{
     Issued, TokenError,
 };
 use crate::{
-    event::Event,
     grant::{self, ErrorCode, Refusal, issue},
     id::Subject,
     secret::random,
@@ -53,12 +52,6 @@ impl AuthorizationServer {
                 return Err(StoreError::unavailable("the store refused a new grant").into());
             }
         }
-        self.emit(&Event::TokensIssued {
-            client_id: &client.id,
-            subject: &grant.subject,
-            grant: grant.id,
-            scopes: &grant.scopes,
-        });
         let issued = Issued {
             access,
             expires_in: self.lifetimes.access_token.as_secs(),
@@ -66,7 +59,7 @@ impl AuthorizationServer {
             id_token: None,
             scopes: &grant.scopes,
         };
-        Ok(issued.answer())
+        Ok(self.issued(client, &grant, &issued))
     }
 }
 

@@ -85,12 +85,6 @@ impl AuthorizationServer {
             }
             RedeemCodeOutcome::Unknown => return Err(CODE_UNKNOWN.into()),
         }
-        self.emit(&Event::TokensIssued {
-            client_id: &client.id,
-            subject: &grant.subject,
-            grant: grant.id,
-            scopes: &grant.scopes,
-        });
         let issued = Issued {
             access,
             expires_in: self.lifetimes.access_token.as_secs(),
@@ -98,7 +92,7 @@ impl AuthorizationServer {
             id_token,
             scopes: &grant.scopes,
         };
-        Ok(issued.answer())
+        Ok(self.issued(client, &grant, &issued))
     }
 }
 

@@ -8,7 +8,6 @@ use super::{
     id_token::About,
 };
 use crate::{
-    event::Event,
     grant::{ErrorCode, Refusal, code::check_resources, device, issue},
     secret::{Device, Digest, Refresh, Token, random},
     store::{DeviceTokens, PollDevice, RedeemDevice, record::GrantRecord},
@@ -88,12 +87,6 @@ impl AuthorizationServer {
             RedeemDevice::Revoked => return Err(GRANT_REVOKED.into()),
             RedeemDevice::Gone => return Err(UNKNOWN.into()),
         }
-        self.emit(&Event::TokensIssued {
-            client_id: &client.id,
-            subject: &grant.subject,
-            grant: grant.id,
-            scopes: &grant.scopes,
-        });
         let issued = Issued {
             access,
             expires_in: self.lifetimes.access_token.as_secs(),
@@ -101,7 +94,7 @@ impl AuthorizationServer {
             id_token,
             scopes: &grant.scopes,
         };
-        Ok(issued.answer())
+        Ok(self.issued(client, grant, &issued))
     }
 }
 

@@ -13,7 +13,6 @@ use super::{
 };
 use crate::{
     asserted_subject::AssertedSubject,
-    event::Event,
     fetch::FetchError,
     grant::{
         ErrorCode, Refusal, issue,
@@ -87,12 +86,6 @@ impl AuthorizationServer {
             IssueTokensOutcome::Used => return Err(REPLAYED.into()),
             IssueTokensOutcome::Full => return Err(TOO_MANY.into()),
         }
-        self.emit(&Event::TokensIssued {
-            client_id: &client.id,
-            subject: &grant.subject,
-            grant: grant.id,
-            scopes: &grant.scopes,
-        });
         let issued = Issued {
             access,
             expires_in: self.lifetimes.access_token.as_secs(),
@@ -102,7 +95,7 @@ impl AuthorizationServer {
             // As the assertion named them: clients check that they were given no more.
             scopes: &asserted.scopes,
         };
-        Ok(issued.answer())
+        Ok(self.issued(client, &grant, &issued))
     }
 }
 

@@ -17,17 +17,16 @@ use super::{
     AuthorizationServer, Endpoint,
     response::{self, EndpointResponse},
 };
-#[cfg(feature = "jwt")]
 use crate::{
-    error::AuthenticatorError, event::Event, grant::JWT_BEARER,
-    resource_server::VerifierUnavailable,
-};
-use crate::{
+    client::Client,
+    event::Event,
     grant::{ErrorCode, Refusal, device::GRANT_TYPE as DEVICE_GRANT},
     scope::Scopes,
     secret::{GrantId, Refresh, Token},
-    store::{Revocation, StoreError},
+    store::{Revocation, StoreError, record::GrantRecord},
 };
+#[cfg(feature = "jwt")]
+use crate::{error::AuthenticatorError, grant::JWT_BEARER, resource_server::VerifierUnavailable};
 
 use self::mint::Minted;
 
@@ -129,6 +128,22 @@ impl AuthorizationServer {
                 response::unavailable()
             }
         }
+    }
+
+    /// The answer with the tokens of a new grant, told to whoever watches.
+    fn issued(
+        &self,
+        client: &Client,
+        grant: &GrantRecord,
+        issued: &Issued<'_>,
+    ) -> EndpointResponse {
+        self.emit(&Event::TokensIssued {
+            client_id: &client.id,
+            subject: &grant.subject,
+            grant: grant.id,
+            scopes: &grant.scopes,
+        });
+        issued.answer()
     }
 
     /// A replay revoked this grant in the store; the caches learn of it before the answer.

@@ -125,7 +125,6 @@ impl Flow {
             refresh_generation: 0,
             holder: GrantHolder::User,
             auth_time: None,
-            nonce: None,
             dpop_jkt: None,
             session: None,
         };
