@@ -180,6 +180,12 @@ pub enum Event<'a> {
         /// What it said.
         error: &'a StoreError,
     },
+    /// It is not heard what other machines revoke, for longer than
+    /// [`Feed::stale_after`](crate::store::Feed::stale_after): from now on each request is decided
+    /// as [`StaleFeed`](crate::StaleFeed) says.
+    FeedBehind,
+    /// Everything that other machines revoked is known here again.
+    FeedCaughtUp,
     /// The application could not say who is signed in, or who somebody is.
     #[non_exhaustive]
     AuthenticatorFailed {
@@ -385,6 +391,10 @@ fn log(event: &Event<'_>) {
         Event::StoreFailed { error } => {
             tracing::error!(error = error as &dyn Error, "the store failed");
         }
+        Event::FeedBehind => {
+            tracing::warn!("what other machines revoke is not heard");
+        }
+        Event::FeedCaughtUp => tracing::info!("what other machines revoked is known"),
         Event::AuthenticatorFailed { error } => {
             tracing::error!(%error, "the application cannot say who is signed in");
         }

@@ -139,7 +139,7 @@ pub use self::{
     resource::Resource,
     resource_server::{
         McpAuthLayer, McpOperationLayer, McpSession, Operation, PresentedToken, ProtectedResource,
-        Refusal, StoreVerifier, TokenCache, TokenVerifier, Verdict, VerifierUnavailable,
+        Refusal, StaleFeed, StoreVerifier, TokenCache, TokenVerifier, Verdict, VerifierUnavailable,
     },
     scope::{IntoScopes, Scopes},
     secret::{Digest, GrantId, KeyMaterial, SecretKey},

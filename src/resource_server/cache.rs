@@ -14,6 +14,7 @@
 //! Whatever was admitted and is still under way shares the same `Live`: an open response stream
 //! hears of its end, whether or not the token's entry was evicted meanwhile.
 
+mod follow;
 mod key;
 mod standing;
 
@@ -21,12 +22,14 @@ use std::{
     collections::{BTreeSet, HashMap, VecDeque},
     fmt,
     hash::{BuildHasherDefault, RandomState},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::Duration,
 };
 
+pub use self::follow::StaleFeed;
 pub(crate) use self::standing::Standing;
 use self::{
+    follow::Following,
     key::{Key, KeyHasher},
     standing::Register,
 };
@@ -59,6 +62,8 @@ struct Inner {
     entries: moka::sync::Cache<Key, Standing, BuildHasherDefault<KeyHasher>>,
     time_to_live: Duration,
     shared: Mutex<Shared>,
+    /// Set where several machines share the store behind this.
+    following: OnceLock<Following>,
 }
 
 /// Settings of a [`TokenCache`].
@@ -95,6 +100,7 @@ impl TokenCacheBuilder {
                 .build_with_hasher(BuildHasherDefault::default()),
             time_to_live: self.time_to_live,
             shared: Mutex::default(),
+            following: OnceLock::new(),
         }))
     }
 }
@@ -199,8 +205,14 @@ impl TokenCache {
         }
     }
 
-    /// What is known of a token without asking anybody.
+    /// What is known of a token without asking anybody: nothing, while others may have revoked it
+    /// unheard.
     pub(crate) fn get(&self, digest: Digest, now: Timestamp) -> Option<Found> {
+        if let Some(following) = self.0.following.get()
+            && !following.is_current()
+        {
+            return None;
+        }
         let standing = self.0.entries.get(&Key::of(digest))?;
         if !standing.is_live() {
             // A grant never comes back to life, so this needs no second opinion.
@@ -220,6 +232,14 @@ impl TokenCache {
         token: &PresentedToken,
         clock: &dyn Clock,
     ) -> Result<Found, VerifierUnavailable> {
+        if let Some(following) = self.0.following.get() {
+            following.start(self);
+            if following.when_stale == StaleFeed::Refuse && !following.is_current() {
+                return Err(VerifierUnavailable::new(
+                    "what other machines revoke is not heard here",
+                ));
+            }
+        }
         let seat = self.board(Key::of(token.digest()));
         let mut landed = seat.flight.0.lock().await;
         if let Some(landed) = &*landed

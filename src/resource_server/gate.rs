@@ -7,7 +7,7 @@ use http::HeaderMap;
 use super::{
     Refusal, bearer,
     binding::SessionBinding,
-    cache::TokenCache,
+    cache::{StaleFeed, TokenCache},
     guard::Guard,
     proof::{Called, Manner, Proofs},
     resource::{ProtectedResource, metadata_url},
@@ -41,7 +41,9 @@ impl TokenGate {
         clock: Arc<dyn Clock>,
         events: Events,
         forms: AccessForms,
+        when_stale: StaleFeed,
     ) -> Self {
+        cache.follow(store, &events, when_stale);
         let (shared, time) = (Arc::clone(store), Arc::clone(&clock));
         Self {
             verifier: Arc::new(StoreVerifier::shared(shared, time, forms)),

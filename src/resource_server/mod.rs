@@ -83,8 +83,9 @@
 //!   gRPC's status 16 where it is gRPC, and the client's next request is told why. Nothing more is
 //!   let through meanwhile. What was let in is otherwise finished: a handler is not interrupted,
 //!   and an answer that knows its length goes out whole. A connection that was upgraded
-//!   (WebSocket) is the server's own affair. A revocation in another process is noticed when
-//!   [`TokenCache::revoke`] is told of it here, or when the token is next looked up.
+//!   (WebSocket) is the server's own affair. A revocation by another machine is heard of where the
+//!   store has a [`Feed`](crate::store::Feed); elsewhere when [`TokenCache::revoke`] is told of it,
+//!   or when the token is next looked up.
 //! * It leaves `Host` and `Origin` alone: checking them is the server's part.
 
 pub(crate) mod bearer;
@@ -125,7 +126,7 @@ pub use self::verifiers::{
 };
 pub use self::{
     body::ResponseBody,
-    cache::{TokenCache, TokenCacheBuilder},
+    cache::{StaleFeed, TokenCache, TokenCacheBuilder},
     future::ResponseFuture,
     layer::McpAuthLayer,
     operation::Operation,

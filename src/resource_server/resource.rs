@@ -270,6 +270,7 @@ impl ProtectedResourceBuilder {
             None => ResourceUri::parse(&metadata_url(&resource))?,
         };
         let scopes = self.scopes?;
+        self.verifier.connect(&self.cache);
         let guard = Guard {
             resource,
             metadata_url,

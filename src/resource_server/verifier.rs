@@ -4,9 +4,15 @@ use std::{error::Error, fmt, future::Future, pin::Pin, sync::Arc};
 
 use zeroize::Zeroizing;
 
-use super::{Refusal, patience::patiently, session::McpSession};
+use super::{
+    Refusal,
+    cache::{StaleFeed, TokenCache},
+    patience::patiently,
+    session::McpSession,
+};
 use crate::{
     clock::{Clock, SystemClock},
+    event::Events,
     secret::{AccessForms, Digest},
     store::{ErasedStore, Store, record::GrantHolder},
 };
@@ -130,6 +136,12 @@ pub trait TokenVerifier: Send + Sync + 'static {
         true
     }
 
+    /// Called with the cache of each resource that this verifier is put in front of. One that hears
+    /// of revocations passes them on to [`TokenCache::revoke`] from now on.
+    fn connect(&self, cache: &TokenCache) {
+        let _ = cache;
+    }
+
     /// Judges one token. Dropping the future must be harmless.
     ///
     /// It has to come to an end: nobody else sets it a deadline, and as long as it takes, every
@@ -143,6 +155,10 @@ pub trait TokenVerifier: Send + Sync + 'static {
 impl<V: TokenVerifier> TokenVerifier for Arc<V> {
     fn recognises(&self, token: &str) -> bool {
         V::recognises(self, token)
+    }
+
+    fn connect(&self, cache: &TokenCache) {
+        V::connect(self, cache);
     }
 
     fn verify(
@@ -160,12 +176,17 @@ type BoxVerdict<'a> =
 /// The object-safe face of every [`TokenVerifier`].
 pub(crate) trait ErasedVerifier: Send + Sync + 'static {
     fn recognises(&self, token: &str) -> bool;
+    fn connect(&self, cache: &TokenCache);
     fn verify<'a>(&'a self, token: &'a PresentedToken) -> BoxVerdict<'a>;
 }
 
 impl<V: TokenVerifier> ErasedVerifier for V {
     fn recognises(&self, token: &str) -> bool {
         TokenVerifier::recognises(self, token)
+    }
+
+    fn connect(&self, cache: &TokenCache) {
+        TokenVerifier::connect(self, cache);
     }
 
     fn verify<'a>(&'a self, token: &'a PresentedToken) -> BoxVerdict<'a> {
@@ -178,6 +199,7 @@ pub struct StoreVerifier {
     store: Arc<dyn ErasedStore>,
     clock: Arc<dyn Clock>,
     forms: AccessForms,
+    when_stale: StaleFeed,
 }
 
 impl StoreVerifier {
@@ -205,6 +227,14 @@ impl StoreVerifier {
         self
     }
 
+    /// What becomes of requests while revocations by other machines are not heard: the store is
+    /// asked about each token, unless set.
+    #[must_use]
+    pub fn on_stale_feed(mut self, policy: StaleFeed) -> Self {
+        self.when_stale = policy;
+        self
+    }
+
     pub(crate) fn shared(
         store: Arc<dyn ErasedStore>,
         clock: Arc<dyn Clock>,
@@ -214,6 +244,7 @@ impl StoreVerifier {
             store,
             clock,
             forms,
+            when_stale: StaleFeed::default(),
         }
     }
 }
@@ -227,6 +258,10 @@ impl fmt::Debug for StoreVerifier {
 impl TokenVerifier for StoreVerifier {
     fn recognises(&self, token: &str) -> bool {
         self.forms.digest(token).is_some()
+    }
+
+    fn connect(&self, cache: &TokenCache) {
+        cache.follow(&self.store, &Events::default(), self.when_stale);
     }
 
     async fn verify(&self, token: &PresentedToken) -> Result<Verdict, VerifierUnavailable> {

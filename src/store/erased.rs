@@ -21,12 +21,17 @@ macro_rules! erase {
         /// The object-safe face of every [`Store`].
         pub(crate) trait ErasedStore: Send + Sync + 'static {
             $($(#[$when])* fn $name(&self, $($arg: $type),*) -> BoxFuture<'_, Result<$out, StoreError>>;)*
+            fn feed(&self) -> Option<Feed>;
         }
 
         impl<S: Store> ErasedStore for S {
             $($(#[$when])* fn $name(&self, $($arg: $type),*) -> BoxFuture<'_, Result<$out, StoreError>> {
                 Box::pin(Store::$name(self, $($arg),*))
             })*
+
+            fn feed(&self) -> Option<Feed> {
+                Store::feed(self)
+            }
         }
 
         #[cfg(test)]
@@ -49,6 +54,10 @@ macro_rules! erase {
             $(fn $whole(&self, $($warg: $wtype),*) -> impl Future<Output = Result<$wout, StoreError>> + Send {
                 S::$whole(self, $($warg),*)
             })*
+
+            fn feed(&self) -> Option<Feed> {
+                S::feed(self)
+            }
         }
     };
 }
@@ -75,6 +84,7 @@ erase! {
     fn refresh_token(digest: Digest) -> Option<(RefreshTokenRecord, GrantRecord)>;
     fn rotate_refresh(rotate: RotateRefresh, now: Timestamp) -> RotateRefreshOutcome;
     fn access_token(digest: Digest) -> Option<AccessToken>;
+    fn revoked_among(grants: Vec<GrantId>, access_tokens: Vec<Digest>) -> Revocation;
     fn revoke(target: RevokeTarget, now: Timestamp) -> Revocation;
     fn grants(subject: Subject, now: Timestamp) -> Vec<GrantRecord>;
     fn grants_of(subject: Subject, client: ClientId, now: Timestamp) -> Vec<GrantRecord>;

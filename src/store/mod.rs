@@ -9,6 +9,7 @@
 pub mod contract;
 mod erased;
 mod error;
+mod feed;
 mod kv;
 mod memory;
 #[cfg(test)]
@@ -28,6 +29,7 @@ use std::{future::Future, time::Duration};
 pub use self::sled::{SledOptions, SledStore};
 pub use self::{
     error::StoreError,
+    feed::Feed,
     memory::MemoryStore,
     outcome::{
         AccessToken, BeginAuthorization, BeginDevice, CreateClient, DecideDevice, DeviceTokens,
@@ -42,6 +44,7 @@ pub use self::{
 pub(crate) use self::erased::Stuck;
 pub(crate) use self::{
     erased::{BoxFuture, ErasedStore},
+    feed::Subscription,
     shared_key::shared_secret,
     sweeper::Sweeper,
 };
@@ -53,7 +56,7 @@ use self::record::{
 use crate::{
     clock::Timestamp,
     id::{ClientId, Subject},
-    secret::Digest,
+    secret::{Digest, GrantId},
     uri::ResourceUri,
 };
 
@@ -238,6 +241,20 @@ pub trait Store: Send + Sync + 'static {
         &self,
         digest: Digest,
     ) -> impl Future<Output = Result<Option<AccessToken>, StoreError>> + Send;
+
+    /// Which of these grants and access tokens are good no longer: revoked, of a revoked grant, or
+    /// not there. What can no longer be told apart from what never was counts as revoked.
+    fn revoked_among(
+        &self,
+        grants: Vec<GrantId>,
+        access_tokens: Vec<Digest>,
+    ) -> impl Future<Output = Result<Revocation, StoreError>> + Send;
+
+    /// What other machines revoke, where the store is shared by several: the same feed at each
+    /// call. `None`, unless implemented, says that nobody else changes this store.
+    fn feed(&self) -> Option<Feed> {
+        None
+    }
 
     /// Revokes, and says what that reached.
     fn revoke(

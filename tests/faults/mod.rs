@@ -1,4 +1,5 @@
 //! A store that fails when it is told to.
+#![allow(dead_code, reason = "each test program uses a part of it")]
 
 use std::{
     fmt,
@@ -8,7 +9,7 @@ use std::{
 
 use tokio::task::yield_now;
 use tower_mcp_auth::{
-    ClientId, Digest, MemoryStore, ResourceUri, Subject, Timestamp,
+    ClientId, Digest, GrantId, MemoryStore, ResourceUri, Subject, Timestamp,
     store::{record::*, *},
 };
 
@@ -39,6 +40,7 @@ pub struct Plan {
 #[derive(Clone)]
 pub struct Faulty {
     store: Arc<MemoryStore>,
+    feed: Option<Feed>,
     plan: Arc<Mutex<Option<Plan>>>,
     calls: Arc<Mutex<Vec<&'static str>>>,
 }
@@ -47,8 +49,18 @@ impl Faulty {
     pub fn new(plan: Option<Plan>) -> Self {
         Self {
             store: Arc::default(),
+            feed: None,
             plan: Arc::new(Mutex::new(plan)),
             calls: Arc::default(),
+        }
+    }
+
+    /// The same memory as another machine sees it, which hears by `feed` of what others revoke.
+    pub fn elsewhere(&self, feed: &Feed) -> Self {
+        Self {
+            store: Arc::clone(&self.store),
+            feed: Some(feed.clone()),
+            ..Self::new(None)
         }
     }
 
@@ -127,6 +139,10 @@ macro_rules! faulty {
                 go_wrong(fault, call, async {}).await
             })*
 
+            fn feed(&self) -> Option<Feed> {
+                self.feed.clone()
+            }
+
             async fn revoke(
                 &self,
                 target: RevokeTarget,
@@ -180,6 +196,7 @@ faulty! {
     fn refresh_token(digest: Digest) -> Option<(RefreshTokenRecord, GrantRecord)>;
     fn rotate_refresh(rotate: RotateRefresh, now: Timestamp) -> RotateRefreshOutcome;
     fn access_token(digest: Digest) -> Option<AccessToken>;
+    fn revoked_among(grants: Vec<GrantId>, access_tokens: Vec<Digest>) -> Revocation;
     fn grants(subject: Subject, now: Timestamp) -> Vec<GrantRecord>;
     fn grants_of(subject: Subject, client: ClientId, now: Timestamp) -> Vec<GrantRecord>;
     fn consent(subject: Subject, client: ClientId, resource: ResourceUri) -> Option<ConsentRecord>;

@@ -3,7 +3,7 @@
 use std::{fmt::Debug, time::Duration};
 
 use tower_mcp_auth::{
-    ClientId, Digest, ResourceUri, Subject, Timestamp,
+    ClientId, Digest, GrantId, ResourceUri, Subject, Timestamp,
     store::{record::*, *},
 };
 
@@ -30,6 +30,7 @@ pub enum Call {
     RefreshToken(Digest),
     Rotate(RotateRefresh),
     AccessToken(Digest),
+    Among(Vec<GrantId>, Vec<Digest>),
     Revoke(RevokeTarget),
     Grants(Subject),
     GrantsOf(Subject, ClientId),
@@ -74,6 +75,7 @@ impl Call {
             Self::RefreshToken(digest) => said(store.refresh_token(digest).await),
             Self::Rotate(rotate) => said(store.rotate_refresh(rotate, now).await),
             Self::AccessToken(digest) => said(store.access_token(digest).await),
+            Self::Among(grants, tokens) => said(store.revoked_among(grants, tokens).await),
             Self::Revoke(target) => said(store.revoke(target, now).await.map(sorted)),
             Self::Grants(subject) => said(store.grants(subject, now).await.map(by_text)),
             Self::GrantsOf(subject, client) => {

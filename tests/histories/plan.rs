@@ -46,6 +46,7 @@ enum What {
     Refresh,
     Rotate,
     Access,
+    Among,
     RevokeToken,
     RevokeMany,
     Lists,
@@ -76,6 +77,7 @@ pub fn step() -> impl Strategy<Value = Step> {
         2 => Just(What::Refresh),
         24 => Just(What::Rotate),
         4 => Just(What::Access),
+        3 => Just(What::Among),
         3 => Just(What::RevokeToken),
         2 => Just(What::RevokeMany),
         3 => Just(What::Lists),
@@ -190,6 +192,14 @@ impl Plan {
             What::Refresh => Call::RefreshToken(flow.refresh_digest(which % 3, 0)),
             What::Rotate => Call::Rotate(flow.rotate(which, more, now)),
             What::Access => Call::AccessToken(flow.access_digest(which % 4, more % 2)),
+            What::Among => Call::Among(
+                (0..4)
+                    .map(|number| self.flow(number).grant(now).id)
+                    .collect(),
+                (0..4)
+                    .map(|number| flow.access_digest(number, more % 2))
+                    .collect(),
+            ),
             What::RevokeToken => Call::Revoke(match more % 3 {
                 0 => RevokeTarget::AccessToken(flow.access_digest(which % 3, 0)),
                 1 => RevokeTarget::RefreshToken(flow.refresh_digest(which % 3, 0)),

@@ -382,6 +382,28 @@ impl Store for Reference {
         }))
     }
 
+    async fn revoked_among(
+        &self,
+        grants: Vec<GrantId>,
+        access_tokens: Vec<Digest>,
+    ) -> Done<Revocation> {
+        let tables = self.lock();
+        let lives = |id: &GrantId| {
+            let grant = tables.grants.get(id);
+            grant.is_some_and(|grant| grant.revoked_at.is_none())
+        };
+        Ok(Revocation {
+            grants: grants.into_iter().filter(|id| !lives(id)).collect(),
+            access_tokens: access_tokens
+                .into_iter()
+                .filter(|digest| {
+                    let token = tables.access.get(digest.as_bytes());
+                    token.is_none_or(|token| token.revoked_at.is_some() || !lives(&token.grant))
+                })
+                .collect(),
+        })
+    }
+
     async fn revoke(&self, target: RevokeTarget, now: Timestamp) -> Done<Revocation> {
         let mut tables = self.lock();
         Ok(match target {

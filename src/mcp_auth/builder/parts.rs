@@ -8,7 +8,7 @@ use crate::{
     authorization_server::Pages,
     clock::Clock,
     event::{Events, Observer},
-    resource_server::TokenCache,
+    resource_server::{StaleFeed, TokenCache},
     store::Store,
 };
 
@@ -28,6 +28,13 @@ impl McpAuthBuilder {
     /// How verified tokens are remembered.
     pub fn cache(mut self, cache: TokenCache) -> Self {
         self.cache = cache;
+        self
+    }
+
+    /// What becomes of requests while it is not heard what other machines revoke, where the store
+    /// is shared with any: it is asked about each token, unless set.
+    pub fn on_stale_feed(mut self, policy: StaleFeed) -> Self {
+        self.when_stale = policy;
         self
     }
 

@@ -13,6 +13,10 @@ impl Key {
     pub(super) const fn of(digest: Digest) -> Self {
         Self(*digest.as_bytes())
     }
+
+    pub(super) const fn digest(self) -> Digest {
+        Digest::from_bytes(self.0)
+    }
 }
 
 impl Hash for Key {

@@ -97,6 +97,12 @@ impl<K: Eq + Hash, S: BuildHasher> Register<K, S> {
         true
     }
 
+    /// What is held.
+    pub(super) fn names(&self) -> impl Iterator<Item = &K> {
+        let held = self.live.iter().filter(|(_, live)| live.strong_count() > 0);
+        held.map(|(name, _)| name)
+    }
+
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.live.len()

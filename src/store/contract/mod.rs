@@ -114,6 +114,7 @@ suite! {
         a_session_ends_alone
         live_grants_are_listed
         a_revocation_says_all_that_is_dead
+        what_is_dead_is_told_apart_from_what_lives
     }
     devices {
         a_device_waits_for_its_user

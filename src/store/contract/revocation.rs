@@ -281,3 +281,32 @@ pub async fn a_revocation_says_all_that_is_dead<S: Store>(store: Arc<S>) {
         assert_eq!(reached.access_tokens, [two.access(0)], "named each time");
     }
 }
+
+/// Of many grants and tokens, those are named that were revoked or are not there.
+pub async fn what_is_dead_is_told_apart_from_what_lives<S: Store>(store: Arc<S>) {
+    let among = async |grants: Vec<GrantId>, tokens: Vec<Digest>| {
+        let revoked = store.revoked_among(grants, tokens).await;
+        revoked.expect("no store error")
+    };
+    let kept = Flow::new("kept", "ann", "app").redeemed(&store).await;
+    let ended = Flow::new("ended", "ann", "app").redeemed(&store).await;
+    let pruned = Flow::new("pruned", "ann", "app").redeemed(&store).await;
+    revoke(&store, RevokeTarget::Grant(ended.grant())).await;
+    revoke(&store, RevokeTarget::AccessToken(pruned.access(0))).await;
+    let nobody = GrantId::random();
+    let grants = vec![kept.grant(), ended.grant(), pruned.grant(), nobody];
+    let tokens = vec![
+        kept.access(0),
+        ended.access(0),
+        pruned.access(0),
+        Digest::of("unknown"),
+    ];
+    let revoked = among(grants, tokens).await;
+    assert_eq!(sorted(revoked.grants), sorted(vec![ended.grant(), nobody]));
+    let mut tokens = revoked.access_tokens;
+    let mut expected = vec![ended.access(0), pruned.access(0), Digest::of("unknown")];
+    tokens.sort_by_key(|digest| *digest.as_bytes());
+    expected.sort_by_key(|digest| *digest.as_bytes());
+    assert_eq!(tokens, expected);
+    assert_eq!(among(vec![], vec![]).await, Revocation::default());
+}

@@ -1,6 +1,6 @@
 //! Revocation: from what is named to the rows it reaches.
 
-use super::{Tx, keys};
+use super::{Read, Tx, keys, ops};
 use crate::{
     clock::Timestamp,
     id::ClientId,
@@ -99,6 +99,28 @@ impl Many {
     fn reaches(&self, grant: &GrantRecord) -> bool {
         self.session.is_none() || self.session == grant.session
     }
+}
+
+/// Which of these are good no longer.
+pub(crate) fn among<X: Read>(
+    rows: &mut X,
+    grants: &[GrantId],
+    access_tokens: &[Digest],
+) -> Result<Revocation, X::Error> {
+    let mut revoked = Revocation::default();
+    for id in grants {
+        let grant = rows.read::<GrantRecord>(&keys::grant(id))?;
+        if grant.is_none_or(|grant| grant.revoked_at.is_some()) {
+            revoked.grants.push(*id);
+        }
+    }
+    for digest in access_tokens {
+        let token = ops::access_token(rows, digest)?;
+        if token.is_none_or(|token| token.revoked) {
+            revoked.access_tokens.push(*digest);
+        }
+    }
+    Ok(revoked)
 }
 
 /// Revokes one token or grant.

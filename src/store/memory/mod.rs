@@ -225,6 +225,14 @@ impl Store for MemoryStore {
         self.run(|rows| ops::access_token(rows, &digest))
     }
 
+    async fn revoked_among(
+        &self,
+        grants: Vec<GrantId>,
+        access_tokens: Vec<Digest>,
+    ) -> Result<Revocation, StoreError> {
+        self.run(|rows| revoke::among(rows, &grants, &access_tokens))
+    }
+
     async fn revoke(&self, target: RevokeTarget, now: Timestamp) -> Result<Revocation, StoreError> {
         self.run(|rows| match Reach::from(target) {
             Reach::One(one) => revoke::one(rows, &one, now),

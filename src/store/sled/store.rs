@@ -263,6 +263,14 @@ impl Store for SledStore {
         self.read(|rows| ops::access_token(rows, &digest))
     }
 
+    async fn revoked_among(
+        &self,
+        grants: Vec<GrantId>,
+        access_tokens: Vec<Digest>,
+    ) -> Result<Revocation, StoreError> {
+        self.read(|rows| revoke::among(rows, &grants, &access_tokens))
+    }
+
     async fn revoke(&self, target: RevokeTarget, now: Timestamp) -> Result<Revocation, StoreError> {
         match Reach::from(target) {
             Reach::One(one) => self.change_durably(|tx| revoke::one(tx, &one, now)).await,

@@ -1,0 +1,223 @@
+//! Two machines with one store: what one revokes is in force on the other, whatever becomes of the
+//! channel between them.
+#![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+
+mod common;
+mod faults;
+
+use std::{
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use axum::{Router, body::Body, routing::get};
+use common::*;
+use http::{Request, StatusCode, header};
+use http_body_util::BodyExt;
+use tokio::{task::yield_now, time::timeout};
+use tower::ServiceExt;
+use tower_mcp_auth::{
+    Event, StaleFeed, TestClock,
+    store::{Feed, RevokeTarget, Store},
+};
+
+use self::faults::Faulty;
+
+/// The machine that issues and revokes, the one that serves, and the channel to it.
+struct Two {
+    first: App,
+    store: Faulty,
+    feed: Feed,
+    second: App,
+    /// The second one's store, to count its calls.
+    seen: Faulty,
+    events: Arc<Mutex<Vec<&'static str>>>,
+}
+
+impl Two {
+    fn new(feed: Feed, when_stale: StaleFeed) -> Self {
+        let store = Faulty::new(None);
+        let first = App::with(|builder| builder.store(store.clone()));
+        let (seen, events) = (store.elsewhere(&feed), Arc::<Mutex<Vec<_>>>::default());
+        let clock: TestClock = first.clock.clone();
+        let heard = Arc::clone(&events);
+        let second = App::with(|builder| {
+            let builder = builder
+                .store(seen.clone())
+                .on_stale_feed(when_stale)
+                .observer(move |event: &Event<'_>| match event {
+                    Event::FeedBehind => heard.lock().unwrap().push("behind"),
+                    Event::FeedCaughtUp => heard.lock().unwrap().push("caught up"),
+                    _ => {}
+                });
+            builder.clock(clock)
+        });
+        Self {
+            first,
+            store,
+            feed,
+            second,
+            seen,
+            events,
+        }
+    }
+
+    /// The usual two, in good order.
+    async fn whole() -> Self {
+        let two = Self::new(Feed::new(Duration::from_secs(3600)), StaleFeed::AskStore);
+        two.connect().await;
+        two
+    }
+
+    /// The channel listens, and the second machine has caught up.
+    async fn connect(&self) {
+        self.feed.connected();
+        self.feed.confirmed(Instant::now());
+        let token = self.token().await;
+        // As soon as a token is served twice at one call of the store.
+        until(async || {
+            self.serve(&token.access, StatusCode::OK).await;
+            let before = self.seen.calls().len();
+            self.serve(&token.access, StatusCode::OK).await;
+            self.seen.calls().len() == before
+        })
+        .await;
+    }
+
+    async fn token(&self) -> Tokens {
+        let client = self.first.public_client().await;
+        self.first.tokens(&client, "alice", &[]).await
+    }
+
+    /// A call at the second machine.
+    async fn serve(&self, token: &str, expected: StatusCode) -> Answer {
+        let answer = self.second.call("/mcp", token).await;
+        assert_eq!(answer.status, expected, "{answer:?}");
+        answer
+    }
+
+    /// The last event of the second machine is this.
+    async fn told(&self, event: &str) {
+        until(async || self.events.lock().unwrap().last() == Some(&event)).await;
+    }
+
+    /// The second machine serves it without asking.
+    async fn serve_from_cache(&self, token: &str) {
+        self.serve(token, StatusCode::OK).await;
+        let before = self.seen.calls();
+        self.serve(token, StatusCode::OK).await;
+        assert_eq!(self.seen.calls(), before);
+    }
+}
+
+async fn until(mut come_true: impl AsyncFnMut() -> bool) {
+    let waiting = async {
+        while !come_true().await {
+            yield_now().await;
+        }
+    };
+    timeout(Duration::from_secs(60), waiting).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_the_channel_brings_is_in_force_at_once() {
+    let two = Two::whole().await;
+    let [kept, ended] = [two.token().await, two.token().await];
+    two.serve_from_cache(&kept.access).await;
+    two.serve_from_cache(&ended.access).await;
+    let target = RevokeTarget::AccessToken(digest(&ended.access));
+    let revoked = two.store.revoke(target, Default::default()).await.unwrap();
+    two.feed.revoked(&revoked);
+    two.serve(&ended.access, StatusCode::UNAUTHORIZED).await;
+    two.serve_from_cache(&kept.access).await;
+}
+
+#[tokio::test]
+async fn while_the_channel_is_broken_the_store_is_asked() {
+    let two = Two::whole().await;
+    let token = two.token().await;
+    two.serve_from_cache(&token.access).await;
+    two.feed.lost();
+    let before = two.seen.calls().len();
+    two.serve(&token.access, StatusCode::OK).await;
+    assert!(two.seen.calls().len() > before);
+    let target = RevokeTarget::RefreshToken(digest(&token.refresh));
+    two.store.revoke(target, Default::default()).await.unwrap();
+    two.serve(&token.access, StatusCode::UNAUTHORIZED).await;
+}
+
+#[tokio::test]
+async fn a_silent_channel_is_a_broken_one() {
+    let feed = Feed::new(Duration::from_millis(300));
+    let two = Two::new(feed, StaleFeed::AskStore);
+    let token = two.token().await;
+    two.feed.connected();
+    two.feed.confirmed(Instant::now());
+    two.serve(&token.access, StatusCode::OK).await;
+    until(async || !two.feed.is_current()).await;
+    let target = RevokeTarget::RefreshToken(digest(&token.refresh));
+    two.store.revoke(target, Default::default()).await.unwrap();
+    two.serve(&token.access, StatusCode::UNAUTHORIZED).await;
+    two.told("behind").await;
+}
+
+#[tokio::test]
+async fn what_was_missed_is_caught_up_with_and_the_rest_is_kept() {
+    let two = Two::whole().await;
+    let [kept, ended, pruned] = [two.token().await, two.token().await, two.token().await];
+    for token in [&kept, &ended, &pruned] {
+        two.serve_from_cache(&token.access).await;
+    }
+    two.feed.lost();
+    two.told("behind").await;
+    let revoke = async |target| two.store.revoke(target, Default::default()).await.unwrap();
+    revoke(RevokeTarget::RefreshToken(digest(&ended.refresh))).await;
+    revoke(RevokeTarget::AccessToken(digest(&pruned.access))).await;
+    two.connect().await;
+    two.serve(&ended.access, StatusCode::UNAUTHORIZED).await;
+    two.serve(&pruned.access, StatusCode::UNAUTHORIZED).await;
+    let before = two.seen.calls();
+    two.serve(&kept.access, StatusCode::OK).await;
+    assert_eq!(two.seen.calls(), before, "it was still in the cache");
+    two.told("caught up").await;
+}
+
+#[tokio::test]
+async fn an_open_stream_ends_although_nobody_heard_of_the_revocation() {
+    let two = Two::whole().await;
+    let token = two.token().await;
+    let silent = Body::from_stream(tokio_stream::pending::<Result<String, std::io::Error>>());
+    let body = Arc::new(Mutex::new(Some(silent)));
+    let router: Router = Router::new()
+        .route(
+            "/mcp",
+            get(async move || body.lock().unwrap().take().unwrap()),
+        )
+        .layer(two.second.auth.protect("/mcp").unwrap());
+    let request = Request::get("/mcp")
+        .header(header::AUTHORIZATION, format!("Bearer {}", token.access))
+        .body(Body::empty())
+        .unwrap();
+    let open = router.oneshot(request).await.unwrap();
+    let read = tokio::spawn(open.into_body().collect());
+    two.feed.lost();
+    let target = RevokeTarget::RefreshToken(digest(&token.refresh));
+    two.store.revoke(target, Default::default()).await.unwrap();
+    two.feed.connected();
+    two.feed.confirmed(Instant::now());
+    let ended = timeout(Duration::from_secs(60), read).await.unwrap();
+    assert!(ended.unwrap().unwrap().to_bytes().is_empty());
+}
+
+#[tokio::test]
+async fn a_machine_may_refuse_rather_than_ask() {
+    let two = Two::new(Feed::new(Duration::from_secs(3600)), StaleFeed::Refuse);
+    let token = two.token().await;
+    let answer = two
+        .serve(&token.access, StatusCode::SERVICE_UNAVAILABLE)
+        .await;
+    assert!(!answer.header("retry-after").is_empty(), "{answer:?}");
+    two.feed.connected();
+    two.feed.confirmed(Instant::now());
+    until(async || two.second.call("/mcp", &token.access).await.status == StatusCode::OK).await;
+}
