@@ -6,7 +6,7 @@ use std::{
 };
 
 use tower_mcp_auth::{
-    ClientId, Digest, ResourceUri, Subject, Timestamp,
+    ClientId, Digest, GrantId, ResourceUri, Subject, Timestamp,
     store::{record::*, *},
 };
 
