@@ -14,6 +14,8 @@ use super::{
     session::McpSession,
     verifier::{ErasedVerifier, PresentedToken, StoreVerifier, VerifierUnavailable},
 };
+#[cfg(feature = "metrics")]
+use crate::event::Admissions;
 use crate::{
     clock::Clock,
     error::ConfigError,
@@ -72,6 +74,8 @@ impl TokenGate {
             binding: Arc::clone(&self.binding),
             proofs: self.proofs.clone(),
             requires_dpop: resource.requires_dpop,
+            #[cfg(feature = "metrics")]
+            admissions: Admissions::default(),
         };
         Ok(ProtectedResource::from_guard(
             guard,

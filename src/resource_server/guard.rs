@@ -22,6 +22,8 @@ use super::{
     session::McpSession,
     verifier::{ErasedVerifier, PresentedToken, VerifierUnavailable},
 };
+#[cfg(feature = "metrics")]
+use crate::event::Admissions;
 use crate::{
     clock::{Clock, Timestamp},
     event::{Event, Events},
@@ -47,6 +49,8 @@ pub(crate) struct Guard {
     pub(crate) proofs: Proofs,
     /// Whether only tokens that are bound to a key are good.
     pub(crate) requires_dpop: bool,
+    #[cfg(feature = "metrics")]
+    pub(crate) admissions: Admissions,
 }
 
 /// What can be said of a request at once.
@@ -247,6 +251,8 @@ impl Protection {
         }
         let cross_origin = headers.contains_key(ORIGIN);
         request.extensions_mut().insert(session.clone());
+        #[cfg(feature = "metrics")]
+        self.guard.admissions.count(&self.guard.resource);
         self.guard.events.observe(|| Event::Admitted {
             resource: &self.guard.resource,
             session,

@@ -13,6 +13,8 @@ use super::{
     session::McpSession,
     verifier::{ErasedVerifier, TokenVerifier, VerifierUnavailable},
 };
+#[cfg(feature = "metrics")]
+use crate::event::Admissions;
 use crate::{
     clock::{Clock, SystemClock},
     discovery::{
@@ -285,6 +287,8 @@ impl ProtectedResourceBuilder {
             binding: Arc::new(SessionBinding::ephemeral()),
             proofs: Proofs::default(),
             requires_dpop: self.requires_dpop,
+            #[cfg(feature = "metrics")]
+            admissions: Admissions::default(),
         };
         Ok(ProtectedResource::from_guard(guard, scopes))
     }

@@ -82,9 +82,9 @@ impl AuthorizationServer {
                     now,
                 )
             };
-            let first_used_at = match self.store.rotate_refresh(rotate, now).await? {
-                RotateRefreshOutcome::Rotated => now,
-                RotateRefreshOutcome::Repeated { first_used_at } => first_used_at,
+            let (first_used_at, repeated) = match self.store.rotate_refresh(rotate, now).await? {
+                RotateRefreshOutcome::Rotated => (now, false),
+                RotateRefreshOutcome::Repeated { first_used_at } => (first_used_at, true),
                 RotateRefreshOutcome::OtherKey { key, .. } => {
                     key_id = Some(key);
                     continue;
@@ -102,7 +102,7 @@ impl AuthorizationServer {
                 RotateRefreshOutcome::Expired => return Err(REFRESH_EXPIRED.into()),
                 RotateRefreshOutcome::Unknown => return Err(REFRESH_UNKNOWN.into()),
             };
-            self.refreshed(client, &grant, &record, first_used_at != now);
+            self.refreshed(client, &grant, &record, repeated);
             // Never more than what is left of the token that the first use stored.
             let expires_at = first_used_at.plus(self.lifetimes.access_token);
             let issued = Issued {
