@@ -4,6 +4,8 @@ use std::{net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 
 use clap::{Parser, ValueEnum};
 
+use crate::sign_in::SessionKey;
+
 /// An MCP server that signs its clients in: tools at /mcp, OAuth and discovery beside it.
 #[derive(Debug, Parser)]
 #[command(name = "server")]
@@ -60,6 +62,11 @@ pub(crate) struct Flags {
         hide_possible_values = true
     )]
     pub(crate) rate_limit: Switch,
+
+    /// What sign-in cookies are signed with, the same on every machine: 32 random characters or
+    /// more. Made up at each start unless set
+    #[arg(long, value_name = "KEY", env = "SESSION_KEY", hide_env_values = true, value_parser = SessionKey::new)]
+    pub(crate) session_key: Option<SessionKey>,
 
     /// Worker threads, where tokio's default does not fit
     #[arg(long, value_name = "N")]

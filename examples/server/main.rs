@@ -35,7 +35,7 @@ use tracing_subscriber::EnvFilter;
 use self::{
     flags::{ConfidentialClient, Flags, PublicClient, StoreUrl, Switch},
     notes::{Notes, NotesServer},
-    sign_in::Login,
+    sign_in::{Login, SessionKey},
 };
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
@@ -84,7 +84,11 @@ async fn run(flags: Flags) -> Result<(), Error> {
         Some(url) => url.trim_end_matches('/').to_owned(),
         None => format!("http://{}", listener.local_addr()?),
     };
-    let login = Login::new(&public);
+    let key = match &flags.session_key {
+        Some(key) => key.clone(),
+        None => SessionKey::random()?,
+    };
+    let login = Login::new(&public, key);
     let auth = authorization(&flags, &public, login.clone())?;
     let (mcp, end_sessions) = mcp_server(&public);
     let protected = auth.protect_operations("/mcp")?.require(["notes:read"]);

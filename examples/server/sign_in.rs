@@ -6,6 +6,7 @@
 
 use std::{
     collections::HashMap,
+    fmt,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -21,9 +22,11 @@ use axum::{
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use cookie::{Cookie, SameSite};
+use hmac::{Hmac, KeyInit, Mac};
 use http::{HeaderMap, StatusCode, header, request::Parts};
 use rand::{TryRng, rngs::SysRng};
 use serde::Deserialize;
+use sha2::Sha256;
 use tower_mcp_auth::{
     Authenticator, AuthenticatorError, Clock, McpAuth, SignOut, SignedIn, Subject, SystemClock,
     Timestamp,
@@ -34,25 +37,27 @@ const USERS: [(&str, &str); 2] = [("demo", "demo"), ("alice", "alice")];
 
 const SESSION_LIFETIME: Duration = Duration::from_secs(12 * 3600);
 
-/// Who is signed in, by the value of the session cookie.
-#[derive(Clone, Debug)]
+/// Who is signed in: what the session cookie says, which nobody else can sign. So several machines
+/// that share a key share their sessions.
+#[derive(Clone)]
 pub(crate) struct Login {
     cookie_name: Arc<str>,
     secure: bool,
-    sessions: Arc<Mutex<HashMap<String, Session>>>,
+    key: SessionKey,
+    /// Sessions that were ended here, by name, until their time would have been over.
+    ended: Arc<Mutex<HashMap<String, Timestamp>>>,
 }
 
 #[derive(Clone, Debug)]
 struct Session {
     user: &'static str,
-    /// What it is called where anyone may read it; the cookie's value is a secret.
-    name: String,
     since: Timestamp,
+    name: String,
 }
 
 impl Login {
     /// Cookies know no ports, so on one machine each server gets a name of its own.
-    pub(crate) fn new(public_url: &str) -> Self {
+    pub(crate) fn new(public_url: &str, key: SessionKey) -> Self {
         let secure = public_url.starts_with("https://");
         let port = public_url.rsplit(':').next().unwrap_or_default();
         Self {
@@ -61,41 +66,45 @@ impl Login {
                 false => format!("notes-{port}").into(),
             },
             secure,
-            sessions: Arc::default(),
+            key,
+            ended: Arc::default(),
         }
     }
 
-    /// The value of the session cookie.
-    fn id<'h>(&self, headers: &'h HeaderMap) -> Option<Cookie<'h>> {
+    fn session(&self, headers: &HeaderMap) -> Option<Session> {
         let cookies = headers.get_all(header::COOKIE).into_iter();
-        cookies
+        let session = cookies
             .filter_map(|value| value.to_str().ok())
             .flat_map(Cookie::split_parse)
             .flatten()
-            .find(|cookie| cookie.name() == &*self.cookie_name)
-    }
-
-    fn session(&self, headers: &HeaderMap) -> Option<Session> {
-        let id = self.id(headers)?;
-        let sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
-        let session = sessions.get(id.value())?;
-        session.is_live(SystemClock.now()).then(|| session.clone())
+            .filter(|cookie| cookie.name() == &*self.cookie_name)
+            .find_map(|cookie| Session::parse(self.key.opened(cookie.value())?))?;
+        let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_live = session.is_live(SystemClock.now()) && !ended.contains_key(&session.name);
+        is_live.then_some(session)
     }
 
     /// Starts a session when the password is right; the `Set-Cookie` header's value.
     fn start(&self, username: &str, password: &str) -> Option<String> {
         let (user, _) = *USERS.iter().find(|user| **user == (username, password))?;
-        let (id, name) = (random()?, random()?);
-        let cookie = self.cookie(&id).to_string();
-        let since = SystemClock.now();
-        let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
-        sessions.retain(|_, session| session.is_live(since));
-        sessions.insert(id, Session { user, name, since });
-        Some(cookie)
+        let session = Session {
+            user,
+            since: SystemClock.now(),
+            name: random()?,
+        };
+        let signed = self.key.sign(&session.to_string());
+        Some(self.cookie(signed).to_string())
     }
 
-    fn cookie<'v>(&'v self, value: &'v str) -> Cookie<'v> {
-        Cookie::build((&*self.cookie_name, value))
+    fn end(&self, session: Session) {
+        let now = SystemClock.now();
+        let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        ended.retain(|_, since| now < since.plus(SESSION_LIFETIME));
+        ended.insert(session.name, session.since);
+    }
+
+    fn cookie(&self, value: String) -> Cookie<'static> {
+        Cookie::build((self.cookie_name.to_string(), value))
             .path("/")
             .http_only(true)
             .same_site(SameSite::Lax)
@@ -111,9 +120,65 @@ fn random() -> Option<String> {
     Some(URL_SAFE_NO_PAD.encode(bytes))
 }
 
+/// Signs session cookies.
+#[derive(Clone)]
+pub(crate) struct SessionKey(Hmac<Sha256>);
+
+impl SessionKey {
+    /// Of a text that is long enough not to be guessed.
+    pub(crate) fn new(text: &str) -> Result<Self, &'static str> {
+        match Hmac::new_from_slice(text.as_bytes()) {
+            Ok(key) if text.len() >= 32 => Ok(Self(key)),
+            _ => Err("it needs 32 characters or more"),
+        }
+    }
+
+    /// One that nobody knows, for as long as this process lives.
+    pub(crate) fn random() -> Result<Self, &'static str> {
+        Self::new(&random().ok_or("the system has no random numbers")?)
+    }
+
+    fn sign(&self, text: &str) -> String {
+        let mac = self.0.clone().chain_update(text).finalize().into_bytes();
+        format!("{text}.{}", URL_SAFE_NO_PAD.encode(mac))
+    }
+
+    /// What was signed, if it was.
+    fn opened<'t>(&self, signed: &'t str) -> Option<&'t str> {
+        let (text, mac) = signed.rsplit_once('.')?;
+        let mac = URL_SAFE_NO_PAD.decode(mac).ok()?;
+        let expected = self.0.clone().chain_update(text);
+        expected.verify_slice(&mac).is_ok().then_some(text)
+    }
+}
+
+// Flags may be logged; a key may not.
+impl fmt::Debug for SessionKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SessionKey")
+    }
+}
+
 impl Session {
+    fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.splitn(3, '.');
+        let (name, since, user) = (parts.next()?, parts.next()?, parts.next()?);
+        let (user, _) = USERS.iter().find(|(known, _)| *known == user)?;
+        Some(Self {
+            user,
+            since: Timestamp::from_secs(since.parse().ok()?),
+            name: name.to_owned(),
+        })
+    }
+
     fn is_live(&self, now: Timestamp) -> bool {
         now < self.since.plus(SESSION_LIFETIME)
+    }
+}
+
+impl fmt::Display for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}.{}", self.name, self.since, self.user)
     }
 }
 
@@ -133,11 +198,10 @@ impl Authenticator for Login {
 
 impl SignOut for Login {
     async fn sign_out(&self, request: &Parts) -> Result<HeaderMap, AuthenticatorError> {
-        if let Some(id) = self.id(&request.headers) {
-            let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
-            sessions.remove(id.value());
+        if let Some(session) = self.session(&request.headers) {
+            self.end(session);
         }
-        let mut gone = self.cookie("");
+        let mut gone = self.cookie(String::new());
         gone.make_removal();
         let gone = gone.to_string().try_into()?;
         Ok(HeaderMap::from_iter([(header::SET_COOKIE, gone)]))
