@@ -1,7 +1,10 @@
 //! A client and its user's browser over HTTP, on connections that are kept alive.
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    sync::atomic::{AtomicUsize, Ordering},
+};
 
 use bytes::Bytes;
 use http::{Method, Request, StatusCode, header};
@@ -30,7 +33,9 @@ pub(crate) enum Broken {
 /// One client program and the browser of the user who sits at it.
 pub(crate) struct Caller {
     client: Client<HttpConnector, Full<Bytes>>,
-    origin: String,
+    /// Each request goes to the next one.
+    origins: Vec<String>,
+    sent: AtomicUsize,
     user: &'static str,
     cookies: BTreeMap<String, String>,
 }
@@ -38,15 +43,26 @@ pub(crate) struct Caller {
 impl Caller {
     /// Talks to the server at `origin`; the user's password is the name.
     pub(crate) fn new(origin: &str, user: &'static str) -> Self {
+        Self::over(&[origin.to_owned()], user)
+    }
+
+    /// Talks to several servers in turn, as if there was a load balancer in between.
+    pub(crate) fn over(origins: &[String], user: &'static str) -> Self {
         Self {
             // What is sent again is for the test to say.
             client: Client::builder(TokioExecutor::new())
                 .retry_canceled_requests(false)
                 .build_http(),
-            origin: origin.to_owned(),
+            origins: origins.to_vec(),
+            sent: AtomicUsize::new(0),
             user,
             cookies: BTreeMap::new(),
         }
+    }
+
+    fn address(&self, path: &str) -> String {
+        let turn = self.sent.fetch_add(1, Ordering::Relaxed) % self.origins.len();
+        format!("{}{path}", self.origins[turn])
     }
 
     /// Sends `body` of a content type, or nothing; with `authorization` where it is not empty.
@@ -57,9 +73,7 @@ impl Caller {
         authorization: &str,
         content: (&str, String),
     ) -> Result<Answer, Broken> {
-        let mut request = Request::builder()
-            .method(method)
-            .uri(format!("{}{path}", self.origin));
+        let mut request = Request::builder().method(method).uri(self.address(path));
         if !authorization.is_empty() {
             request = request.header(header::AUTHORIZATION, authorization);
         }
@@ -119,7 +133,7 @@ impl Caller {
         let path = url.strip_prefix(PUBLIC).unwrap_or(url);
         let cookies = self.cookies.iter().map(|(k, v)| format!("{k}={v}"));
         let mut request = Request::builder()
-            .uri(format!("{}{path}", self.origin))
+            .uri(self.address(path))
             .header(header::ACCEPT, "text/html,*/*;q=0.8")
             .header(header::COOKIE, cookies.collect::<Vec<_>>().join("; "));
         let mut body = String::new();

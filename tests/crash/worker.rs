@@ -26,9 +26,19 @@ pub(crate) struct Worker {
 
 impl Worker {
     pub(crate) fn new(origin: &str, number: u64, rng: Rng, acknowledged: Arc<Semaphore>) -> Self {
+        Self::over(&[origin.to_owned()], number, rng, acknowledged)
+    }
+
+    /// Works with several servers in turn.
+    pub(crate) fn over(
+        origins: &[String],
+        number: u64,
+        rng: Rng,
+        acknowledged: Arc<Semaphore>,
+    ) -> Self {
         let user = ["demo", "alice"][usize::from(number % 2 == 1)];
         Self {
-            caller: Caller::new(origin, user),
+            caller: Caller::over(origins, user),
             user,
             rng,
             clients: Vec::new(),
@@ -38,7 +48,11 @@ impl Worker {
 
     /// After a restart: other connections, and a browser without cookies.
     pub(crate) fn reconnect(&mut self, origin: &str) {
-        self.caller = Caller::new(origin, self.user);
+        self.reconnect_over(&[origin.to_owned()]);
+    }
+
+    pub(crate) fn reconnect_over(&mut self, origins: &[String]) {
+        self.caller = Caller::over(origins, self.user);
     }
 
     fn acknowledge(&self) {
