@@ -4,7 +4,11 @@ use std::{fmt, time::Duration};
 
 use ::redis::{ErrorKind, RedisError};
 
-use super::{RedisStore, keys::Keys, link::Link};
+use super::{
+    RedisStore,
+    keys::Keys,
+    link::{self, Link},
+};
 use crate::store::StoreError;
 
 /// How a [`RedisStore`] connects.
@@ -56,8 +60,9 @@ impl RedisStoreBuilder {
             let wrong = (ErrorKind::InvalidClientConfig, "not a prefix for keys");
             return Err(StoreError::unavailable(RedisError::from(wrong)));
         }
-        let link = Link::connect(&self.urls, self.deadline).await?;
-        RedisStore::open(link, Keys::of(&self.prefix)).await
+        let nodes = link::nodes(&self.urls, self.deadline)?;
+        let link = Link::connect(&nodes, self.deadline).await?;
+        RedisStore::open(link, Keys::of(&self.prefix), nodes).await
     }
 }
 

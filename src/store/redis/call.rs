@@ -55,6 +55,12 @@ impl<'a> Call<'a> {
         self
     }
 
+    /// It may revoke something.
+    pub(super) fn revoking(mut self) -> Self {
+        self.touched.push(self.keys.revocations());
+        self.touch(Kind::Grant)
+    }
+
     pub(super) fn arg(mut self, arg: impl Into<String>) -> Self {
         self.args.push(arg.into());
         self

@@ -126,6 +126,21 @@ impl Keys {
         self.record(Kind::Key, &name_of_key(key))
     }
 
+    /// How many revocations there have been.
+    pub(super) fn revocations(&self) -> String {
+        format!("{}revocations", self.prefix)
+    }
+
+    /// The channel that tells of them.
+    pub(super) fn revoked(&self) -> String {
+        format!("{}revoked", self.prefix)
+    }
+
+    /// The channel by which one machine sends messages to itself.
+    pub(super) fn beats(&self, machine: &str) -> String {
+        format!("{}beat:{machine}", self.prefix)
+    }
+
     /// The version of the layout.
     pub(super) fn schema(&self) -> String {
         format!("{}schema", self.prefix)

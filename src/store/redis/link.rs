@@ -8,7 +8,7 @@ use ::redis::{
     aio::{ConnectionManager, ConnectionManagerConfig},
     cluster::ClusterClient,
     cluster_async::ClusterConnection,
-    cluster_routing::RoutingInfo,
+    cluster_routing::{Route, RoutingInfo, SingleNodeRoutingInfo, SlotAddr},
     io::tcp::TcpSettings,
 };
 use tokio::time::{sleep, timeout};
@@ -33,13 +33,11 @@ pub(super) struct Link {
 }
 
 impl Link {
-    /// Connects to the first of `urls` that answers, and finds out whether it is a cluster's.
-    pub(super) async fn connect(urls: &[String], deadline: Duration) -> Result<Self, StoreError> {
-        let nodes = urls
-            .iter()
-            .map(|url| connection_info(url, deadline))
-            .collect::<RedisResult<Vec<_>>>()
-            .map_err(StoreError::unavailable)?;
+    /// Connects to the first of `nodes` that answers, and finds out whether it is a cluster's.
+    pub(super) async fn connect(
+        nodes: &[ConnectionInfo],
+        deadline: Duration,
+    ) -> Result<Self, StoreError> {
         in_time(deadline, connect(nodes, deadline)).await
     }
 
@@ -47,21 +45,18 @@ impl Link {
         matches!(self.connection, Connection::Cluster(_))
     }
 
+    pub(super) fn deadline(&self) -> Duration {
+        self.deadline
+    }
+
     /// Runs a script.
     pub(super) async fn call<T: FromRedisValue>(&self, call: &Call<'_>) -> Result<T, StoreError> {
-        self.patiently(async || match self.send(&call.by_hash()).await {
-            // It never ran. In full it becomes known to the very node that must run it.
-            Err(error) if is(&error, ServerErrorKind::NoScript) => {
-                self.send(&call.in_full()).await
-            }
-            answer => answer,
-        })
-        .await
+        self.patiently(Ask::Script(call)).await
     }
 
     /// Runs a single command that names a key.
     pub(super) async fn query<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, StoreError> {
-        self.patiently(async || self.send(command).await).await
+        self.patiently(Ask::Command(command)).await
     }
 
     /// Runs a command that names no key at the node that has `key`.
@@ -70,45 +65,70 @@ impl Link {
         key: &str,
         command: &Cmd,
     ) -> Result<T, StoreError> {
-        self.patiently(async || match &self.connection {
-            Connection::One(_) => self.send(command).await,
-            Connection::Cluster(cluster) => {
-                let routing = RoutingInfo::for_routable(::redis::cmd("SET").arg(key));
-                let routing = routing.ok_or((ErrorKind::Client, "the key has no slot"))?;
-                let answer = cluster.clone().route_command(command.clone(), routing);
-                Ok(T::from_redis_value(answer.await?.extract_error()?)?)
-            }
-        })
-        .await
-    }
-
-    async fn send<T: FromRedisValue>(&self, command: &Cmd) -> RedisResult<T> {
-        match &self.connection {
-            Connection::One(one) => command.query_async(&mut one.clone()).await,
-            Connection::Cluster(cluster) => command.query_async(&mut cluster.clone()).await,
+        if !self.is_cluster() {
+            return self.query(command).await;
         }
+        let slot: u16 = {
+            let mut command = ::redis::cmd("CLUSTER");
+            self.query(command.arg("KEYSLOT").arg(key)).await?
+        };
+        let route = Route::new(slot, SlotAddr::Master);
+        self.patiently(Ask::At(route, command)).await
     }
 
     /// Tries again as long as the server says that it did nothing. Whatever else fails has failed:
     /// a script whose answer was lost may have run, and must not run twice.
-    async fn patiently<T>(
-        &self,
-        attempt: impl AsyncFn() -> RedisResult<T>,
-    ) -> Result<T, StoreError> {
+    async fn patiently<T: FromRedisValue>(&self, ask: Ask<'_>) -> Result<T, StoreError> {
         in_time(self.deadline, async {
             let mut wait = WAIT.0;
             loop {
-                match attempt().await {
+                match self.attempt(&ask).await {
                     Err(error) if is_not_now(&error) => {
                         sleep(wait).await;
                         wait = (wait * 2).min(WAIT.1);
                     }
-                    answer => return answer,
+                    answer => return Ok(T::from_redis_value(answer?.extract_error()?)?),
                 }
             }
         })
         .await
     }
+
+    async fn attempt(&self, ask: &Ask<'_>) -> RedisResult<Value> {
+        match ask {
+            Ask::Script(call) => match self.send(&call.by_hash()).await {
+                // It never ran. In full it becomes known to the very node that must run it.
+                Err(error) if is(&error, ServerErrorKind::NoScript) => {
+                    self.send(&call.in_full()).await
+                }
+                answer => answer,
+            },
+            Ask::Command(command) => self.send(command).await,
+            Ask::At(route, command) => match &self.connection {
+                Connection::One(_) => self.send(command).await,
+                Connection::Cluster(cluster) => {
+                    let node = SingleNodeRoutingInfo::SpecificNode(route.clone());
+                    let routing = RoutingInfo::SingleNode(node);
+                    let mut cluster = cluster.clone();
+                    cluster.route_command((*command).clone(), routing).await
+                }
+            },
+        }
+    }
+
+    async fn send(&self, command: &Cmd) -> RedisResult<Value> {
+        match &self.connection {
+            Connection::One(one) => command.query_async(&mut one.clone()).await,
+            Connection::Cluster(cluster) => command.query_async(&mut cluster.clone()).await,
+        }
+    }
+}
+
+/// What to send.
+enum Ask<'a> {
+    Script(&'a Call<'a>),
+    Command(&'a Cmd),
+    At(Route, &'a Cmd),
 }
 
 impl fmt::Debug for Link {
@@ -120,7 +140,15 @@ impl fmt::Debug for Link {
     }
 }
 
-async fn in_time<T>(
+/// Where to connect to.
+pub(super) fn nodes(urls: &[String], deadline: Duration) -> Result<Vec<ConnectionInfo>, StoreError> {
+    let nodes = urls.iter().map(|url| connection_info(url, deadline));
+    nodes
+        .collect::<RedisResult<_>>()
+        .map_err(StoreError::unavailable)
+}
+
+pub(super) async fn in_time<T>(
     deadline: Duration,
     work: impl Future<Output = RedisResult<T>>,
 ) -> Result<T, StoreError> {
@@ -152,9 +180,9 @@ fn tcp_settings(deadline: Duration) -> TcpSettings {
     settings
 }
 
-async fn connect(nodes: Vec<ConnectionInfo>, deadline: Duration) -> RedisResult<Link> {
+async fn connect(nodes: &[ConnectionInfo], deadline: Duration) -> RedisResult<Link> {
     let mut failed = RedisError::from((ErrorKind::InvalidClientConfig, "no server is named"));
-    for node in &nodes {
+    for node in nodes {
         match is_of_cluster(node, deadline).await {
             Ok(is_of_cluster) => {
                 let connection = if is_of_cluster {
@@ -197,8 +225,11 @@ async fn one(node: ConnectionInfo, deadline: Duration) -> RedisResult<Connection
     ConnectionManager::new_with_config(Client::open(node)?, config).await
 }
 
-async fn cluster(nodes: Vec<ConnectionInfo>, deadline: Duration) -> RedisResult<ClusterConnection> {
-    let client = ClusterClient::builder(nodes)
+async fn cluster(
+    nodes: &[ConnectionInfo],
+    deadline: Duration,
+) -> RedisResult<ClusterConnection> {
+    let client = ClusterClient::builder(nodes.iter().cloned())
         .use_protocol(ProtocolVersion::RESP3)
         .tcp_settings(tcp_settings(deadline))
         // It would also try again what may have been done.

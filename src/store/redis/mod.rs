@@ -4,6 +4,7 @@
 mod builder;
 mod call;
 mod error;
+mod feed;
 mod keys;
 mod link;
 mod persistence;
@@ -15,7 +16,9 @@ mod upkeep;
 
 use std::fmt;
 
-use self::{call::Call, keys::Keys, link::Link, scripts::Script};
+use ::redis::ConnectionInfo;
+
+use self::{call::Call, feed::Listener, keys::Keys, link::Link, scripts::Script};
 use super::StoreError;
 use crate::clock::Timestamp;
 
@@ -67,6 +70,7 @@ const CHUNK: usize = 256;
 pub struct RedisStore {
     link: Link,
     keys: Keys,
+    listener: Listener,
 }
 
 impl RedisStore {
@@ -87,8 +91,12 @@ impl RedisStore {
         RedisStoreBuilder::new(url.into())
     }
 
-    async fn open(link: Link, keys: Keys) -> Result<Self, StoreError> {
-        let store = Self { link, keys };
+    async fn open(link: Link, keys: Keys, nodes: Vec<ConnectionInfo>) -> Result<Self, StoreError> {
+        let store = Self {
+            link,
+            keys,
+            listener: Listener::new(nodes),
+        };
         let call = store.ask(&scripts::OPEN).key(store.keys.schema());
         let found: u32 = store.link.call(&call.number(SCHEMA.into())).await?;
         if found > SCHEMA {

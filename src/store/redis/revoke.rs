@@ -41,7 +41,7 @@ impl RedisStore {
                 .maybe(many.client.as_ref().map(ClientId::as_str))
                 .maybe(many.session.as_deref())
                 .flag(many.consents.is_some())
-                .touch(Kind::Grant)
+                .revoking()
                 .touch(Kind::Consent);
             if let Some(consents) = &many.consents {
                 call = call.key(consents.clone());

@@ -16,11 +16,11 @@ use crate::{
     secret::{Digest, GrantId},
     store::{
         AccessToken, BeginAuthorization, BeginDevice, CreateClient, DecideDevice, DeviceTokens,
-        ExportPage, IssueCode, IssueCodeOutcome, IssueTokens, IssueTokensOutcome, PollDevice,
+        ExportPage, Feed, IssueCode, IssueCodeOutcome, IssueTokens, IssueTokensOutcome, PollDevice,
         RedeemCode, RedeemCodeOutcome, RedeemDevice, Revocation, RevokeTarget, RotateRefresh,
         RotateRefreshOutcome, Store, StoreError, UseOnce,
         record::{
-            ClientRecord, CodeRecord, ConsentRecord, DeviceDecision, DeviceRecord, GrantRecord,
+            AccessTokenRecord, ClientRecord, CodeRecord, ConsentRecord, DeviceDecision, DeviceRecord, GrantRecord,
             KeyPurpose, KeyRecord, PendingAuthorization, Record, RefreshTokenRecord,
         },
         transition,
@@ -72,7 +72,7 @@ impl RedisStore {
         now: Timestamp,
     ) -> Result<Revocation> {
         let call = self.ask_at(&scripts::REVOKE_GRANT, now);
-        let call = call.key(record).flag(is_grant);
+        let call = call.key(record).flag(is_grant).revoking();
         let ids: Vec<String> = self.link.call(&call).await?;
         Ok(Revocation {
             grants: ids.iter().map(|id| grant_id(id)).collect::<Result<_>>()?,
@@ -83,7 +83,8 @@ impl RedisStore {
     async fn revoke_access_token(&self, digest: Digest, now: Timestamp) -> Result<Revocation> {
         let call = self
             .ask_at(&scripts::REVOKE_ACCESS_TOKEN, now)
-            .key(self.keys.digest(Kind::Access, &digest));
+            .key(self.keys.digest(Kind::Access, &digest))
+            .revoking();
         let is_revoked: bool = self.link.call(&call).await?;
         Ok(Revocation {
             grants: Vec::new(),
@@ -213,7 +214,7 @@ impl Store for RedisStore {
             .tokens(&redeem.access, redeem.refresh.as_ref())?
             .maybe(redeem.dpop_jkt)
             .renewal(redeem.renew_client)
-            .touch(Kind::Grant);
+            .revoking();
         let (outcome, grant): (String, String) = self.link.call(&call).await?;
         Ok(match &*outcome {
             "redeemed" => RedeemCodeOutcome::Redeemed,
@@ -413,7 +414,7 @@ impl Store for RedisStore {
             .number(now.as_secs().saturating_sub(rotate.grace))
             .number(rotate.max_access_tokens.into())
             .renewal(rotate.renew_client)
-            .touch(Kind::Grant);
+            .revoking();
         let answer: Vec<String> = self.link.call(&call).await?;
         let mut answer = answer.iter().map(String::as_str);
         let outcome = answer.next().unwrap_or_default();
@@ -441,11 +442,36 @@ impl Store for RedisStore {
             .ask(&scripts::ACCESS_TOKEN)
             .key(self.keys.digest(Kind::Access, &digest));
         let (token, grant_lives): (Found, bool) = self.link.call(&call).await?;
-        let token: Option<crate::store::record::AccessTokenRecord> = token.row()?;
+        let token: Option<AccessTokenRecord> = token.row()?;
         Ok(token.map(|record| AccessToken {
             revoked: record.revoked_at.is_some() || !grant_lives,
             record,
         }))
+    }
+
+    async fn revoked_among(
+        &self,
+        grants: Vec<GrantId>,
+        access_tokens: Vec<Digest>,
+    ) -> Result<Revocation> {
+        let mut call = self.ask(&scripts::REVOKED_AMONG);
+        call = call.number(grants.len() as u64);
+        for id in &grants {
+            call = call.key(self.keys.record(Kind::Grant, &id.to_string()));
+        }
+        call = call.number(access_tokens.len() as u64);
+        for digest in &access_tokens {
+            call = call.key(self.keys.digest(Kind::Access, digest));
+        }
+        let (dead_grants, dead_tokens): (Vec<bool>, Vec<bool>) = self.link.call(&call).await?;
+        Ok(Revocation {
+            grants: those(grants, dead_grants),
+            access_tokens: those(access_tokens, dead_tokens),
+        })
+    }
+
+    fn feed(&self) -> Option<Feed> {
+        Some(self.listener.feed(&self.link, &self.keys))
     }
 
     async fn revoke(&self, target: RevokeTarget, now: Timestamp) -> Result<Revocation> {
@@ -552,6 +578,12 @@ impl Store for RedisStore {
 fn rows<T: Row>(found: Vec<Found>) -> Result<Vec<T>> {
     let rows = found.iter().map(Found::row);
     rows.filter_map(Result::transpose).collect()
+}
+
+fn those<T>(all: Vec<T>, are_meant: Vec<bool>) -> Vec<T> {
+    let all = all.into_iter().zip(are_meant);
+    all.filter_map(|(one, is_meant)| is_meant.then_some(one))
+        .collect()
 }
 
 pub(super) fn grant_id(text: &str) -> Result<GrantId> {

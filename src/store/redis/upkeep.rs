@@ -130,10 +130,7 @@ fn exported(
     score: &str,
     found: &Found,
 ) -> Result<Option<Record>, StoreError> {
-    let digest = || {
-        let name = serde_json::Value::from(name);
-        serde_json::from_value::<Digest>(name).map_err(damaged)
-    };
+    let digest = || digest(name);
     Ok(match kind {
         Kind::Client => found.row()?.map(Record::Client),
         Kind::Grant => found.row()?.map(Record::Grant),
@@ -170,6 +167,11 @@ fn exported(
         }
         Kind::Device | Kind::Pending => None,
     })
+}
+
+/// Undoes [`name`].
+pub(super) fn digest(name: &str) -> Result<Digest, StoreError> {
+    serde_json::from_value(name.into()).map_err(damaged)
 }
 
 /// Adds one record to an import.

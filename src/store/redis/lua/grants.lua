@@ -52,8 +52,16 @@ local function outlive(grant, expires)
   end
 end
 
-local function revoke(grant)
-  if not grant.revoked then
-    redis.call('HSET', grant.key, 'revoked', NOW_TEXT)
+-- Revokes grants, and says so to whoever listens. Those that were revoked before are announced too:
+-- whoever asks again may do so because the first attempt got stuck.
+local function revoke(grants)
+  local number = begin_announcement()
+  local ids = {}
+  for _, grant in ipairs(grants) do
+    if not grant.revoked then
+      redis.call('HSET', grant.key, 'revoked', NOW_TEXT)
+    end
+    ids[#ids + 1] = grant.id
   end
+  announce(number, 'grants', ids)
 end

@@ -8,7 +8,7 @@ if not grant then
 end
 -- Before the expiry: a second use is a replay for as long as the code is remembered.
 if found[3] then
-  revoke(grant)
+  revoke({ grant })
   return { 'replayed', grant.id }
 end
 if is_over(found[2]) then

@@ -5,5 +5,5 @@ local grant = id and grant_of(id)
 if not grant then
   return {}
 end
-revoke(grant)
+revoke({ grant })
 return { id }

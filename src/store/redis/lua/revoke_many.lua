@@ -14,7 +14,7 @@ end
 if forgotten then
   drop(forgotten, CLIENT)
 end
-local found, reached = nil, {}
+local found, reached, ids = nil, {}, {}
 found, grant_position = next_of(grants, grant_position)
 for _, id in ipairs(found) do
   local grant = grant_of(id)
@@ -22,10 +22,13 @@ for _, id in ipairs(found) do
     redis.call('ZREM', grants, id)
   elseif not client or grant.client == client then
     if not session or redis.call('HGET', grant.key, 'session') == session then
-      revoke(grant)
-      reached[#reached + 1] = id
+      reached[#reached + 1] = grant
+      ids[#ids + 1] = id
     end
   end
+end
+if #reached > 0 then
+  revoke(reached)
 end
 if not consents then
   consent_position = END
@@ -38,4 +41,4 @@ elseif grant_position == END then
     end
   end
 end
-return { grant_position, consent_position, reached }
+return { grant_position, consent_position, ids }

@@ -41,7 +41,7 @@ if not first_used then
 end
 
 if tonumber(first_used) < too_early or grant.generation ~= next then
-  revoke(grant)
+  revoke({ grant })
   return { 'replayed', grant.id }
 end
 if found[5] ~= derived_with then
