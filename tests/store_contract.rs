@@ -20,3 +20,25 @@ async fn sled() {
     })
     .await;
 }
+
+#[cfg(feature = "redis")]
+#[path = "common/redis.rs"]
+mod redis_server;
+
+#[cfg(feature = "redis")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn redis() {
+    use redis_server::Deployment;
+
+    let Some(first) = Deployment::create() else {
+        return;
+    };
+    let kept = std::cell::RefCell::new(vec![first]);
+    contract::run(async || {
+        let deployment = Deployment::create().unwrap();
+        let store = deployment.open().await;
+        kept.borrow_mut().push(deployment);
+        store
+    })
+    .await;
+}

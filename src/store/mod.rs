@@ -16,6 +16,8 @@ mod memory;
 mod model;
 mod outcome;
 pub mod record;
+#[cfg(feature = "redis")]
+mod redis;
 mod shared_key;
 #[cfg(feature = "sled")]
 mod sled;
@@ -25,6 +27,8 @@ mod transition;
 
 use std::{future::Future, time::Duration};
 
+#[cfg(feature = "redis")]
+pub use self::redis::{RedisStore, RedisStoreBuilder};
 #[cfg(feature = "sled")]
 pub use self::sled::{SledOptions, SledStore};
 pub use self::{

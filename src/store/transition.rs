@@ -13,7 +13,7 @@ use super::{
 use crate::{clock::Timestamp, secret::Digest};
 
 /// By how many seconds a device that polls too often must slow down (RFC 8628 §3.5).
-const SLOW_DOWN: u64 = 5;
+pub(crate) const SLOW_DOWN: u64 = 5;
 
 /// Marks a grant as revoked and says whether that is news.
 pub(crate) fn revoke(grant: &mut GrantRecord, now: Timestamp) -> bool {

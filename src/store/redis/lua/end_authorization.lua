@@ -1,0 +1,4 @@
+local pending = key()
+local found = redis.call('HGETALL', pending)
+drop(pending, PENDING)
+return found
