@@ -107,7 +107,10 @@ impl AuthorizationServer {
             Err(NoClient::Store(error)) => return self.unavailable_here(parts, &error),
         };
         match self.pushed(handle, &client).await {
-            Ok(Ok(request)) => self.carry_on(parts, client, request).await,
+            Ok(Ok(request)) if client.may_be_answered_at(&request.redirect_uri) => {
+                self.carry_on(parts, client, request).await
+            }
+            Ok(Ok(_)) => refuse(&REDIRECT_UNREGISTERED),
             Ok(Err(refusal)) => refuse(&refusal),
             Err(error) => self.unavailable_here(parts, &error),
         }
@@ -179,10 +182,7 @@ impl AuthorizationServer {
             Err(NoClient::Store(error)) => return Err(error),
         };
         let Some(redirect_uri) = client.redirect_uri(params.get("redirect_uri")) else {
-            return Ok(Err(Refusal::invalid_request(
-                "redirect_uri_unregistered",
-                "redirect_uri is not one that the client registered",
-            )));
+            return Ok(Err(REDIRECT_UNREGISTERED));
         };
         let redirect_uri = redirect_uri.to_owned();
         Ok(Ok((client, redirect_uri)))
@@ -360,6 +360,10 @@ const CLIENT_UNKNOWN: Refusal = Refusal::invalid_client(
     "client_unknown",
     "This program is not registered here, or its registration was forgotten after it had not been \
      used for long. Remove its stored sign-in so that it registers again.",
+);
+pub(super) const REDIRECT_UNREGISTERED: Refusal = Refusal::invalid_request(
+    "redirect_uri_unregistered",
+    "redirect_uri is not one that the client registered",
 );
 const PUSH_REQUIRED: Refusal = Refusal::invalid_request(
     "push_required",

@@ -8,7 +8,7 @@ use http::{StatusCode, header, request::Parts};
 
 use super::{
     AuthorizationServer, Endpoint,
-    authorize::{is_meant, is_recent},
+    authorize::{REDIRECT_UNREGISTERED, is_meant, is_recent},
     browser::Browser,
     clients::NoClient,
     pages::ConsentPage,
@@ -174,6 +174,10 @@ impl AuthorizationServer {
                     NoClient::Store(error) => self.unavailable_here(parts, &error),
                 })?,
         };
+        // It may have registered others meanwhile.
+        if !client.may_be_answered_at(&pending.request.redirect_uri) {
+            return Err(self.refuse_here(parts, Endpoint::Consent, None, &REDIRECT_UNREGISTERED));
+        }
         let user = self.authenticator.signed_in(parts).await.map_err(|error| {
             self.emit(&Event::AuthenticatorFailed { error: &error });
             self.later_here(parts)
