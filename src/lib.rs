@@ -82,6 +82,7 @@ mod id;
 mod intercept;
 #[cfg(feature = "jwt")]
 mod issuer;
+mod json;
 #[cfg(feature = "jwt")]
 mod jwt;
 mod mcp_auth;

@@ -67,6 +67,37 @@ async fn tabs_do_not_disturb_each_other() {
 }
 
 #[tokio::test]
+async fn a_form_of_another_site_disturbs_nothing_that_waits() {
+    let app = App::new();
+    let client = app.public_client().await;
+    let browser = Browser::of(&app, "alice");
+    let page = browser.consent_page(&client, &[]).await;
+
+    // Browsers send no cookies along with it, and keep what comes back.
+    let body = authorize_params(&client, &[("state", "a#b ü\"")]);
+    let request = Request::post("/oauth/authorize")
+        .header("content-type", "application/x-www-form-urlencoded")
+        .header("sec-fetch-site", "cross-site")
+        .header("origin", "https://client.example");
+    let answer = app.send(request.body(body.into()).unwrap()).await;
+    assert_eq!(answer.header("set-cookie"), "", "{answer:?}");
+    let link = answer.header("location");
+    assert!(link.starts_with(&format!("{ORIGIN}/oauth/authorize?")));
+
+    // With the link they do, so that nobody signs in twice.
+    let begun = browser.get(link).await;
+    let begun = begun.redirect(&format!("{ORIGIN}/oauth/consent"));
+    let resume = app.auth.resume_url(&begun["transaction"]);
+    for (page, state) in [
+        (page, "a state&more"),
+        (browser.get(&resume).await, "a#b ü\""),
+    ] {
+        let answer = browser.decide(&page, "approve").await.redirect(CALLBACK);
+        assert_eq!(answer["state"], state);
+    }
+}
+
+#[tokio::test]
 async fn an_authorization_belongs_to_the_browser_it_began_in() {
     let app = App::new();
     let client = app.public_client().await;

@@ -142,9 +142,13 @@ async fn signing_in_starts_a_session_and_resumes() {
 #[tokio::test]
 async fn another_site_cannot_sign_anyone_in() {
     let server = Server::start("memory:").await;
-    for site in ["cross-site", "same-site"] {
-        let headers =
-            HeaderMap::from_iter([("sec-fetch-site".parse().unwrap(), site.parse().unwrap())]);
+    for (name, value) in [
+        ("sec-fetch-site", "cross-site"),
+        ("sec-fetch-site", "same-site"),
+        ("origin", "https://other.example"),
+        ("origin", "null"),
+    ] {
+        let headers = HeaderMap::from_iter([(name.parse().unwrap(), value.parse().unwrap())]);
         let answer = sign_in(&server, "demo", "demo", &headers).await;
         assert_eq!(answer.status(), StatusCode::FORBIDDEN);
         assert!(!answer.headers().contains_key(header::SET_COOKIE));

@@ -199,6 +199,42 @@ async fn a_hint_names_the_user_who_is_meant() {
 }
 
 #[tokio::test]
+async fn nobody_answers_for_the_user_that_a_hint_names() {
+    let app = App::new();
+    let client = app.public_client().await;
+    let scope = ("scope", "openid");
+    let answer = sign_in(&app, &client, "alice", &[scope]).await;
+    let ask = [scope, ("id_token_hint", id_token(&answer))];
+
+    // Sent to sign in, the user comes back as somebody else: who never consented, or who did.
+    for consented in [false, true] {
+        let browser = Browser::of(&app, "bob");
+        if consented {
+            browser.approve(&client, &[scope]).await;
+        }
+        let begun = browser.authorize(&client, &ask).await;
+        let begun = begun.redirect(&format!("{ORIGIN}/sign-in"));
+        let resume = app.auth.resume_url(&begun["transaction"]);
+        let answer = browser.get(&resume).await.redirect(CALLBACK);
+        assert_eq!(answer["error"], "login_required", "{answer:?}");
+        assert_eq!(answer["state"], "a state&more");
+        assert_eq!(browser.get(&resume).await.status, 400, "it is over");
+    }
+
+    // Nor does somebody else press the button.
+    let browser = Browser::new(&app);
+    let ask = [ask[0], ask[1], ("prompt", "consent")];
+    let begun = browser.authorize(&client, &ask).await;
+    let begun = begun.redirect(&format!("{ORIGIN}/sign-in"));
+    let resume = app.auth.resume_url(&begun["transaction"]);
+    browser.sign_in("alice");
+    let page = browser.get(&resume).await;
+    browser.sign_in("bob");
+    let answer = browser.decide(&page, "approve").await.redirect(CALLBACK);
+    assert_eq!(answer["error"], "login_required", "{answer:?}");
+}
+
+#[tokio::test]
 async fn keys_are_published_before_they_sign_and_until_all_they_signed_has_expired() {
     let month = Duration::from_secs(30 * DAY);
     let app = App::with(|builder| {

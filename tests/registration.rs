@@ -170,6 +170,10 @@ async fn what_is_no_registration_is_refused_in_the_terms_of_rfc_7591() {
         ("\"x\"", "invalid_client_metadata"),
         ("{}", "invalid_redirect_uri"),
         (
+            r#"{"redirect_uris":["https://c.example"],"redirect_uris":["https://evil.example"]}"#,
+            "invalid_client_metadata",
+        ),
+        (
             r#"{"redirect_uris":["http://client.example/cb"]}"#,
             "invalid_redirect_uri",
         ),

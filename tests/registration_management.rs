@@ -246,3 +246,35 @@ async fn the_application_has_its_say_about_changes_too() {
     let kept = send(&app, "GET", &uri, &token, None).await.json();
     assert_eq!(kept["client_name"], "before");
 }
+
+#[tokio::test]
+async fn nothing_more_goes_to_an_address_that_a_client_took_back() {
+    let app = app();
+    let (registered, uri, token) = register(&app).await;
+    let text = |name: &str| registered[name].as_str().unwrap();
+    let id = text("client_id");
+    let secret = ("client_secret", text("client_secret"));
+    let browser = Browser::of(&app, "alice");
+    let page = browser.consent_page(id, &[]).await;
+    let begun = browser.authorize(id, &[]).await;
+    let request = Request::post("/oauth/par")
+        .header("content-type", "application/x-www-form-urlencoded")
+        .body(Body::from(authorize_params(id, &[secret])));
+    let pushed = app.send(request.unwrap()).await.json();
+    let name = pushed["request_uri"].as_str().unwrap();
+
+    let changed = json!({"client_id": id, "redirect_uris": ["https://client.example/new"]});
+    let answer = send(&app, "PUT", &uri, &token, Some(changed)).await;
+    assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+
+    let pushed = form(&[("client_id", id), ("request_uri", name)]);
+    for answer in [
+        browser.decide(&page, "approve").await,
+        browser.decide(&page, "deny").await,
+        browser.get(begun.header("location")).await,
+        browser.get(&format!("/oauth/authorize?{pushed}")).await,
+    ] {
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{answer:?}");
+        assert_eq!(answer.header("location"), "");
+    }
+}

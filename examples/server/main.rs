@@ -12,7 +12,11 @@ mod notes;
 mod sign_in;
 
 use std::{
-    collections::BTreeMap, io::IsTerminal, net::SocketAddr, process::ExitCode, time::Duration,
+    collections::BTreeMap,
+    io::IsTerminal,
+    net::{IpAddr, Ipv6Addr, SocketAddr},
+    process::ExitCode,
+    time::Duration,
 };
 
 use axum::{Router, extract::ConnectInfo};
@@ -141,7 +145,11 @@ fn authorization(flags: &Flags, public: &str, login: Login) -> Result<McpAuth, E
         // Whom the limits count for. Behind a proxy every caller has the proxy's address.
         .client_key(|request| {
             let ConnectInfo(peer) = request.extensions.get::<ConnectInfo<SocketAddr>>()?;
-            Some(peer.ip().to_string())
+            Some(match peer.ip().to_canonical() {
+                // Whoever has one such address has a whole network of them.
+                IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64).to_string(),
+                IpAddr::V4(ip) => ip.to_string(),
+            })
         });
     if flags.rate_limit == Switch::Off {
         builder = builder.danger_no_rate_limits();

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use http::{Method, header, request::Parts};
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 use super::{
     AuthorizationServer, Endpoint,
@@ -29,6 +30,9 @@ use crate::{
     },
 };
 
+/// What a form may have as it is and an address may not.
+const NOT_IN_A_QUERY: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'#').add(b'<').add(b'>');
+
 impl AuthorizationServer {
     pub(super) async fn authorize(&self, parts: &Parts, body: &Bytes) -> EndpointResponse {
         let (client, redirect_uri, text);
@@ -36,6 +40,9 @@ impl AuthorizationServer {
             let Some(form) = form_text(parts, body) else {
                 return self.refuse_here(parts, Endpoint::Authorize, None, &NOT_A_FORM);
             };
+            if is_from_another_site(parts) {
+                return self.authorize_link(form);
+            }
             text = form;
         } else {
             text = parts.uri.query().unwrap_or_default();
@@ -71,6 +78,14 @@ impl AuthorizationServer {
         }
     }
 
+    /// A request that came as a form from another site, as a link. Browsers send no cookies along
+    /// with such a form: nobody would seem to be signed in, and the cookie in the answer would take
+    /// the place of the one that other tabs go by.
+    fn authorize_link(&self, form: &str) -> EndpointResponse {
+        let query = utf8_percent_encode(form, NOT_IN_A_QUERY);
+        response::see_other(&format!("{}?{query}", self.url(Endpoint::Authorize)))
+    }
+
     /// As [`authorize`](Self::authorize), for a request that its client pushed before.
     async fn authorize_pushed(
         &self,
@@ -92,7 +107,10 @@ impl AuthorizationServer {
             Err(NoClient::Store(error)) => return self.unavailable_here(parts, &error),
         };
         match self.pushed(handle, &client).await {
-            Ok(Ok(request)) => self.carry_on(parts, client, request).await,
+            Ok(Ok(request)) if client.may_be_answered_at(&request.redirect_uri) => {
+                self.carry_on(parts, client, request).await
+            }
+            Ok(Ok(_)) => refuse(&REDIRECT_UNREGISTERED),
             Ok(Err(refusal)) => refuse(&refusal),
             Err(error) => self.unavailable_here(parts, &error),
         }
@@ -112,12 +130,8 @@ impl AuthorizationServer {
         let user = match self.authenticator.signed_in(parts).await {
             // A request for a fresh sign-in is met by none that came before it.
             Ok(user) => user.filter(|user| {
-                let is_meant = request
-                    .hinted
-                    .as_ref()
-                    .is_none_or(|hint| *hint == user.subject);
                 let is_fresh = is_recent(user.auth_time, &request, self.now(), false);
-                is_meant && is_fresh && !request.prompt_login
+                is_meant(user, &request) && is_fresh && !request.prompt_login
             }),
             Err(error) => {
                 self.emit(&Event::AuthenticatorFailed { error: &error });
@@ -168,10 +182,7 @@ impl AuthorizationServer {
             Err(NoClient::Store(error)) => return Err(error),
         };
         let Some(redirect_uri) = client.redirect_uri(params.get("redirect_uri")) else {
-            return Ok(Err(Refusal::invalid_request(
-                "redirect_uri_unregistered",
-                "redirect_uri is not one that the client registered",
-            )));
+            return Ok(Err(REDIRECT_UNREGISTERED));
         };
         let redirect_uri = redirect_uri.to_owned();
         Ok(Ok((client, redirect_uri)))
@@ -350,10 +361,27 @@ const CLIENT_UNKNOWN: Refusal = Refusal::invalid_client(
     "This program is not registered here, or its registration was forgotten after it had not been \
      used for long. Remove its stored sign-in so that it registers again.",
 );
+pub(super) const REDIRECT_UNREGISTERED: Refusal = Refusal::invalid_request(
+    "redirect_uri_unregistered",
+    "redirect_uri is not one that the client registered",
+);
 const PUSH_REQUIRED: Refusal = Refusal::invalid_request(
     "push_required",
     "push the request first, and send its request_uri here",
 );
+
+/// Whether a browser says so.
+fn is_from_another_site(parts: &Parts) -> bool {
+    let site = parts.headers.get("sec-fetch-site");
+    site.is_some_and(|site| site == "cross-site")
+}
+
+/// Whether the request may be answered for `user`: where the client says by an id_token who is meant,
+/// for nobody else (OpenID Connect Core §3.1.2.2).
+pub(super) fn is_meant(user: &SignedIn, request: &AuthorizationRequest) -> bool {
+    let hinted = request.hinted.as_ref();
+    hinted.is_none_or(|hinted| *hinted == user.subject)
+}
 
 /// Whether the user signed in lately enough for what the client asks (`prompt=login`, `max_age`).
 /// Where the application does not know when that was, having been sent to sign in is enough.

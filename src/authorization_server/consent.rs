@@ -8,7 +8,7 @@ use http::{StatusCode, header, request::Parts};
 
 use super::{
     AuthorizationServer, Endpoint,
-    authorize::is_recent,
+    authorize::{REDIRECT_UNREGISTERED, is_meant, is_recent},
     browser::Browser,
     clients::NoClient,
     pages::ConsentPage,
@@ -124,10 +124,8 @@ impl AuthorizationServer {
     }
 
     async fn deny(&self, parts: &Parts, resumed: &Resumed, user: &SignedIn) -> EndpointResponse {
-        match self.store.end_authorization(resumed.id, self.now()).await {
-            Ok(Some(_)) => {}
-            Ok(None) => return self.gone(parts),
-            Err(error) => return self.unavailable_here(parts, &error),
+        if let Err(response) = self.end(parts, resumed.id).await {
+            return response;
         }
         self.emit(&Event::ConsentDenied {
             client_id: &resumed.client.id,
@@ -139,6 +137,15 @@ impl AuthorizationServer {
             ..
         } = &resumed.pending.request;
         self.refuse_there(&resumed.client, redirect_uri, state.as_deref(), &DENIED)
+    }
+
+    /// Ends an authorization that no code comes of.
+    async fn end(&self, parts: &Parts, id: Digest) -> Result<(), EndpointResponse> {
+        match self.store.end_authorization(id, self.now()).await {
+            Ok(Some(_)) => Ok(()),
+            Ok(None) => Err(self.gone(parts)),
+            Err(error) => Err(self.unavailable_here(parts, &error)),
+        }
     }
 
     /// Finds the authorization and checks that this browser began it.
@@ -167,17 +174,35 @@ impl AuthorizationServer {
                     NoClient::Store(error) => self.unavailable_here(parts, &error),
                 })?,
         };
+        // It may have registered others meanwhile.
+        if !client.may_be_answered_at(&pending.request.redirect_uri) {
+            return Err(self.refuse_here(parts, Endpoint::Consent, None, &REDIRECT_UNREGISTERED));
+        }
         let user = self.authenticator.signed_in(parts).await.map_err(|error| {
             self.emit(&Event::AuthenticatorFailed { error: &error });
             self.later_here(parts)
         })?;
         let is_fresh =
             |user: &SignedIn| is_recent(user.auth_time, &pending.request, pending.created_at, true);
+        let user = user.filter(is_fresh);
+        // Sent to sign in, somebody else did.
+        if user
+            .as_ref()
+            .is_some_and(|user| !is_meant(user, &pending.request))
+        {
+            self.end(parts, id).await?;
+            let AuthorizationRequest {
+                redirect_uri,
+                state,
+                ..
+            } = &pending.request;
+            return Err(self.refuse_there(&client, redirect_uri, state.as_deref(), &OTHER_USER));
+        }
         Ok(Resumed {
             id,
             client,
             browser,
-            user: user.filter(is_fresh),
+            user,
             pending,
         })
     }
@@ -264,6 +289,11 @@ pub(super) const WRONG_TOKEN: Refusal = Refusal::invalid_request(
 );
 pub(super) const NO_DECISION: Refusal =
     Refusal::invalid_request("decision_missing", "The form says neither yes nor no.");
+const OTHER_USER: Refusal = Refusal::new(
+    ErrorCode::LoginRequired,
+    "other_user_signed_in",
+    "another user signed in than the one that id_token_hint names",
+);
 const DENIED: Refusal = Refusal::new(
     ErrorCode::AccessDenied,
     "consent_denied",

@@ -17,6 +17,7 @@ use crate::{
     client::registration::{self, RegistrationError},
     event::Event,
     id::ClientId,
+    json::parse_strictly,
     params::Params,
     resource_server::bearer,
     secret::{Digest, Management, Token},
@@ -171,8 +172,8 @@ fn check_own_fields(
     if !request::is_json(parts) {
         return Err(invalid("the body must be of type application/json"));
     }
-    let Ok(Value::Object(fields)) = serde_json::from_slice(body) else {
-        return Err(invalid("the body is not a JSON object"));
+    let Some(fields) = parse_strictly(body) else {
+        return Err(invalid(registration::NO_OBJECT));
     };
     if fields.get("client_id").and_then(Value::as_str) != Some(client.id.as_str()) {
         return Err(invalid("client_id must be that of the client"));

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::{
     AuthorizationServer, Endpoint,
+    authorize::REDIRECT_UNREGISTERED,
     dpop::bind_code,
     response::{self, EndpointResponse},
     token_call::TokenCall,
@@ -103,13 +104,9 @@ impl AuthorizationServer {
                 "a pushed request cannot point to another one",
             ));
         }
-        let redirect_uri =
-            client
-                .redirect_uri(params.get("redirect_uri"))
-                .ok_or(Refusal::invalid_request(
-                    "redirect_uri_unregistered",
-                    "redirect_uri is not one that the client registered",
-                ))?;
+        let redirect_uri = client
+            .redirect_uri(params.get("redirect_uri"))
+            .ok_or(REDIRECT_UNREGISTERED)?;
         let mut request = authorize::decide(params, client, redirect_uri, &self.catalog)?;
         bind_code(&mut request, call)?;
         Ok(request)

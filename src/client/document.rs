@@ -7,7 +7,7 @@ use super::{
     metadata::{ClientAuthMethod, ClientMetadata},
     registration::{self, Offer},
 };
-use crate::uri;
+use crate::{json::parse_strictly, uri};
 
 /// What an address described.
 #[derive(Clone, Debug)]
@@ -39,8 +39,8 @@ pub(crate) fn is_document_url(id: &str) -> bool {
 ///
 /// Why it describes no client, in words for its author.
 pub(crate) fn parse(url: &str, body: &[u8], offer: &Offer) -> Result<ClientDocument, &'static str> {
-    let Ok(Value::Object(mut fields)) = serde_json::from_slice(body) else {
-        return Err("it is no JSON object");
+    let Some(mut fields) = parse_strictly(body) else {
+        return Err("it is no JSON object in which every member stands once");
     };
     if fields.get("client_id").and_then(Value::as_str) != Some(url) {
         return Err("its client_id is not its own address");
@@ -197,5 +197,9 @@ mod tests {
             assert!(read(&document).is_err(), "{name}");
         }
         assert!(parse(URL, b"[]", &offer(false)).is_err());
+        let twice = good
+            .to_string()
+            .replacen('{', r#"{"client_name":"Other","#, 1);
+        assert!(parse(URL, twice.as_bytes(), &offer(false)).is_err());
     }
 }

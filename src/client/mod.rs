@@ -129,6 +129,12 @@ impl Client {
         }
     }
 
+    /// Whether an answer may go to `uri`: one that is registered now, whatever was when the request
+    /// came.
+    pub(crate) fn may_be_answered_at(&self, uri: &str) -> bool {
+        self.redirect_uri(Some(uri)).is_some()
+    }
+
     /// Whether its users may be sent to `uri` after signing out: one that it registered, compared as
     /// its redirect URIs are.
     #[cfg(feature = "jwt")]

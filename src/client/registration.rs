@@ -20,6 +20,7 @@ use super::{
 };
 use crate::{
     grant::{JWT_BEARER, device},
+    json::parse_strictly,
     scope::Scopes,
     secret::{Digest, base64url, is_handle, random_handle},
 };
@@ -28,6 +29,10 @@ use crate::{
 const GIVEN: &str = "mcp_";
 const MAX_REDIRECT_URIS: usize = 32;
 const MAX_LIST: usize = 32;
+/// What is told who sends something else.
+pub(crate) const NO_OBJECT: &str =
+    "the body is not a JSON object in which every member stands once";
+
 /// Why a registration is refused: an RFC 7591 §3.2.2 code and a description.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct RegistrationError {
@@ -60,8 +65,8 @@ pub(crate) struct Offer {
 
 /// Reads a registration request.
 pub(crate) fn parse(body: &[u8], offer: &Offer) -> Result<ClientMetadata, RegistrationError> {
-    let Ok(Value::Object(fields)) = serde_json::from_slice(body) else {
-        return Err(invalid("the body is not a JSON object"));
+    let Some(fields) = parse_strictly(body) else {
+        return Err(invalid(NO_OBJECT));
     };
     let asked_type = application_type(&fields)?;
     let grant_types = grant_types(&fields, offer)?;

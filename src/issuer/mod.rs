@@ -14,7 +14,7 @@ use crate::{
     fetch::{
         CachePolicy, CacheSettings, Fetch, FetchCache, FetchError, Fetcher, Lifetimes, Limits,
     },
-    jwt::parse_strictly,
+    json::parse_strictly,
     uri::{Parts, ResourceUri},
 };
 

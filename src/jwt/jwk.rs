@@ -4,8 +4,11 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::{DecodingKey, crypto::aws_lc::DEFAULT_PROVIDER};
 use serde_json::{Map, Value, json};
 
-use super::{Algorithm, json::parse_strictly};
-use crate::secret::{Digest, base64url};
+use super::Algorithm;
+use crate::{
+    json::parse_strictly,
+    secret::{Digest, base64url},
+};
 
 /// How many keys a set may have.
 const MAX_KEYS: usize = 64;

@@ -5,9 +5,9 @@ use serde_json::{Map, Value};
 
 use super::{
     Algorithm, JwtError,
-    json::parse_strictly,
     jwk::{JwkSet, PublicKey},
 };
+use crate::json::parse_strictly;
 
 /// The longest token that is looked at.
 const MAX_TOKEN: usize = 16 * 1024;

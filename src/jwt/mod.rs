@@ -6,7 +6,6 @@
 mod assertion;
 mod at_jwt;
 mod dpop;
-mod json;
 mod jwk;
 mod jws;
 mod keys;
@@ -22,7 +21,6 @@ pub(crate) use self::{
         verify_access_token,
     },
     dpop::{DpopError, DpopProof},
-    json::parse_strictly,
     jwk::JwkSet,
     jws::Jws,
     keys::{SigningKey, generate_key},

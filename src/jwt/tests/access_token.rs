@@ -6,10 +6,8 @@ use serde_json::{Value, json};
 
 use super::{ISSUER, NOW, URL, key, merge, set};
 use crate::{
-    jwt::{
-        AccessTokenClaims, Algorithm, ExpectAccessToken, JwtError, parse_strictly,
-        verify_access_token,
-    },
+    json::parse_strictly,
+    jwt::{AccessTokenClaims, Algorithm, ExpectAccessToken, JwtError, verify_access_token},
     uri::ResourceUri,
 };
 
