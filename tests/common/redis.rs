@@ -103,11 +103,7 @@ impl Deployment {
             if left >= 0 {
                 let left = left.saturating_sub(i64::try_from(by.as_millis()).unwrap());
                 let mut command = redis::cmd("PEXPIRE");
-                let _: () = command
-                    .arg(&key)
-                    .arg(left)
-                    .query(&mut connection)
-                    .unwrap();
+                let _: () = command.arg(&key).arg(left).query(&mut connection).unwrap();
             }
         }
     }
@@ -257,7 +253,10 @@ impl Cluster {
     pub fn wait(&self) {
         for server in &self.0 {
             until("the cluster is well", || {
-                let mut connection = Client::open(server.url()).unwrap().get_connection().unwrap();
+                let mut connection = Client::open(server.url())
+                    .unwrap()
+                    .get_connection()
+                    .unwrap();
                 let mut command = redis::cmd("CLUSTER");
                 let info: String = command.arg("INFO").query(&mut connection).unwrap();
                 info.contains("cluster_state:ok") && info.contains("cluster_known_nodes:3")

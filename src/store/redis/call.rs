@@ -88,10 +88,7 @@ impl<'a> Call<'a> {
     /// A record to store, and where.
     pub(super) fn record(self, kind: Kind, record: String, row: &impl Row) -> Result<Self> {
         let fields = row.fields()?.0;
-        let mut call = self
-            .touch(kind)
-            .key(record)
-            .number(fields.len() as u64);
+        let mut call = self.touch(kind).key(record).number(fields.len() as u64);
         for (field, value) in fields {
             call = call.arg(field).arg(value);
         }
@@ -139,11 +136,10 @@ impl<'a> Call<'a> {
         let keys = self.keys;
         let call = self.record(Kind::Access, keys.digest(Kind::Access, digest), access)?;
         match refresh {
-            Some((digest, refresh)) => call.flag(true).record(
-                Kind::Refresh,
-                keys.digest(Kind::Refresh, digest),
-                refresh,
-            ),
+            Some((digest, refresh)) => {
+                call.flag(true)
+                    .record(Kind::Refresh, keys.digest(Kind::Refresh, digest), refresh)
+            }
             None => Ok(call.flag(false)),
         }
     }

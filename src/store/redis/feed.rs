@@ -11,7 +11,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ::redis::{AsyncConnectionConfig, Client, ConnectionInfo, Msg, PushInfo, PushKind, RedisResult};
+use ::redis::{
+    AsyncConnectionConfig, Client, ConnectionInfo, Msg, PushInfo, PushKind, RedisResult,
+};
 use tokio::{
     runtime::Handle,
     sync::mpsc::{UnboundedReceiver, unbounded_channel},

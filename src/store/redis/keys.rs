@@ -152,11 +152,7 @@ pub(super) fn name(digest: &Digest) -> String {
     base64url(digest.as_bytes())
 }
 
-pub(super) fn consent_name(
-    subject: &Subject,
-    client: &ClientId,
-    resource: &ResourceUri,
-) -> Digest {
+pub(super) fn consent_name(subject: &Subject, client: &ClientId, resource: &ResourceUri) -> Digest {
     // Neither of the first two has a line break in it.
     Digest::of(&format!("{subject}\n{client}\n{}", resource.canonical()))
 }

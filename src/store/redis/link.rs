@@ -3,8 +3,8 @@
 use std::{collections::HashMap, fmt, time::Duration};
 
 use ::redis::{
-    AsyncConnectionConfig, Client, Cmd, ConnectionInfo, ErrorKind, FromRedisValue, IntoConnectionInfo, ProtocolVersion,
-    RedisError, RedisResult, ServerErrorKind, Value,
+    AsyncConnectionConfig, Client, Cmd, ConnectionInfo, ErrorKind, FromRedisValue,
+    IntoConnectionInfo, ProtocolVersion, RedisError, RedisResult, ServerErrorKind, Value,
     aio::{ConnectionManager, ConnectionManagerConfig},
     cluster::ClusterClient,
     cluster_async::ClusterConnection,
@@ -141,7 +141,10 @@ impl fmt::Debug for Link {
 }
 
 /// Where to connect to.
-pub(super) fn nodes(urls: &[String], deadline: Duration) -> Result<Vec<ConnectionInfo>, StoreError> {
+pub(super) fn nodes(
+    urls: &[String],
+    deadline: Duration,
+) -> Result<Vec<ConnectionInfo>, StoreError> {
     let nodes = urls.iter().map(|url| connection_info(url, deadline));
     nodes
         .collect::<RedisResult<_>>()
@@ -225,10 +228,7 @@ async fn one(node: ConnectionInfo, deadline: Duration) -> RedisResult<Connection
     ConnectionManager::new_with_config(Client::open(node)?, config).await
 }
 
-async fn cluster(
-    nodes: &[ConnectionInfo],
-    deadline: Duration,
-) -> RedisResult<ClusterConnection> {
+async fn cluster(nodes: &[ConnectionInfo], deadline: Duration) -> RedisResult<ClusterConnection> {
     let client = ClusterClient::builder(nodes.iter().cloned())
         .use_protocol(ProtocolVersion::RESP3)
         .tcp_settings(tcp_settings(deadline))

@@ -2,10 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{
-    keys::Keys,
-    link::Link,
-};
+use super::{keys::Keys, link::Link};
 use crate::store::StoreError;
 
 /// What is wrong with a server's settings, in the words of the log.
@@ -109,7 +106,11 @@ mod tests {
     fn whatever_keeps_less_than_was_acknowledged_is_a_concern() {
         let never = [("save", ""), ("maxmemory", "0")];
         let with = |appendonly, appendfsync| {
-            of(&[&never[..], &[("appendonly", appendonly), ("appendfsync", appendfsync)]].concat())
+            of(&[
+                &never[..],
+                &[("appendonly", appendonly), ("appendfsync", appendfsync)],
+            ]
+            .concat())
         };
         assert_eq!(with("yes", "always"), []);
         assert_eq!(with("yes", "everysec"), [SyncedLater]);
@@ -124,7 +125,11 @@ mod tests {
     fn a_full_memory_is_a_concern_where_something_would_be_evicted() {
         let safe = [("appendonly", "yes"), ("appendfsync", "always")];
         let with = |maxmemory, policy| {
-            of(&[&safe[..], &[("maxmemory", maxmemory), ("maxmemory-policy", policy)]].concat())
+            of(&[
+                &safe[..],
+                &[("maxmemory", maxmemory), ("maxmemory-policy", policy)],
+            ]
+            .concat())
         };
         assert_eq!(with("100000", "volatile-lru"), [MayEvict]);
         assert_eq!(with("100000", "noeviction"), []);

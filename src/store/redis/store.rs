@@ -20,8 +20,9 @@ use crate::{
         RedeemCode, RedeemCodeOutcome, RedeemDevice, Revocation, RevokeTarget, RotateRefresh,
         RotateRefreshOutcome, Store, StoreError, UseOnce,
         record::{
-            AccessTokenRecord, ClientRecord, CodeRecord, ConsentRecord, DeviceDecision, DeviceRecord, GrantRecord,
-            KeyPurpose, KeyRecord, PendingAuthorization, Record, RefreshTokenRecord,
+            AccessTokenRecord, ClientRecord, CodeRecord, ConsentRecord, DeviceDecision,
+            DeviceRecord, GrantRecord, KeyPurpose, KeyRecord, PendingAuthorization, Record,
+            RefreshTokenRecord,
         },
         transition,
     },
@@ -276,7 +277,11 @@ impl Store for RedisStore {
     ) -> Result<BeginDevice> {
         let call = self
             .ask_at(&scripts::BEGIN_DEVICE, now)
-            .record(Kind::Device, self.keys.digest(Kind::Device, &device), &record)?
+            .record(
+                Kind::Device,
+                self.keys.digest(Kind::Device, &device),
+                &record,
+            )?
             .key(self.keys.user_code(&record.user_code))
             .number(max);
         let outcome: String = self.link.call(&call).await?;

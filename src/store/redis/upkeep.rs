@@ -56,7 +56,9 @@ impl RedisStore {
     ) -> Result<ExportPage, StoreError> {
         let limit = limit.max(1);
         let mut cursor = match cursor {
-            Some(bytes) => Cursor::read(&bytes).ok_or_else(|| damaged("no cursor of this store"))?,
+            Some(bytes) => {
+                Cursor::read(&bytes).ok_or_else(|| damaged("no cursor of this store"))?
+            }
             None => Cursor::default(),
         };
         let mut page = ExportPage::default();
