@@ -113,6 +113,8 @@ pub use self::fetch::{Fetcher, FetcherBuilder};
 pub use self::resource_server::{IntrospectionVerifier, JwtVerifier};
 #[cfg(feature = "jwt")]
 pub use self::sign_out::SignOut;
+#[cfg(feature = "postgres")]
+pub use self::store::PostgresStore;
 #[cfg(feature = "redis")]
 pub use self::store::RedisStore;
 #[cfg(feature = "sled")]

@@ -42,3 +42,27 @@ async fn redis() {
     })
     .await;
 }
+
+#[cfg(feature = "postgres")]
+#[path = "common/postgres.rs"]
+mod databases;
+
+#[cfg(feature = "postgres")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn postgres() {
+    let Some(first) = databases::Database::create().await else {
+        return;
+    };
+    let second = databases::Database::create().await.unwrap();
+    // No check has more than two stores.
+    let [one, other] = [&first, &second];
+    let count = std::cell::Cell::new(0);
+    contract::run(async || {
+        count.set(count.get() + 1);
+        let database = if count.get() % 2 == 0 { one } else { other };
+        let store = database.open().await;
+        database.clear().await;
+        store
+    })
+    .await;
+}

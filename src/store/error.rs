@@ -46,6 +46,30 @@ pub enum StoreError {
         #[source]
         source: std::io::Error,
     },
+    /// This is no URL of a store.
+    #[error("this is no URL of a store: {0}")]
+    InvalidUrl(
+        /// What is wrong with it.
+        #[source]
+        Cause,
+    ),
+    /// Nobody answers at that address, or who answers refuses.
+    #[error("the store at {address} cannot be opened: {source}")]
+    Unreachable {
+        /// Where, without the password.
+        address: String,
+        /// What the server said, or the operating system.
+        #[source]
+        source: Cause,
+    },
+    /// The server at that address is set up in a way that will not do.
+    #[error("the store at {address} cannot be used: {why}")]
+    Unsuitable {
+        /// Where, without the password.
+        address: String,
+        /// What would have to be different.
+        why: String,
+    },
     /// The store was written by a newer version of this crate.
     #[error(
         "the store has schema version {found}; this version of the crate reads up to {supported}"

@@ -15,6 +15,8 @@ mod memory;
 #[cfg(test)]
 mod model;
 mod outcome;
+#[cfg(feature = "postgres")]
+mod postgres;
 pub mod record;
 #[cfg(feature = "redis")]
 mod redis;
@@ -27,6 +29,8 @@ mod transition;
 
 use std::{future::Future, time::Duration};
 
+#[cfg(feature = "postgres")]
+pub use self::postgres::{PostgresOptions, PostgresStore};
 #[cfg(feature = "redis")]
 pub use self::redis::{RedisStore, RedisStoreBuilder};
 #[cfg(feature = "sled")]

@@ -1,0 +1,218 @@
+//! One operation, one statement: how a function of the database is called.
+//!
+//! A call is a simple query without parameters: one round trip, also the first time, and nothing of
+//! it stays behind in the session, so that poolers of every kind and age can be in between (a
+//! prepared statement would be looked for in whatever session the pooler has at hand). The server
+//! keeps the plans of what is inside its functions.
+
+use std::{fmt, time::Duration};
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use serde::{Serialize, de::DeserializeOwned};
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, PgPool, Row};
+use tokio::time::{sleep, timeout};
+
+use super::failure::{Failure, NoAnswer, classify};
+use crate::store::StoreError;
+
+/// How long the server may take to answer a statement; less than what the layer gives a store.
+const ANSWER_WITHIN: Duration = Duration::from_secs(8);
+/// How often a statement of which nothing came about is tried.
+const TRIES: u32 = 8;
+/// How often a question is tried whose answer was lost.
+const ASKS: u32 = 3;
+
+/// Calls functions of the database.
+#[derive(Clone)]
+pub(super) struct Calls {
+    pool: PgPool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Changes nothing: may be asked again.
+    Question,
+    /// When its answer is lost nobody knows what came of it.
+    Change,
+    /// As a change; what it is given is kept out of the server's logs.
+    Secret,
+}
+
+impl Calls {
+    pub(super) fn new(pool: PgPool) -> Self {
+        Self { pool }
+    }
+
+    pub(super) async fn question<R: DeserializeOwned>(
+        &self,
+        function: &'static str,
+        given: impl Serialize,
+    ) -> Result<R, StoreError> {
+        self.call(Kind::Question, function, given).await
+    }
+
+    pub(super) async fn change<R: DeserializeOwned>(
+        &self,
+        function: &'static str,
+        given: impl Serialize,
+    ) -> Result<R, StoreError> {
+        self.call(Kind::Change, function, given).await
+    }
+
+    pub(super) async fn secret_change<R: DeserializeOwned>(
+        &self,
+        function: &'static str,
+        given: impl Serialize,
+    ) -> Result<R, StoreError> {
+        self.call(Kind::Secret, function, given).await
+    }
+
+    async fn call<R: DeserializeOwned>(
+        &self,
+        kind: Kind,
+        function: &'static str,
+        given: impl Serialize,
+    ) -> Result<R, StoreError> {
+        let given = serde_json::to_string(&given).map_err(StoreError::unavailable)?;
+        let statement = Statement::new(kind, function, without_nul(given));
+        // A task of its own: a caller who does not wait any longer must not leave a connection
+        // behind in the middle of an answer.
+        let task = tokio::spawn(run(self.pool.clone(), statement));
+        let answer = task.await.map_err(StoreError::unavailable)??;
+        serde_json::from_str(answer.as_deref().unwrap_or("null")).map_err(StoreError::unavailable)
+    }
+}
+
+impl fmt::Debug for Calls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Calls").finish_non_exhaustive()
+    }
+}
+
+struct Statement {
+    kind: Kind,
+    sql: String,
+    parameter: Option<String>,
+}
+
+impl Statement {
+    fn new(kind: Kind, function: &'static str, given: String) -> Self {
+        if kind == Kind::Secret {
+            return Self {
+                kind,
+                sql: format!("select tower_mcp_auth.{function}($1::jsonb)::text"),
+                parameter: Some(given),
+            };
+        }
+        // Base64 has no character that means anything to SQL.
+        let given = STANDARD.encode(given);
+        Self {
+            kind,
+            sql: format!(
+                "select tower_mcp_auth.{function}(\
+                    convert_from(decode('{given}', 'base64'), 'UTF8')::jsonb)::text"
+            ),
+            parameter: None,
+        }
+    }
+
+    async fn ask(&self, connection: &mut PgConnection) -> sqlx::Result<Option<String>> {
+        let sql = AssertSqlSafe(self.sql.as_str());
+        let Some(given) = &self.parameter else {
+            return connection.fetch_one(sqlx::raw_sql(sql)).await?.try_get(0);
+        };
+        // Prepared, so in a transaction: only there does a pooler keep to one session.
+        let mut transaction = connection.begin().await?;
+        let query = sqlx::query(sql).bind(given).persistent(false);
+        let answer = transaction.fetch_one(query).await?.try_get(0)?;
+        transaction.commit().await?;
+        Ok(answer)
+    }
+}
+
+/// Runs a statement, again where that is safe.
+async fn run(pool: PgPool, statement: Statement) -> Result<Option<String>, StoreError> {
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        let mut connection = pool.acquire().await.map_err(StoreError::unavailable)?;
+        let failure = match timeout(ANSWER_WITHIN, statement.ask(&mut connection)).await {
+            Ok(Ok(answer)) => return Ok(answer),
+            Ok(Err(error)) => classify(error),
+            Err(_) => Failure::Lost(NoAnswer.into()),
+        };
+        let (error, may_try) = match failure {
+            Failure::Undone(error) => (error, tries < TRIES),
+            Failure::Lost(error) => {
+                connection.close_on_drop();
+                (error, statement.kind == Kind::Question && tries < ASKS)
+            }
+            Failure::Elsewhere(error) => {
+                connection.close_on_drop();
+                (error, tries < ASKS)
+            }
+            Failure::Final(error) => (error, false),
+        };
+        if !may_try {
+            return Err(StoreError::Unavailable(error));
+        }
+        drop(connection);
+        // Those who were in each other's way must not meet again.
+        sleep(Duration::from_millis(1 << tries)).await;
+    }
+}
+
+/// `json` without the one character that PostgreSQL cannot store. It has no meaning anywhere in
+/// the protocol, but may stand in a key set that a stranger registers.
+fn without_nul(json: String) -> String {
+    const NUL: &str = "\\u0000";
+    if !json.contains(NUL) {
+        return json;
+    }
+    let mut clean = String::with_capacity(json.len());
+    let mut rest = json.as_str();
+    while let Some(at) = rest.find('\\') {
+        let (before, escape) = rest.split_at(at);
+        clean.push_str(before);
+        // Every escape has two characters at least; the one of NUL has six.
+        let length = if escape.starts_with(NUL) { 6 } else { 2 };
+        let (escape, after) = escape.split_at(length);
+        clean.push_str(if length == 6 { "\\ufffd" } else { escape });
+        rest = after;
+    }
+    clean.push_str(rest);
+    clean
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[test]
+    fn only_nul_is_replaced() {
+        for (given, kept) in [
+            ("plain", "plain"),
+            ("a\0b\0", "a\u{fffd}b\u{fffd}"),
+            ("\\u0000", "\\u0000"),
+            ("\\\0\\\\u0000\"\u{1}", "\\\u{fffd}\\\\u0000\"\u{1}"),
+        ] {
+            let json = json!({ "x": given }).to_string();
+            let clean: Value = serde_json::from_str(&without_nul(json)).unwrap();
+            assert_eq!(clean, json!({ "x": kept }));
+        }
+    }
+
+    #[test]
+    fn what_is_given_never_stands_in_a_statement_as_it_is() {
+        let given = "'; drop schema tower_mcp_auth cascade; --";
+        let json = json!({ "x": given }).to_string();
+        let statement = Statement::new(Kind::Change, "revoke_grant", json.clone());
+        assert!(!statement.sql.contains("drop"), "{}", statement.sql);
+        assert_eq!(statement.sql.matches('\'').count(), 6);
+        let secret = Statement::new(Kind::Secret, "add_key", json.clone());
+        assert_eq!(secret.sql, "select tower_mcp_auth.add_key($1::jsonb)::text");
+        assert_eq!(secret.parameter, Some(json));
+    }
+}
