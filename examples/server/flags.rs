@@ -1,10 +1,10 @@
 //! What the command line may say.
 
-use std::{net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
+use std::{net::SocketAddr, str::FromStr, time::Duration};
 
 use clap::{Parser, ValueEnum};
 
-use crate::sign_in::SessionKey;
+use crate::{sign_in::SessionKey, stores::StoreUrl};
 
 /// An MCP server that signs its clients in: tools at /mcp, OAuth and discovery beside it.
 #[derive(Debug, Parser)]
@@ -18,9 +18,15 @@ pub(crate) struct Flags {
     #[arg(long, value_name = "URL")]
     pub(crate) public_url: Option<String>,
 
-    /// Where clients, grants and tokens are kept: `sled:PATH` or `memory:`
+    /// Where clients, grants and tokens are kept: `sled:PATH`, `postgres://..`, `redis://..` or
+    /// `memory:`
     #[arg(long, value_name = "URL", default_value = "sled:data/auth")]
     pub(crate) store: StoreUrl,
+
+    /// Copy everything that is kept into this store too, and end: the way to another one. Stop the
+    /// server first
+    #[arg(long, value_name = "URL")]
+    pub(crate) copy_to: Option<StoreUrl>,
 
     /// Lifetime of an authorization code
     #[arg(long, value_name = "SECONDS", default_value = "600", value_parser = seconds)]
@@ -77,27 +83,6 @@ pub(crate) struct Flags {
 pub(crate) enum Switch {
     On,
     Off,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum StoreUrl {
-    Memory,
-    Sled(PathBuf),
-}
-
-impl FromStr for StoreUrl {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text.split_once(':') {
-            Some(("memory", "")) => Ok(Self::Memory),
-            Some(("sled", path)) if !path.is_empty() => Ok(Self::Sled(path.into())),
-            Some((scheme @ ("postgres" | "postgresql" | "redis" | "rediss"), _)) => Err(format!(
-                "a {scheme} store is not in this version: use sled:PATH or memory:"
-            )),
-            _ => Err("expected sled:PATH or memory:".to_owned()),
-        }
-    }
 }
 
 #[derive(Clone)]

@@ -10,6 +10,7 @@
 mod flags;
 mod notes;
 mod sign_in;
+mod stores;
 
 use std::{
     collections::BTreeMap,
@@ -30,14 +31,11 @@ use tokio::{
     sync::watch,
 };
 use tower::Layer;
-use tower_mcp_auth::{
-    Fetcher, McpAuth, Operation, Resource, StaticClient,
-    store::{MemoryStore, SledStore},
-};
+use tower_mcp_auth::{Fetcher, McpAuth, Operation, Resource, StaticClient};
 use tracing_subscriber::EnvFilter;
 
 use self::{
-    flags::{ConfidentialClient, Flags, PublicClient, StoreUrl, Switch},
+    flags::{ConfidentialClient, Flags, PublicClient, Switch},
     notes::{Notes, NotesServer},
     sign_in::{Login, SessionKey},
 };
@@ -83,6 +81,11 @@ fn main() -> ExitCode {
 }
 
 async fn run(flags: Flags) -> Result<(), Error> {
+    if let Some(to) = &flags.copy_to {
+        let copied = flags.store.copy_to(to).await?;
+        println!("{copied} records copied");
+        return Ok(());
+    }
     let listener = TcpListener::bind(flags.listen).await?;
     let public = match &flags.public_url {
         Some(url) => url.trim_end_matches('/').to_owned(),
@@ -93,7 +96,7 @@ async fn run(flags: Flags) -> Result<(), Error> {
         None => SessionKey::random()?,
     };
     let login = Login::new(&public, key);
-    let auth = authorization(&flags, &public, login.clone())?;
+    let auth = authorization(&flags, &public, login.clone()).await?;
     let (mcp, end_sessions) = mcp_server(&public);
     let protected = auth.protect_operations("/mcp")?.require(["notes:read"]);
 
@@ -112,7 +115,7 @@ async fn run(flags: Flags) -> Result<(), Error> {
     serve(listener, app, stop, end_sessions).await
 }
 
-fn authorization(flags: &Flags, public: &str, login: Login) -> Result<McpAuth, Error> {
+async fn authorization(flags: &Flags, public: &str, login: Login) -> Result<McpAuth, Error> {
     let mut notes = Resource::new(format!("{public}/mcp"))
         .scopes(["notes:read", "notes:write"])
         .challenge(["notes:read"])
@@ -165,11 +168,7 @@ fn authorization(flags: &Flags, public: &str, login: Login) -> Result<McpAuth, E
     for (id, redirect_uris) in clients {
         builder = builder.client(StaticClient::public(id, redirect_uris));
     }
-    builder = match &flags.store {
-        StoreUrl::Memory => builder.store(MemoryStore::new()),
-        StoreUrl::Sled(path) => builder.store(SledStore::open(path)?),
-    };
-    Ok(builder.build()?)
+    Ok(flags.store.attach(builder).await?.build()?)
 }
 
 /// The rmcp service, and what ends its open streams.

@@ -45,7 +45,7 @@ pub use self::{
         RedeemCode, RedeemCodeOutcome, RedeemDevice, Revocation, RevokeTarget, RotateRefresh,
         RotateRefreshOutcome, UseOnce,
     },
-    transfer::{TransferError, export, import},
+    transfer::{TransferError, copy, export, import},
 };
 
 #[cfg(test)]

@@ -88,6 +88,38 @@ pub async fn import(store: &impl Store, reader: impl BufRead) -> Result<u64, Tra
     Ok(count)
 }
 
+/// Copies everything that [`export`] would write straight into another store, and returns how many
+/// records that were: the way to a larger engine. Every live token stays good. Stop the server
+/// first, as for an export.
+///
+/// ```no_run
+/// # #[cfg(feature = "sled")]
+/// # async fn move_house(to: impl tower_mcp_auth::store::Store) -> Result<(), Box<dyn std::error::Error>> {
+/// use tower_mcp_auth::store::{self, SledStore};
+///
+/// let from = SledStore::open("data/auth")?;
+/// let moved = store::copy(&from, &to).await?;
+/// println!("{moved} records");
+/// # Ok(()) }
+/// ```
+///
+/// # Errors
+///
+/// When one of the stores fails. What was copied until then is there; run it again.
+pub async fn copy(from: &impl Store, to: &impl Store) -> Result<u64, StoreError> {
+    let (mut count, mut cursor) = (0, None);
+    loop {
+        let page = from.export(cursor, PAGE).await?;
+        count += page.records.len() as u64;
+        to.import(page.records).await?;
+        cursor = page.next;
+        if cursor.is_none() {
+            return Ok(count);
+        }
+        yield_now().await;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -122,6 +154,16 @@ mod tests {
         let mut again = Vec::new();
         export(&copy, &mut again).await.unwrap();
         assert_eq!(file, again);
+    }
+
+    #[tokio::test]
+    async fn a_copy_is_the_same_store() {
+        let (from, to) = (filled(600).await, MemoryStore::new());
+        assert_eq!(copy(&from, &to).await.unwrap(), 600);
+        let (mut one, mut other) = (Vec::new(), Vec::new());
+        export(&from, &mut one).await.unwrap();
+        export(&to, &mut other).await.unwrap();
+        assert_eq!(one, other);
     }
 
     #[tokio::test]

@@ -1,5 +1,7 @@
 //! After a restart: is everything that was acknowledged still so?
 
+use std::time::Instant;
+
 use http::{Method, StatusCode};
 
 use super::{
@@ -149,11 +151,16 @@ impl Worker {
             ];
             let answer = self.caller.call("/oauth/introspect", &form).await?;
             assert_eq!(answer.json()["active"], live, "token {number} of {mine:?}");
-            let answer = self
-                .caller
-                .bearing(Method::GET, "/mcp", &tokens.access)
-                .await?;
-            let served = answer.status != StatusCode::UNAUTHORIZED;
+            let since = Instant::now();
+            let (served, answer) = loop {
+                let asked = self.caller.bearing(Method::GET, "/mcp", &tokens.access);
+                let answer = asked.await?;
+                let served = answer.status != StatusCode::UNAUTHORIZED;
+                // Another machine has yet to hear of what this worker was just told.
+                if live || !served || since.elapsed() >= self.patience {
+                    break (served, answer);
+                }
+            };
             assert_eq!(served, live, "token {number} of {mine:?}: {answer:?}");
             assert!(!answer.status.is_server_error(), "{answer:?}");
         }

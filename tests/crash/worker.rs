@@ -1,6 +1,6 @@
 //! A client program with its user: what it does, and what it was answered.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use http::{Method, StatusCode};
 use serde_json::json;
@@ -20,10 +20,13 @@ pub(crate) struct Worker {
     pub(super) user: &'static str,
     pub(super) rng: Rng,
     pub(super) clients: Vec<Client>,
+    /// How long a revocation may take to be in force at all servers.
+    pub(super) patience: Duration,
     /// A permit for each answer that acknowledged a change.
     pub(super) acknowledged: Arc<Semaphore>,
 }
 
+#[allow(dead_code, reason = "each test program uses a part of it")]
 impl Worker {
     pub(crate) fn new(origin: &str, number: u64, rng: Rng, acknowledged: Arc<Semaphore>) -> Self {
         Self::over(&[origin.to_owned()], number, rng, acknowledged)
@@ -39,6 +42,10 @@ impl Worker {
         let user = ["demo", "alice"][usize::from(number % 2 == 1)];
         Self {
             caller: Caller::over(origins, user),
+            patience: match origins.len() {
+                1 => Duration::ZERO,
+                _ => Duration::from_secs(1),
+            },
             user,
             rng,
             clients: Vec::new(),

@@ -72,7 +72,7 @@ pub(super) async fn migrate(connection: &mut PgConnection) -> Result<(), Migrate
 
 async fn create(connection: &mut PgConnection) -> sqlx::Result<()> {
     // Whoever may not create schemas can be given an empty one.
-    let exists = "select to_regnamespace('tower_mcp_auth') is not null";
+    let exists = "select exists (select from pg_namespace where nspname = 'tower_mcp_auth')";
     let exists: bool = connection
         .fetch_one(sqlx::raw_sql(exists))
         .await?
@@ -88,7 +88,9 @@ async fn create(connection: &mut PgConnection) -> sqlx::Result<()> {
 
 /// The version that is there, 0 where there is nothing.
 async fn version(connection: &mut PgConnection) -> Result<u32, MigrateError> {
-    let exists = "select to_regclass('tower_mcp_auth.schema_version') is not null";
+    // Not `to_regclass`, which may remember what it found before somebody else committed.
+    let exists = "select exists (select from pg_tables \
+         where schemaname = 'tower_mcp_auth' and tablename = 'schema_version')";
     let exists: bool = connection
         .fetch_one(sqlx::raw_sql(exists))
         .await?
