@@ -20,7 +20,7 @@ use http::{Request, StatusCode, header};
 use serde_json::json;
 #[cfg(feature = "jwt")]
 use tower_mcp_auth::{AssertedSubject, Authenticator, AuthenticatorError, SignedIn, TrustedIssuer};
-use tower_mcp_auth::{StaticClient, Subject, store::Store};
+use tower_mcp_auth::{ClientId, StaticClient, Subject, store::Store};
 
 fn app(store: &Faulty) -> App {
     App::with(|builder| builder.store(store.clone()))
@@ -353,4 +353,35 @@ async fn the_other_endpoints_ask_for_patience_too() {
     );
     let path = uri.strip_prefix(ORIGIN).unwrap();
     delayed(path, &token, None).await;
+}
+
+#[tokio::test]
+async fn a_consent_that_is_withdrawn_meanwhile_gives_nothing_and_stays_withdrawn() {
+    let store = Faulty::new(None);
+    let app = app(&store);
+    let client = app.public_client().await;
+    let browser = Browser::of(&app, "alice");
+    browser.approve(&client, &[]).await;
+    let before = store.calls().len();
+    browser.authorize(&client, &[]).await;
+    let silent = store.calls().split_off(before);
+    let issuing = silent
+        .iter()
+        .position(|name| *name == "issue_code")
+        .unwrap();
+
+    let at = before + silent.len() + issuing;
+    store.fail_at(at, Fault::Delay);
+    let alice = Subject::new("alice").unwrap();
+    let withdrawn = async {
+        while store.calls().len() <= at {
+            tokio::task::yield_now().await;
+        }
+        let client = ClientId::new(&client).unwrap();
+        app.auth.withdraw_consent(&alice, &client).await.unwrap();
+    };
+    let (answer, ()) = tokio::join!(browser.authorize(&client, &[]), withdrawn);
+    assert_eq!(answer.redirect(CALLBACK)["error"], "consent_required");
+    assert_eq!(app.auth.consents(&alice).await.unwrap(), []);
+    assert_eq!(app.auth.grants(&alice).await.unwrap(), []);
 }

@@ -14,18 +14,15 @@ use super::{
 };
 use crate::{
     authenticator::SignedIn,
-    client::{
-        Client,
-        redirect::{self, RedirectKind},
-    },
+    client::Client,
     clock::Timestamp,
     event::Event,
-    grant::{ErrorCode, Refusal, authorize, issue, step_up},
+    grant::{ErrorCode, Refusal, authorize, step_up},
     params::Params,
     scope::Scopes,
-    secret::{Code, Digest, Token, random_handle},
+    secret::{Digest, random_handle},
     store::{
-        BeginAuthorization, IssueCode, IssueCodeOutcome, StoreError,
+        BeginAuthorization, StoreError,
         record::{AuthorizationRequest, PendingAuthorization},
     },
 };
@@ -141,7 +138,9 @@ impl AuthorizationServer {
         if let Some(user) = &user {
             match self.is_remembered(&client, &request, user).await {
                 Ok(true) => {
-                    return self.issue_code(parts, None, &client, &request, user).await;
+                    return self
+                        .issue_code(parts, None, &client, &request, user, true)
+                        .await;
                 }
                 Ok(false) => {}
                 Err(error) => return self.unavailable_here(parts, &error),
@@ -186,29 +185,6 @@ impl AuthorizationServer {
         };
         let redirect_uri = redirect_uri.to_owned();
         Ok(Ok((client, redirect_uri)))
-    }
-
-    /// Whether the user's earlier consent answers this request without a page. It never does where
-    /// any local program could be the one listening, unless the client proves who it is.
-    pub(super) async fn is_remembered(
-        &self,
-        client: &Client,
-        request: &AuthorizationRequest,
-        user: &SignedIn,
-    ) -> Result<bool, StoreError> {
-        let to_https = redirect::classify(&request.redirect_uri) == Ok(RedirectKind::Https);
-        if request.prompt_consent || (client.is_public() && !to_https) {
-            return Ok(false);
-        }
-        let consent = self
-            .store
-            .consent(
-                user.subject.clone(),
-                client.id.clone(),
-                request.resource.clone(),
-            )
-            .await?;
-        Ok(consent.is_some_and(|consent| consent.scopes.contains_all(&request.scopes)))
     }
 
     /// The request as it is put to the user: with all that the client has already.
@@ -297,52 +273,6 @@ impl AuthorizationServer {
         query.extend(hint.map(|hint| ("login_hint", hint)));
         response::with_query(&self.login_page, &query)
     }
-
-    /// Issues a code for what `user` approved, now or earlier, and takes it to the client.
-    pub(super) async fn issue_code(
-        &self,
-        parts: &Parts,
-        pending: Option<Digest>,
-        client: &Client,
-        request: &AuthorizationRequest,
-        user: &SignedIn,
-    ) -> EndpointResponse {
-        let now = self.now();
-        let code = Token::<Code>::random();
-        let approval = issue::approve(request, user, &self.lifetimes, now);
-        let grant = approval.grant.id;
-        let issued = self
-            .store
-            .issue_code(
-                IssueCode {
-                    pending,
-                    digest: code.digest(),
-                    code: approval.code,
-                    grant: approval.grant,
-                    consent: Some(approval.consent),
-                    renew_client: self.lifetimes.renew_client(client.expires_at, now),
-                },
-                now,
-            )
-            .await;
-        let is_done = self.has_code(code.digest());
-        match self.settle(issued, IssueCodeOutcome::Issued, is_done).await {
-            Ok(IssueCodeOutcome::Issued) => {}
-            Ok(IssueCodeOutcome::Gone) => return self.gone(parts),
-            Err(error) => return self.unavailable_here(parts, &error),
-        }
-        self.emit(&Event::CodeIssued {
-            client_id: &client.id,
-            subject: &user.subject,
-            grant,
-            scopes: &request.scopes,
-            remembered: pending.is_none(),
-        });
-        let mut answer = vec![("code", code.reveal())];
-        answer.extend(request.state.as_deref().map(|state| ("state", state)));
-        answer.push(("iss", self.issuer.as_str()));
-        response::see_other(&response::with_query(&request.redirect_uri, &answer))
-    }
 }
 
 const LOGIN_REQUIRED: Refusal = Refusal::new(
@@ -350,7 +280,7 @@ const LOGIN_REQUIRED: Refusal = Refusal::new(
     "login_required",
     "the user is not signed in",
 );
-const CONSENT_REQUIRED: Refusal = Refusal::new(
+pub(super) const CONSENT_REQUIRED: Refusal = Refusal::new(
     ErrorCode::ConsentRequired,
     "consent_required",
     "the user has to consent",

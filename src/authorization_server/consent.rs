@@ -72,8 +72,15 @@ impl AuthorizationServer {
         let request = &resumed.pending.request;
         match self.is_remembered(&resumed.client, request, user).await {
             Ok(true) => {
-                self.issue_code(parts, Some(resumed.id), &resumed.client, request, user)
-                    .await
+                self.issue_code(
+                    parts,
+                    Some(resumed.id),
+                    &resumed.client,
+                    request,
+                    user,
+                    true,
+                )
+                .await
             }
             Ok(false) => match self.widened(request, user).await {
                 Ok(request) => self.consent_page(transaction, &resumed, user, &request),
@@ -115,8 +122,15 @@ impl AuthorizationServer {
         }
         match params.get("decision") {
             Some("approve") => {
-                self.issue_code(parts, Some(resumed.id), &resumed.client, &request, user)
-                    .await
+                self.issue_code(
+                    parts,
+                    Some(resumed.id),
+                    &resumed.client,
+                    &request,
+                    user,
+                    false,
+                )
+                .await
             }
             Some("deny") => self.deny(parts, &resumed, user).await,
             _ => self.refuse_here(parts, Endpoint::Consent, None, &NO_DECISION),

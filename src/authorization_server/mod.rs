@@ -16,6 +16,7 @@ mod endpoint;
 mod get_session;
 mod hint;
 mod introspect;
+mod issue_code;
 mod layer;
 mod manage;
 #[cfg(feature = "jwt")]

@@ -1,0 +1,121 @@
+//! Issuing a code: for what a user approves now, or approved before.
+
+use http::request::Parts;
+
+use super::{
+    AuthorizationServer,
+    authorize::CONSENT_REQUIRED,
+    response::{self, EndpointResponse},
+};
+use crate::{
+    authenticator::SignedIn,
+    client::{
+        Client,
+        redirect::{self, RedirectKind},
+    },
+    event::Event,
+    grant::issue,
+    secret::{Code, Digest, GrantId, Token},
+    store::{IssueCode, IssueCodeOutcome, RevokeTarget, StoreError, record::AuthorizationRequest},
+};
+
+impl AuthorizationServer {
+    /// Whether the user's earlier consent answers this request without a page. It never does where
+    /// any local program could be the one listening, unless the client proves who it is.
+    pub(super) async fn is_remembered(
+        &self,
+        client: &Client,
+        request: &AuthorizationRequest,
+        user: &SignedIn,
+    ) -> Result<bool, StoreError> {
+        let to_https = redirect::classify(&request.redirect_uri) == Ok(RedirectKind::Https);
+        if request.prompt_consent || (client.is_public() && !to_https) {
+            return Ok(false);
+        }
+        let consent = self
+            .store
+            .consent(
+                user.subject.clone(),
+                client.id.clone(),
+                request.resource.clone(),
+            )
+            .await?;
+        Ok(consent.is_some_and(|consent| consent.scopes.contains_all(&request.scopes)))
+    }
+
+    /// Issues a code for what `user` approved, now or (`remembered`) earlier, and takes it to the
+    /// client.
+    pub(super) async fn issue_code(
+        &self,
+        parts: &Parts,
+        pending: Option<Digest>,
+        client: &Client,
+        request: &AuthorizationRequest,
+        user: &SignedIn,
+        remembered: bool,
+    ) -> EndpointResponse {
+        let now = self.now();
+        let code = Token::<Code>::random();
+        let approval = issue::approve(request, user, &self.lifetimes, now);
+        let grant = approval.grant.id;
+        let issued = self
+            .store
+            .issue_code(
+                IssueCode {
+                    pending,
+                    digest: code.digest(),
+                    code: approval.code,
+                    grant: approval.grant,
+                    // One that is withdrawn at this moment must not come back.
+                    consent: (!remembered).then_some(approval.consent),
+                    renew_client: self.lifetimes.renew_client(client.expires_at, now),
+                },
+                now,
+            )
+            .await;
+        let is_done = self.has_code(code.digest());
+        match self.settle(issued, IssueCodeOutcome::Issued, is_done).await {
+            Ok(IssueCodeOutcome::Issued) => {}
+            Ok(IssueCodeOutcome::Gone) => return self.gone(parts),
+            Err(error) => return self.unavailable_here(parts, &error),
+        }
+        if remembered {
+            match self.is_withdrawn(client, request, user, grant).await {
+                Ok(false) => {}
+                Ok(true) => {
+                    let state = request.state.as_deref();
+                    let refusal = &CONSENT_REQUIRED;
+                    return self.refuse_there(client, &request.redirect_uri, state, refusal);
+                }
+                Err(error) => return self.unavailable_here(parts, &error),
+            }
+        }
+        self.emit(&Event::CodeIssued {
+            client_id: &client.id,
+            subject: &user.subject,
+            grant,
+            scopes: &request.scopes,
+            remembered,
+        });
+        let mut answer = vec![("code", code.reveal())];
+        answer.extend(request.state.as_deref().map(|state| ("state", state)));
+        answer.push(("iss", self.issuer.as_str()));
+        response::see_other(&response::with_query(&request.redirect_uri, &answer))
+    }
+
+    /// Whether the consent that a code was issued by is there no more. A withdrawal that came before
+    /// the code did not reach its grant; nobody has seen the code yet.
+    async fn is_withdrawn(
+        &self,
+        client: &Client,
+        request: &AuthorizationRequest,
+        user: &SignedIn,
+        grant: GrantId,
+    ) -> Result<bool, StoreError> {
+        if self.is_remembered(client, request, user).await? {
+            return Ok(false);
+        }
+        self.revoke(RevokeTarget::Grant(grant)).await?;
+        Ok(true)
+    }
+}
