@@ -18,7 +18,7 @@ pub(crate) struct Flags {
     #[arg(long, value_name = "URL")]
     pub(crate) public_url: Option<String>,
 
-    /// Where clients, grants and tokens are kept: `sled:PATH` or `memory:`
+    /// Where clients, grants and tokens are kept: `sled:PATH`, `postgres://..` or `memory:`
     #[arg(long, value_name = "URL", default_value = "sled:data/auth")]
     pub(crate) store: StoreUrl,
 
@@ -79,10 +79,19 @@ pub(crate) enum Switch {
     Off,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) enum StoreUrl {
     Memory,
     Sled(PathBuf),
+    #[cfg(feature = "postgres")]
+    Postgres(String),
+}
+
+// Some have a password in them.
+impl std::fmt::Debug for StoreUrl {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("StoreUrl")
+    }
 }
 
 impl FromStr for StoreUrl {
@@ -92,12 +101,24 @@ impl FromStr for StoreUrl {
         match text.split_once(':') {
             Some(("memory", "")) => Ok(Self::Memory),
             Some(("sled", path)) if !path.is_empty() => Ok(Self::Sled(path.into())),
-            Some((scheme @ ("postgres" | "postgresql" | "redis" | "rediss"), _)) => Err(format!(
+            #[cfg(feature = "postgres")]
+            Some(("postgres" | "postgresql", _)) => Ok(Self::Postgres(text.to_owned())),
+            #[cfg(not(feature = "postgres"))]
+            Some(("postgres" | "postgresql", _)) => Err(without("postgres")),
+            Some((scheme @ ("redis" | "rediss"), _)) => Err(format!(
                 "a {scheme} store is not in this version: use sled:PATH or memory:"
             )),
-            _ => Err("expected sled:PATH or memory:".to_owned()),
+            _ => Err("expected sled:PATH, postgres://.. or memory:".to_owned()),
         }
     }
+}
+
+#[cfg(not(feature = "postgres"))]
+fn without(feature: &str) -> String {
+    format!(
+        "this program was built without the feature `{feature}`: \
+         cargo run --release --features {feature} --example server"
+    )
 }
 
 #[derive(Clone)]

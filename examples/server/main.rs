@@ -30,6 +30,8 @@ use tokio::{
     sync::watch,
 };
 use tower::Layer;
+#[cfg(feature = "postgres")]
+use tower_mcp_auth::store::PostgresStore;
 use tower_mcp_auth::{
     Fetcher, McpAuth, Operation, Resource, StaticClient,
     store::{MemoryStore, SledStore},
@@ -93,7 +95,7 @@ async fn run(flags: Flags) -> Result<(), Error> {
         None => SessionKey::random()?,
     };
     let login = Login::new(&public, key);
-    let auth = authorization(&flags, &public, login.clone())?;
+    let auth = authorization(&flags, &public, login.clone()).await?;
     let (mcp, end_sessions) = mcp_server(&public);
     let protected = auth.protect_operations("/mcp")?.require(["notes:read"]);
 
@@ -112,7 +114,7 @@ async fn run(flags: Flags) -> Result<(), Error> {
     serve(listener, app, stop, end_sessions).await
 }
 
-fn authorization(flags: &Flags, public: &str, login: Login) -> Result<McpAuth, Error> {
+async fn authorization(flags: &Flags, public: &str, login: Login) -> Result<McpAuth, Error> {
     let mut notes = Resource::new(format!("{public}/mcp"))
         .scopes(["notes:read", "notes:write"])
         .challenge(["notes:read"])
@@ -168,6 +170,8 @@ fn authorization(flags: &Flags, public: &str, login: Login) -> Result<McpAuth, E
     builder = match &flags.store {
         StoreUrl::Memory => builder.store(MemoryStore::new()),
         StoreUrl::Sled(path) => builder.store(SledStore::open(path)?),
+        #[cfg(feature = "postgres")]
+        StoreUrl::Postgres(url) => builder.store(PostgresStore::connect(url).await?),
     };
     Ok(builder.build()?)
 }
