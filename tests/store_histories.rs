@@ -17,7 +17,7 @@ use histories::{
 use proptest::{
     collection::vec,
     prelude::*,
-    test_runner::{Config, FileFailurePersistence},
+    test_runner::{Config, FileFailurePersistence, TestRunner},
 };
 use tokio::{runtime::Runtime, sync::Barrier};
 use tower_mcp_auth::{MemoryStore, Timestamp, store::Store};
@@ -32,12 +32,12 @@ trait Backend {
     type Store: Store;
 
     /// A store with nothing in it.
-    fn empty() -> Self;
+    async fn empty() -> Self;
 
     fn store(&self) -> &Arc<Self::Store>;
 
     /// Closes the store and opens it again, where there is anything to close.
-    fn reopen(&mut self) {}
+    async fn reopen(&mut self) {}
 
     /// As after `kill -9`; false where nothing survives that.
     fn crash(&mut self) -> bool {
@@ -50,7 +50,7 @@ struct Memory(Arc<MemoryStore>);
 impl Backend for Memory {
     type Store = MemoryStore;
 
-    fn empty() -> Self {
+    async fn empty() -> Self {
         Self(Arc::default())
     }
 
@@ -84,7 +84,7 @@ mod sled {
     impl Backend for Sled {
         type Store = SledStore;
 
-        fn empty() -> Self {
+        async fn empty() -> Self {
             let directory = tempfile::tempdir().unwrap();
             Self {
                 store: open(&directory),
@@ -96,7 +96,7 @@ mod sled {
             self.store.as_ref().unwrap()
         }
 
-        fn reopen(&mut self) {
+        async fn reopen(&mut self) {
             self.store = None;
             self.store = open(&self.directory);
         }
@@ -128,6 +128,81 @@ mod sled {
     }
 }
 
+#[cfg(feature = "postgres")]
+#[path = "common/postgres.rs"]
+mod databases;
+
+#[cfg(feature = "postgres")]
+mod postgres {
+    use std::sync::Mutex;
+
+    use tower_mcp_auth::PostgresStore;
+
+    use super::{Arc, Backend, RUNTIME, databases::Database};
+
+    /// Databases to be used again: a new one takes longer than a history.
+    static IDLE: Mutex<Vec<Database>> = Mutex::new(Vec::new());
+
+    pub struct Postgres {
+        store: Arc<PostgresStore>,
+        /// `None` only while it is dropped.
+        database: Option<Database>,
+    }
+
+    impl Backend for Postgres {
+        type Store = PostgresStore;
+
+        async fn empty() -> Self {
+            let idle = IDLE.lock().unwrap().pop();
+            let database = match idle {
+                Some(database) => database,
+                None => Database::create().await.unwrap(),
+            };
+            let store = Arc::new(database.open().await);
+            database.clear().await;
+            Self {
+                store,
+                database: Some(database),
+            }
+        }
+
+        fn store(&self) -> &Arc<PostgresStore> {
+            &self.store
+        }
+
+        async fn reopen(&mut self) {
+            let database = self.database.as_ref().unwrap();
+            self.store = Arc::new(database.open().await);
+        }
+    }
+
+    impl Drop for Postgres {
+        fn drop(&mut self) {
+            let database = self.database.take();
+            IDLE.lock().unwrap().extend(database);
+        }
+    }
+
+    /// Drops the databases at the end of a test.
+    pub struct Server;
+
+    impl Server {
+        /// `None`, with a word about it, where there is none.
+        pub fn find() -> Option<Self> {
+            let database = RUNTIME.block_on(Database::create())?;
+            IDLE.lock().unwrap().push(database);
+            Some(Self)
+        }
+    }
+
+    impl Drop for Server {
+        fn drop(&mut self) {
+            let idle = std::mem::take(&mut *IDLE.lock().unwrap());
+            drop(idle);
+        }
+    }
+}
+
 /// What happens between two calls.
 #[derive(Clone, Copy, Debug)]
 enum Between {
@@ -153,7 +228,7 @@ fn line() -> impl Strategy<Value = Line> {
 
 /// Runs a history on a store and on the reference.
 async fn follow<B: Backend>(line: Line) {
-    let (mut backend, reference) = (B::empty(), Reference::default());
+    let (mut backend, reference) = (B::empty().await, Reference::default());
     let (mut plan, mut now) = (Plan::default(), Timestamp::from_secs(1_000_000));
     for (step, pause, between) in line {
         now = now.plus(std::time::Duration::from_secs(pause));
@@ -161,7 +236,7 @@ async fn follow<B: Backend>(line: Line) {
         assert_alike(&**backend.store(), &reference, call, now).await;
         match between {
             Between::Nothing => continue,
-            Between::Reopen => backend.reopen(),
+            Between::Reopen => backend.reopen().await,
             Between::Crash => {
                 if backend.crash() {
                     // What waits for a person may be forgotten, so counts would differ.
@@ -202,7 +277,7 @@ fn rounds() -> impl Strategy<Value = Rounds> {
 /// Runs rounds on a store; there must be an order of the calls in which the reference answers all
 /// of them alike, and holds the same afterwards.
 async fn interleave<B: Backend>(rounds: Rounds) {
-    let backend = B::empty();
+    let backend = B::empty().await;
     let store = backend.store();
     let (mut plan, mut now) = (Plan::default(), Timestamp::from_secs(1_000_000));
     let mut possible = vec![Tables::default()];
@@ -322,4 +397,37 @@ proptest! {
     fn calls_at_once_on_sled_have_an_order(rounds in rounds()) {
         RUNTIME.block_on(interleave::<sled::Sled>(rounds));
     }
+}
+
+/// Runs a property as the macro would, with databases that are dropped at its end.
+#[cfg(feature = "postgres")]
+fn on_postgres<S: Strategy>(histories: S, run: impl Fn(S::Value)) {
+    let Some(_server) = postgres::Server::find() else {
+        return;
+    };
+    let config = Config {
+        source_file: Some(file!()),
+        ..config(24)
+    };
+    let result = TestRunner::new(config).run(&histories, |history| {
+        run(history);
+        Ok(())
+    });
+    result.unwrap_or_else(|failed| panic!("{failed}"));
+}
+
+#[cfg(feature = "postgres")]
+#[test]
+fn postgres_answers_as_the_reference() {
+    on_postgres(line(), |line| {
+        RUNTIME.block_on(follow::<postgres::Postgres>(line));
+    });
+}
+
+#[cfg(feature = "postgres")]
+#[test]
+fn calls_at_once_on_postgres_have_an_order() {
+    on_postgres(rounds(), |rounds| {
+        RUNTIME.block_on(interleave::<postgres::Postgres>(rounds));
+    });
 }

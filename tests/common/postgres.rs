@@ -5,7 +5,10 @@
 
 use std::{io::Write, thread, time::Duration};
 
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, postgres::PgConnectOptions};
+use sqlx::{
+    AssertSqlSafe, ConnectOptions, Connection, Executor,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
 use tokio::time::timeout;
 use tower_mcp_auth::PostgresStore;
 
@@ -27,6 +30,15 @@ pub fn skip(why: &str) {
     let test = thread::current();
     let test = test.name().unwrap_or("a test");
     let _ = writeln!(std::io::stderr(), "SKIPPED: {test}: {why}");
+}
+
+/// A store with as much patience as a loaded machine takes.
+pub async fn open(options: PgConnectOptions) -> PostgresStore {
+    let pool = PgPoolOptions::new()
+        .acquire_timeout(Duration::from_secs(120))
+        .test_before_acquire(false)
+        .connect_lazy_with(options.disable_statement_logging());
+    PostgresStore::new(pool).await.unwrap()
 }
 
 /// An empty database, gone when dropped.
@@ -71,7 +83,7 @@ impl Database {
     }
 
     pub async fn open(&self) -> PostgresStore {
-        PostgresStore::connect(&self.url()).await.unwrap()
+        open(self.options()).await
     }
 
     /// Empties it, in far less time than a new one takes.
