@@ -32,12 +32,12 @@ trait Backend {
     type Store: Store;
 
     /// A store with nothing in it.
-    fn empty() -> Self;
+    async fn empty() -> Self;
 
     fn store(&self) -> &Arc<Self::Store>;
 
     /// Closes the store and opens it again, where there is anything to close.
-    fn reopen(&mut self) {}
+    async fn reopen(&mut self) {}
 
     /// As after `kill -9`; false where nothing survives that.
     fn crash(&mut self) -> bool {
@@ -50,7 +50,7 @@ struct Memory(Arc<MemoryStore>);
 impl Backend for Memory {
     type Store = MemoryStore;
 
-    fn empty() -> Self {
+    async fn empty() -> Self {
         Self(Arc::default())
     }
 
@@ -84,7 +84,7 @@ mod sled {
     impl Backend for Sled {
         type Store = SledStore;
 
-        fn empty() -> Self {
+        async fn empty() -> Self {
             let directory = tempfile::tempdir().unwrap();
             Self {
                 store: open(&directory),
@@ -96,7 +96,7 @@ mod sled {
             self.store.as_ref().unwrap()
         }
 
-        fn reopen(&mut self) {
+        async fn reopen(&mut self) {
             self.store = None;
             self.store = open(&self.directory);
         }
@@ -128,6 +128,47 @@ mod sled {
     }
 }
 
+#[cfg(feature = "redis")]
+#[path = "common/redis.rs"]
+mod redis_server;
+
+#[cfg(feature = "redis")]
+mod redis {
+    use tower_mcp_auth::RedisStore;
+
+    use super::{Arc, Backend, redis_server::Deployment};
+
+    pub struct Redis {
+        store: Arc<RedisStore>,
+        deployment: Deployment,
+    }
+
+    /// Whether there is a server, with a word about it where there is none.
+    pub fn is_there() -> bool {
+        Deployment::create().is_some()
+    }
+
+    impl Backend for Redis {
+        type Store = RedisStore;
+
+        async fn empty() -> Self {
+            let deployment = Deployment::create().unwrap();
+            Self {
+                store: Arc::new(deployment.open().await),
+                deployment,
+            }
+        }
+
+        fn store(&self) -> &Arc<RedisStore> {
+            &self.store
+        }
+
+        async fn reopen(&mut self) {
+            self.store = Arc::new(self.deployment.open().await);
+        }
+    }
+}
+
 /// What happens between two calls.
 #[derive(Clone, Copy, Debug)]
 enum Between {
@@ -153,7 +194,7 @@ fn line() -> impl Strategy<Value = Line> {
 
 /// Runs a history on a store and on the reference.
 async fn follow<B: Backend>(line: Line) {
-    let (mut backend, reference) = (B::empty(), Reference::default());
+    let (mut backend, reference) = (B::empty().await, Reference::default());
     let (mut plan, mut now) = (Plan::default(), Timestamp::from_secs(1_000_000));
     for (step, pause, between) in line {
         now = now.plus(std::time::Duration::from_secs(pause));
@@ -161,7 +202,7 @@ async fn follow<B: Backend>(line: Line) {
         assert_alike(&**backend.store(), &reference, call, now).await;
         match between {
             Between::Nothing => continue,
-            Between::Reopen => backend.reopen(),
+            Between::Reopen => backend.reopen().await,
             Between::Crash => {
                 if backend.crash() {
                     // What waits for a person may be forgotten, so counts would differ.
@@ -202,7 +243,7 @@ fn rounds() -> impl Strategy<Value = Rounds> {
 /// Runs rounds on a store; there must be an order of the calls in which the reference answers all
 /// of them alike, and holds the same afterwards.
 async fn interleave<B: Backend>(rounds: Rounds) {
-    let backend = B::empty();
+    let backend = B::empty().await;
     let store = backend.store();
     let (mut plan, mut now) = (Plan::default(), Timestamp::from_secs(1_000_000));
     let mut possible = vec![Tables::default()];
@@ -321,5 +362,24 @@ proptest! {
     #[test]
     fn calls_at_once_on_sled_have_an_order(rounds in rounds()) {
         RUNTIME.block_on(interleave::<sled::Sled>(rounds));
+    }
+}
+
+#[cfg(feature = "redis")]
+proptest! {
+    #![proptest_config(config(24))]
+
+    #[test]
+    fn redis_answers_as_the_reference(line in line()) {
+        if redis::is_there() {
+            RUNTIME.block_on(follow::<redis::Redis>(line));
+        }
+    }
+
+    #[test]
+    fn calls_at_once_on_redis_have_an_order(rounds in rounds()) {
+        if redis::is_there() {
+            RUNTIME.block_on(interleave::<redis::Redis>(rounds));
+        }
     }
 }
