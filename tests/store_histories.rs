@@ -203,6 +203,47 @@ mod postgres {
     }
 }
 
+#[cfg(feature = "redis")]
+#[path = "common/redis.rs"]
+mod redis_server;
+
+#[cfg(feature = "redis")]
+mod redis {
+    use tower_mcp_auth::RedisStore;
+
+    use super::{Arc, Backend, redis_server::Deployment};
+
+    pub struct Redis {
+        store: Arc<RedisStore>,
+        deployment: Deployment,
+    }
+
+    /// Whether there is a server, with a word about it where there is none.
+    pub fn is_there() -> bool {
+        Deployment::create().is_some()
+    }
+
+    impl Backend for Redis {
+        type Store = RedisStore;
+
+        async fn empty() -> Self {
+            let deployment = Deployment::create().unwrap();
+            Self {
+                store: Arc::new(deployment.open().await),
+                deployment,
+            }
+        }
+
+        fn store(&self) -> &Arc<RedisStore> {
+            &self.store
+        }
+
+        async fn reopen(&mut self) {
+            self.store = Arc::new(self.deployment.open().await);
+        }
+    }
+}
+
 /// What happens between two calls.
 #[derive(Clone, Copy, Debug)]
 enum Between {
@@ -430,4 +471,23 @@ fn calls_at_once_on_postgres_have_an_order() {
     on_postgres(rounds(), |rounds| {
         RUNTIME.block_on(interleave::<postgres::Postgres>(rounds));
     });
+}
+
+#[cfg(feature = "redis")]
+proptest! {
+    #![proptest_config(config(24))]
+
+    #[test]
+    fn redis_answers_as_the_reference(line in line()) {
+        if redis::is_there() {
+            RUNTIME.block_on(follow::<redis::Redis>(line));
+        }
+    }
+
+    #[test]
+    fn calls_at_once_on_redis_have_an_order(rounds in rounds()) {
+        if redis::is_there() {
+            RUNTIME.block_on(interleave::<redis::Redis>(rounds));
+        }
+    }
 }

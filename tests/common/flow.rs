@@ -128,7 +128,15 @@ impl Flow {
     }
 
     pub(crate) async fn redeem_code(&self, store: &impl Store) -> RedeemCodeOutcome {
-        store.redeem_code(self.redeem_request(), NOW).await.unwrap()
+        self.try_redeem_code(store).await.unwrap()
+    }
+
+    /// Redeems the code, if the store can.
+    pub(crate) async fn try_redeem_code(
+        &self,
+        store: &impl Store,
+    ) -> Result<RedeemCodeOutcome, StoreError> {
+        store.redeem_code(self.redeem_request(), NOW).await
     }
 
     fn redeem_request(&self) -> RedeemCode {
@@ -150,7 +158,7 @@ impl Flow {
     /// Issues the code and redeems it, if the store can.
     pub(crate) async fn try_redeem(&self, store: &impl Store) -> Result<(), StoreError> {
         store.issue_code(self.issue_request(), NOW).await?;
-        store.redeem_code(self.redeem_request(), NOW).await?;
+        self.try_redeem_code(store).await?;
         Ok(())
     }
 

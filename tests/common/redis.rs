@@ -264,18 +264,46 @@ impl Cluster {
         }
     }
 
-    /// The node that has the keys of a deployment.
-    pub fn owner_of(&mut self, deployment: &Deployment) -> &mut Server {
-        let key = format!("{{{}}}:schema", deployment.prefix);
-        let mut connection = deployment.connect();
-        let mut command = redis::cmd("CLUSTER");
-        let slot: u16 = command
-            .arg("KEYSLOT")
-            .arg(key)
-            .query(&mut connection)
-            .unwrap();
+    /// Which node has the keys of a deployment.
+    pub fn owner_of(&self, deployment: &Deployment) -> usize {
         // `redis-cli --cluster create` deals the 16384 slots out in order.
-        let owner = usize::from(slot) * 3 / 16384;
-        &mut self.0[owner]
+        usize::from(self.slot_of(deployment)) * 3 / 16384
+    }
+
+    fn slot_of(&self, deployment: &Deployment) -> u16 {
+        let key = format!("{{{}}}:schema", deployment.prefix);
+        self.ask(0, &["CLUSTER", "KEYSLOT", &key])
+    }
+
+    fn ask<T: redis::FromRedisValue>(&self, node: usize, words: &[&str]) -> T {
+        let client = Client::open(self.0[node].url()).unwrap();
+        let mut command = redis::Cmd::new();
+        let command = words
+            .iter()
+            .fold(&mut command, |command, word| command.arg(word));
+        command
+            .query(&mut client.get_connection().unwrap())
+            .unwrap()
+    }
+
+    /// Moves all keys of a deployment to another node.
+    pub fn move_slot(&self, deployment: &Deployment, from: usize, to: usize) {
+        let slot = self.slot_of(deployment).to_string();
+        let [source, target]: [String; 2] =
+            [from, to].map(|node| self.ask(node, &["CLUSTER", "MYID"]));
+        let set_slot = |node, words: &[&str]| -> () {
+            self.ask(node, &[&["CLUSTER", "SETSLOT", &slot], words].concat())
+        };
+        set_slot(to, &["IMPORTING", &source]);
+        set_slot(from, &["MIGRATING", &target]);
+        let keys: Vec<String> = self.ask(from, &["CLUSTER", "GETKEYSINSLOT", &slot, "1000"]);
+        let port = self.0[to].port.to_string();
+        for key in keys {
+            let moved: String = self.ask(from, &["MIGRATE", "127.0.0.1", &port, &key, "0", "5000"]);
+            assert_eq!(moved, "OK");
+        }
+        for node in [to, from] {
+            set_slot(node, &["NODE", &target]);
+        }
     }
 }

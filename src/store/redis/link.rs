@@ -3,7 +3,7 @@
 use std::{collections::HashMap, fmt, time::Duration};
 
 use ::redis::{
-    AsyncConnectionConfig, Client, Cmd, ConnectionInfo, ErrorKind, FromRedisValue,
+    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind, FromRedisValue,
     IntoConnectionInfo, ProtocolVersion, RedisError, RedisResult, ServerErrorKind, Value,
     aio::{ConnectionManager, ConnectionManagerConfig},
     cluster::ClusterClient,
@@ -79,7 +79,8 @@ impl Link {
     /// Tries again as long as the server says that it did nothing. Whatever else fails has failed:
     /// a script whose answer was lost may have run, and must not run twice.
     async fn patiently<T: FromRedisValue>(&self, ask: Ask<'_>) -> Result<T, StoreError> {
-        in_time(self.deadline, async {
+        // A store is asked from deep within other futures, which this keeps small.
+        let attempts = Box::pin(async {
             let mut wait = WAIT.0;
             loop {
                 match self.attempt(&ask).await {
@@ -90,8 +91,8 @@ impl Link {
                     answer => return Ok(T::from_redis_value(answer?.extract_error()?)?),
                 }
             }
-        })
-        .await
+        });
+        in_time(self.deadline, attempts).await
     }
 
     async fn attempt(&self, ask: &Ask<'_>) -> RedisResult<Value> {
@@ -163,6 +164,9 @@ pub(super) async fn in_time<T>(
 
 fn connection_info(url: &str, deadline: Duration) -> RedisResult<ConnectionInfo> {
     let info = url.into_connection_info()?;
+    if matches!(info.addr(), ConnectionAddr::TcpTls { .. }) {
+        provide_cryptography();
+    }
     // With the third version of the protocol a lost connection is noticed, and made anew, before
     // somebody needs it.
     let settings = info
@@ -171,6 +175,15 @@ fn connection_info(url: &str, deadline: Duration) -> RedisResult<ConnectionInfo>
         .set_protocol(ProtocolVersion::RESP3);
     let tcp = tcp_settings(deadline);
     Ok(info.set_redis_settings(settings).set_tcp_settings(tcp))
+}
+
+/// The library panics where the program has not chosen an implementation, and more than one is
+/// compiled in.
+fn provide_cryptography() {
+    if rustls::crypto::CryptoProvider::get_default().is_none() {
+        // An error says that somebody else was faster.
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    }
 }
 
 /// A peer that is gone without a word is noticed.

@@ -49,6 +49,7 @@ local function outlive(grant, expires)
     list_grant(grant.key, grant.lists, expires)
     keep(grant.key, GRANT, expires)
     redis.call('HSET', grant.key, 'expires', expires)
+    grant.expires = expires
   end
 end
 

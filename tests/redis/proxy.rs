@@ -1,0 +1,85 @@
+//! What can become of a connection on its way.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    sync::watch,
+};
+
+/// Passes everything on between its own port and a server's, until told otherwise.
+pub struct Proxy {
+    pub url: String,
+    loses_answers: Arc<AtomicBool>,
+    /// Whether connections are let through.
+    open: watch::Sender<bool>,
+}
+
+impl Proxy {
+    pub async fn to(port: u16) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let url = format!("redis://{}", listener.local_addr().unwrap());
+        let loses_answers = Arc::<AtomicBool>::default();
+        let (open, is_open) = watch::channel(true);
+        let losing = Arc::clone(&loses_answers);
+        tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                tokio::spawn(pass(client, port, Arc::clone(&losing), is_open.clone()));
+            }
+        });
+        Self {
+            url,
+            loses_answers,
+            open,
+        }
+    }
+
+    /// The server's next answer is lost, and its connection with it.
+    pub fn lose_the_next_answer(&self) {
+        self.loses_answers.store(true, Ordering::SeqCst);
+    }
+
+    /// Drops all connections, and takes no new ones.
+    pub fn close(&self) {
+        self.open.send_replace(false);
+    }
+
+    pub fn open(&self) {
+        self.open.send_replace(true);
+    }
+}
+
+async fn pass(
+    mut client: TcpStream,
+    port: u16,
+    loses_answers: Arc<AtomicBool>,
+    mut is_open: watch::Receiver<bool>,
+) {
+    if !*is_open.borrow_and_update() {
+        return;
+    }
+    let mut server = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    let (mut asked, mut answered) = (vec![0; 1 << 16], vec![0; 1 << 16]);
+    loop {
+        tokio::select! {
+            read = client.read(&mut asked) => match read {
+                Ok(read @ 1..) => server.write_all(&asked[..read]).await.unwrap(),
+                _ => return,
+            },
+            read = server.read(&mut answered) => match read {
+                Ok(read @ 1..) => {
+                    if loses_answers.swap(false, Ordering::SeqCst) {
+                        return;
+                    }
+                    client.write_all(&answered[..read]).await.unwrap();
+                }
+                _ => return,
+            },
+            _ = is_open.changed() => return,
+        }
+    }
+}
