@@ -98,6 +98,7 @@ mod extract;
 mod future;
 mod gate;
 mod guard;
+mod headers;
 mod layer;
 mod lease;
 mod mcp_headers;
