@@ -2,13 +2,13 @@
 
 mod access;
 mod key;
+mod sha256;
 
 use std::{fmt, marker::PhantomData};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use rand::{TryRng, rngs::SysRng};
 use serde::{Deserialize, Serialize, de};
-use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
@@ -71,7 +71,11 @@ impl Digest {
     /// The digest of `text`.
     #[must_use]
     pub fn of(text: &str) -> Self {
-        Self(Sha256::digest(text.as_bytes()).into())
+        Self::of_bytes(text.as_bytes())
+    }
+
+    pub(crate) fn of_bytes(text: &[u8]) -> Self {
+        Self(sha256::sha256(text))
     }
 
     /// The 32 bytes.

@@ -1,8 +1,8 @@
 //! The `Authorization` header (RFC 6750 §2.1). Query strings and bodies are never looked at.
 
-use http::{HeaderMap, header::AUTHORIZATION};
+use http::{HeaderMap, HeaderValue};
 
-use super::Refusal;
+use super::{Refusal, headers::hear};
 
 /// Longer than any token in use (JWTs of large directories reach some 8 KiB); what is longer costs
 /// no hashing.
@@ -32,20 +32,24 @@ impl Scheme {
 /// so only [`is_token68`] on the way to a verifier has to tell.
 pub(crate) fn presented(headers: &HeaderMap) -> Result<&str, Refusal> {
     match credentials(headers)? {
-        (Scheme::Bearer, token) => Ok(token),
+        (Scheme::Bearer, token) => text(token),
         #[cfg(feature = "jwt")]
         (Scheme::Dpop, _) => Err(Refusal::NoCredentials),
     }
 }
 
 /// As [`presented`], in whichever scheme.
-pub(crate) fn credentials(headers: &HeaderMap) -> Result<(Scheme, &str), Refusal> {
-    let mut values = headers.get_all(AUTHORIZATION).iter();
-    let value = values.next().ok_or(Refusal::NoCredentials)?;
-    if values.next().is_some() {
-        return Err(Refusal::TwoCredentials);
-    }
+pub(crate) fn credentials(headers: &HeaderMap) -> Result<(Scheme, &[u8]), Refusal> {
+    read(hear(headers).authorization?)
+}
+
+/// Takes one header apart.
+pub(crate) fn read(value: &HeaderValue) -> Result<(Scheme, &[u8]), Refusal> {
     let value = value.as_bytes();
+    // As almost everybody writes it.
+    if value.starts_with(b"Bearer ") {
+        return Ok((Scheme::Bearer, after_scheme(&value[6..])?));
+    }
     match value.split_at_checked(6) {
         Some((scheme, rest)) if scheme.eq_ignore_ascii_case(b"bearer") => {
             Ok((Scheme::Bearer, after_scheme(rest)?))
@@ -58,7 +62,7 @@ pub(crate) fn credentials(headers: &HeaderMap) -> Result<(Scheme, &str), Refusal
     }
 }
 
-fn after_scheme(rest: &[u8]) -> Result<&str, Refusal> {
+fn after_scheme(rest: &[u8]) -> Result<&[u8], Refusal> {
     let token = match rest {
         [] => return Err(Refusal::MalformedToken),
         [b' ', token @ ..] => token.trim_ascii(),
@@ -68,6 +72,11 @@ fn after_scheme(rest: &[u8]) -> Result<&str, Refusal> {
     if token.is_empty() || token.len() > MAX_TOKEN {
         return Err(Refusal::MalformedToken);
     }
+    Ok(token)
+}
+
+/// A token that is not known yet as text.
+pub(crate) fn text(token: &[u8]) -> Result<&str, Refusal> {
     std::str::from_utf8(token).map_err(|_| Refusal::MalformedToken)
 }
 
@@ -87,7 +96,7 @@ pub(crate) fn is_token68(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
+    use http::header::AUTHORIZATION;
 
     use super::*;
 
@@ -117,7 +126,8 @@ mod tests {
         let two = |value: &str| {
             let mut headers = HeaderMap::new();
             headers.append(AUTHORIZATION, HeaderValue::from_str(value).unwrap());
-            credentials(&headers).map(|(scheme, token)| (scheme, token.to_owned()))
+            let (scheme, token) = credentials(&headers)?;
+            Ok((scheme, text(token)?.to_owned()))
         };
         for good in ["DPoP abc", "dpop abc", "DPOP   abc "] {
             assert_eq!(two(good), Ok((Scheme::Dpop, "abc".to_owned())), "{good}");

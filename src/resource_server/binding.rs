@@ -8,18 +8,19 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderValue};
 use subtle::ConstantTimeEq;
 use tokio::sync::OnceCell;
 
-use super::{Refusal, patience::patiently, session::McpSession, verifier::VerifierUnavailable};
+use super::{
+    Refusal, headers::MCP_SESSION_ID, patience::patiently, session::McpSession,
+    verifier::VerifierUnavailable,
+};
 use crate::{
     clock::Clock,
     secret::{SecretKey, base64url},
     store::{self, ErasedStore, record::KeyPurpose},
 };
-
-pub(crate) const MCP_SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
 
 /// How much of the MAC is sent.
 const MAC_BYTES: usize = 16;
@@ -76,7 +77,7 @@ impl SessionBinding {
         session: &McpSession,
         headers: &mut HeaderMap,
     ) -> Result<(), Refusal> {
-        let mut values = headers.get_all(MCP_SESSION_ID).iter();
+        let mut values = headers.get_all(&MCP_SESSION_ID).iter();
         let Some(bound) = values.next() else {
             return Ok(());
         };
@@ -87,13 +88,13 @@ impl SessionBinding {
             .verified(session, bound.as_bytes())
             .and_then(|id| HeaderValue::from_bytes(id).ok())
             .ok_or(Refusal::SessionNotFound)?;
-        headers.insert(MCP_SESSION_ID, plain);
+        headers.insert(&MCP_SESSION_ID, plain);
         Ok(())
     }
 
     /// Puts the MAC on a response's session id, if it has one.
     pub(crate) fn bind(&self, session: &McpSession, headers: &mut HeaderMap) {
-        let Some(id) = headers.get(MCP_SESSION_ID) else {
+        let Some(id) = headers.get(&MCP_SESSION_ID) else {
             return;
         };
         let bound = self.keys().last().and_then(|key| {
@@ -103,9 +104,9 @@ impl SessionBinding {
             HeaderValue::from_maybe_shared(bytes::Bytes::from(bound)).ok()
         });
         match bound {
-            Some(bound) => headers.insert(MCP_SESSION_ID, bound),
+            Some(bound) => headers.insert(&MCP_SESSION_ID, bound),
             // Without a key there is no session: better than one that anybody may enter.
-            None => headers.remove(MCP_SESSION_ID),
+            None => headers.remove(&MCP_SESSION_ID),
         };
     }
 
@@ -214,14 +215,14 @@ mod tests {
             panic!("the key has to be fetched first");
         };
         let standing = Arc::clone(&protection).ask(token).await.unwrap();
-        assert!(matches!(protection.decide(&request), Decision::Admit(_)));
+        assert!(matches!(protection.decide(&request), Decision::Admit(..)));
 
-        headers.insert(MCP_SESSION_ID, HeaderValue::from_static("s"));
+        headers.insert(&MCP_SESSION_ID, HeaderValue::from_static("s"));
         guard.binding.bind(standing.session(), &mut headers);
         guard
             .binding
             .unbind(standing.session(), &mut headers)
             .unwrap();
-        assert_eq!(headers[MCP_SESSION_ID], "s");
+        assert_eq!(headers[&MCP_SESSION_ID], "s");
     }
 }

@@ -15,6 +15,7 @@
 //! hears of its end, whether or not the token's entry was evicted meanwhile.
 
 mod follow;
+mod front;
 mod key;
 mod standing;
 
@@ -30,6 +31,7 @@ pub use self::follow::StaleFeed;
 pub(crate) use self::standing::Standing;
 use self::{
     follow::Following,
+    front::Front,
     key::{Key, KeyHasher},
     standing::Register,
 };
@@ -59,6 +61,7 @@ const DEFAULT_MAX_ENTRIES: u64 = 100_000;
 pub struct TokenCache(Arc<Inner>);
 
 struct Inner {
+    front: Front,
     entries: moka::sync::Cache<Key, Standing, BuildHasherDefault<KeyHasher>>,
     time_to_live: Duration,
     shared: Mutex<Shared>,
@@ -94,6 +97,7 @@ impl TokenCacheBuilder {
     #[must_use]
     pub fn build(self) -> TokenCache {
         TokenCache(Arc::new(Inner {
+            front: Front::new(self.max_entries),
             entries: moka::sync::Cache::builder()
                 .max_capacity(self.max_entries)
                 .time_to_live(self.time_to_live)
@@ -198,7 +202,7 @@ impl TokenCache {
         for digest in &revocation.access_tokens {
             let key = Key::of(*digest);
             shared.tokens.end(&key);
-            self.0.entries.invalidate(&key);
+            self.forget(&key);
             if someone_looks {
                 shared.recent.push_back((now, Revoked::Token(key)));
             }
@@ -213,7 +217,7 @@ impl TokenCache {
         {
             return None;
         }
-        let standing = self.0.entries.get(&Key::of(digest))?;
+        let standing = self.find(&Key::of(digest), now)?;
         if !standing.is_live() {
             // A grant never comes back to life, so this needs no second opinion.
             Some(Err(Refusal::RevokedToken))
@@ -223,6 +227,23 @@ impl TokenCache {
             let expired = standing.session().expires_at() <= now;
             expired.then_some(Err(Refusal::ExpiredToken))
         }
+    }
+
+    fn find(&self, key: &Key, now: Timestamp) -> Option<Standing> {
+        if let Some(standing) = self.0.front.get(key) {
+            // Otherwise there may be a newer one behind.
+            if standing.is_held() && standing.is_fresh(now) {
+                return Some(standing);
+            }
+        }
+        let standing = self.0.entries.get(key)?;
+        self.0.front.put(&standing);
+        Some(standing)
+    }
+
+    fn forget(&self, key: &Key) {
+        self.0.entries.invalidate(key);
+        self.0.front.remove(key);
     }
 
     /// Asks the verifier, once for all requests that wait for the same token.
@@ -288,7 +309,7 @@ impl TokenCache {
             .min(started_at.plus(self.0.time_to_live));
         let token = shared.tokens.hold(key);
         let grant = session.grant_id().map(|id| shared.grants.hold(id));
-        let standing = Standing::new(session, fresh_until, token, grant);
+        let standing = Standing::new(key, session, fresh_until, token, grant);
         // Under the lock, so that a revocation comes either before (and was seen just now) or
         // after (and finds the entry).
         self.0.entries.insert(key, standing.clone());
@@ -301,7 +322,7 @@ impl TokenCache {
         if refusal != Refusal::WrongAudience {
             let mut shared = self.lock();
             if shared.tokens.end(&key) {
-                self.0.entries.invalidate(&key);
+                self.forget(&key);
             }
         }
         Outcome::Bad(refusal)

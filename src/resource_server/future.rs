@@ -18,6 +18,7 @@ use super::{
     body::ResponseBody,
     cache::Standing,
     guard::{Admitted, Protection, Question, Refused},
+    headers,
 };
 
 type Asking = Pin<Box<dyn Future<Output = Result<Standing, Refused>> + Send>>;
@@ -111,8 +112,10 @@ where
                     let verdict = ready!(asking.as_mut().poll(cx));
                     #[expect(clippy::expect_used, reason = "this state ends right below")]
                     let mut held = held.take().expect("taken once");
-                    let admitted = verdict
-                        .and_then(|standing| held.protection.admit(standing, &mut held.request));
+                    let admitted = verdict.and_then(|standing| {
+                        let marks = headers::hear(held.request.headers()).marks;
+                        held.protection.admit(standing, marks, &mut held.request)
+                    });
                     match admitted {
                         Ok(admitted) => State::Inner {
                             future: held.ready.call(held.request),

@@ -94,11 +94,15 @@ impl TokenGate {
             Ok(credentials) => credentials,
             Err(refusal) => return Ok(Err(refusal)),
         };
-        let digest = Digest::of(token);
-        let found = match self.cache.get(digest, self.clock.now()) {
-            Some(found) => found,
-            None if !self.verifier.recognises(token) => Err(Refusal::UnknownToken),
-            None => {
+        let digest = Digest::of_bytes(token);
+        let found = match (
+            self.cache.get(digest, self.clock.now()),
+            bearer::text(token),
+        ) {
+            (Some(found), _) => found,
+            (None, Err(refusal)) => Err(refusal),
+            (None, Ok(token)) if !self.verifier.recognises(token) => Err(Refusal::UnknownToken),
+            (None, Ok(token)) => {
                 let token = PresentedToken::with_digest(token, digest);
                 self.cache
                     .load(&*self.verifier, &token, &*self.clock)

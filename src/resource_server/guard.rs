@@ -1,22 +1,26 @@
 //! The decision itself: what the layer, the service and `session()` share.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
 use bytes::Bytes;
 use http::{
     HeaderMap, Request, Response, StatusCode,
-    header::{CONTENT_TYPE, ORIGIN, WWW_AUTHENTICATE},
+    header::{CONTENT_TYPE, WWW_AUTHENTICATE},
 };
 use http_body::Body;
 
 use super::{
     Refusal,
     bearer::{self, Scheme},
-    binding::{MCP_SESSION_ID, SessionBinding},
+    binding::SessionBinding,
     body::ResponseBody,
     cache::{Found, Standing, TokenCache},
     challenge::Challenges,
     cors,
+    headers::{self, Marks},
     lease::Lease,
     proof::{Called, Manner, Proofs},
     session::McpSession,
@@ -55,7 +59,7 @@ pub(crate) struct Guard {
 
 /// What can be said of a request at once.
 pub(crate) enum Decision {
-    Admit(Standing),
+    Admit(Standing, Marks),
     Refuse(Refused),
     /// Somebody has to be asked about this token.
     Ask(Question),
@@ -89,27 +93,37 @@ impl Guard {
         &self,
         headers: &HeaderMap,
         called: Called<'_>,
-        required: &Scopes,
+        demand: &Demand,
         at_once: bool,
     ) -> Decision {
-        let (scheme, token) = match bearer::credentials(headers) {
+        let heard = headers::hear(headers);
+        let (scheme, token) = match heard.authorization.and_then(bearer::read) {
             Ok(credentials) => credentials,
             Err(refusal) => return Decision::Refuse(refusal.into()),
         };
         let now = self.clock.now();
-        let digest = Digest::of(token);
+        let digest = Digest::of_bytes(token);
         let manner = || Manner::of(scheme, headers, called, Some(&self.resource), digest);
-        match self.cache.get(digest, now) {
-            Some(found) if at_once => match self.judge(found, &manner(), now, required) {
-                Ok(standing) => Decision::Admit(standing),
+        if let Some(found) = self.cache.get(digest, now)
+            && at_once
+        {
+            return match self.judge(found, &manner(), now, demand) {
+                Ok(standing) => Decision::Admit(standing, heard.marks),
                 Err(refused) => Decision::Refuse(refused),
-            },
-            _ if !bearer::is_token68(token) => Decision::Refuse(Refusal::MalformedToken.into()),
-            _ if !self.verifier.recognises(token) => Decision::Refuse(Refusal::UnknownToken.into()),
-            _ => Decision::Ask(Question {
+            };
+        }
+        match bearer::text(token) {
+            Ok(token) if !bearer::is_token68(token) => {
+                Decision::Refuse(Refusal::MalformedToken.into())
+            }
+            Ok(token) if !self.verifier.recognises(token) => {
+                Decision::Refuse(Refusal::UnknownToken.into())
+            }
+            Ok(token) => Decision::Ask(Question {
                 token: PresentedToken::with_digest(token, digest),
                 manner: manner(),
             }),
+            Err(refusal) => Decision::Refuse(refusal.into()),
         }
     }
 
@@ -117,7 +131,7 @@ impl Guard {
     pub(crate) async fn ask(
         &self,
         question: &Question,
-        required: &Scopes,
+        demand: &Demand,
     ) -> Result<Standing, Refused> {
         let Question { token, manner } = question;
         let found = async {
@@ -126,7 +140,7 @@ impl Guard {
             self.cache.load(&*self.verifier, token, &*self.clock).await
         };
         match found.await {
-            Ok(found) => self.judge(found, manner, self.clock.now(), required),
+            Ok(found) => self.judge(found, manner, self.clock.now(), demand),
             Err(error) => {
                 self.unavailable(&error);
                 Err(Refusal::VerifierUnavailable.into())
@@ -147,20 +161,22 @@ impl Guard {
         found: Found,
         manner: &Manner,
         now: Timestamp,
-        required: &Scopes,
+        demand: &Demand,
     ) -> Result<Standing, Refused> {
         let standing = found?;
         let session = standing.session();
+        let is_for_us = || session.resource() == &self.resource;
+        let suffices = || self.hierarchy.suffices(session.scopes(), &demand.scopes);
         let refusal = if session.expires_at() <= now {
             Refusal::ExpiredToken
         } else if let Err(refusal) = self.proofs.check(session, manner, self.requires_dpop, now) {
             refusal
-        } else if session.resource() != &self.resource {
-            Refusal::WrongAudience
-        } else if !self.hierarchy.suffices(session.scopes(), required) {
-            Refusal::InsufficientScope
-        } else {
+        } else if standing.suits(demand.number, || is_for_us() && suffices()) {
             return Ok(standing);
+        } else if !is_for_us() {
+            Refusal::WrongAudience
+        } else {
+            Refusal::InsufficientScope
         };
         Err(Refused {
             refusal,
@@ -178,32 +194,51 @@ impl Guard {
     }
 }
 
+/// The scopes that one user of a guard asks for.
+#[derive(Clone)]
+pub(crate) struct Demand {
+    scopes: Scopes,
+    /// Of this demand at this guard and no other, so that a session that met it can be told.
+    number: u64,
+}
+
+impl Demand {
+    pub(crate) fn new(scopes: Scopes) -> Self {
+        // Zero is nobody's.
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        Self {
+            scopes,
+            number: NEXT.fetch_add(1, Ordering::Relaxed),
+        }
+    }
+}
+
 /// A guard with what one layer asks for on top.
 pub(crate) struct Protection {
     pub(crate) guard: Arc<Guard>,
     /// What every request needs.
     pub(crate) required: Scopes,
-    /// Whether somebody behind this layer checks `required`, together with what an operation
-    /// needs, so that a client learns of both at once.
-    pub(crate) deferred: bool,
+    /// What is checked of it here.
+    demand: Demand,
     pub(crate) challenges: Challenges,
 }
 
 impl Protection {
+    /// With `deferred`, somebody behind this layer checks `required`, together with what an
+    /// operation needs, so that a client learns of both at once.
     pub(crate) fn new(guard: Arc<Guard>, required: Scopes, deferred: bool) -> Self {
         // Asking for less than the layer requires would send the client round twice.
         let wanted = guard.challenge_scopes.union(&required);
         Self {
             challenges: Challenges::new(&guard, &wanted, &required),
+            demand: Demand::new(if deferred {
+                Scopes::none()
+            } else {
+                required.clone()
+            }),
             guard,
             required,
-            deferred,
         }
-    }
-
-    fn checked(&self) -> &Scopes {
-        const NONE: &Scopes = &Scopes::none();
-        if self.deferred { NONE } else { &self.required }
     }
 
     pub(crate) fn decide<B>(&self, request: &Request<B>) -> Decision {
@@ -211,11 +246,11 @@ impl Protection {
         let ready = self.guard.binding.is_ready();
         let called = Called::by(request);
         self.guard
-            .decide(request.headers(), called, self.checked(), ready)
+            .decide(request.headers(), called, &self.demand, ready)
     }
 
     pub(crate) async fn ask(self: Arc<Self>, question: Question) -> Result<Standing, Refused> {
-        self.guard.ask(&question, self.checked()).await
+        self.guard.ask(&question, &self.demand).await
     }
 
     /// The answer to a request that is turned away, which came in `scheme`.
@@ -239,17 +274,18 @@ impl Protection {
     pub(crate) fn admit<B>(
         self: &Arc<Self>,
         standing: Standing,
+        marks: Marks,
         request: &mut Request<B>,
     ) -> Result<Admitted, Refused> {
         let session = standing.session();
-        let headers = request.headers_mut();
-        if let Err(refusal) = self.guard.binding.unbind(session, headers) {
+        if marks.session_id
+            && let Err(refusal) = self.guard.binding.unbind(session, request.headers_mut())
+        {
             return Err(Refused {
                 refusal,
                 session: Some(session.clone()),
             });
         }
-        let cross_origin = headers.contains_key(ORIGIN);
         request.extensions_mut().insert(session.clone());
         #[cfg(feature = "metrics")]
         self.guard.admissions.count(&self.guard.resource);
@@ -260,7 +296,7 @@ impl Protection {
         Ok(Admitted {
             protection: Arc::clone(self),
             standing,
-            cross_origin,
+            cross_origin: marks.origin,
         })
     }
 }
@@ -291,7 +327,7 @@ impl Admitted {
             return response.map(ResponseBody::own);
         }
         let headers = response.headers_mut();
-        if headers.contains_key(MCP_SESSION_ID) {
+        if headers::has_session_id(headers) {
             let binding = &self.protection.guard.binding;
             binding.bind(self.standing.session(), headers);
         }

@@ -99,6 +99,7 @@ mod extract;
 mod future;
 mod gate;
 mod guard;
+mod headers;
 mod layer;
 mod lease;
 mod mcp_headers;

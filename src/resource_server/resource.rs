@@ -7,7 +7,7 @@ use http::{HeaderMap, request::Parts};
 use super::{
     binding::SessionBinding,
     cache::TokenCache,
-    guard::{Decision, Guard},
+    guard::{Decision, Demand, Guard},
     layer::McpAuthLayer,
     proof::{Called, Proofs},
     session::McpSession,
@@ -32,6 +32,8 @@ use crate::{
 pub struct ProtectedResource {
     guard: Arc<Guard>,
     scopes: Scopes,
+    /// Of whoever asks for a session without a layer.
+    nothing: Demand,
 }
 
 impl ProtectedResource {
@@ -58,6 +60,7 @@ impl ProtectedResource {
         Self {
             guard: Arc::new(guard),
             scopes,
+            nothing: Demand::new(Scopes::none()),
         }
     }
 
@@ -106,10 +109,9 @@ impl ProtectedResource {
         headers: &HeaderMap,
         called: Called<'_>,
     ) -> Result<Option<McpSession>, VerifierUnavailable> {
-        let required = Scopes::none();
         let guard = &self.guard;
-        match guard.decide(headers, called, &required, true) {
-            Decision::Admit(standing) => Ok(Some(standing.session().clone())),
+        match guard.decide(headers, called, &self.nothing, true) {
+            Decision::Admit(standing, _) => Ok(Some(standing.session().clone())),
             Decision::Refuse(_) => Ok(None),
             Decision::Ask(question) => {
                 let found = guard
@@ -117,7 +119,7 @@ impl ProtectedResource {
                     .load(&*guard.verifier, &question.token, &*guard.clock)
                     .await?;
                 let now = guard.clock.now();
-                let judged = guard.judge(found, &question.manner, now, &required);
+                let judged = guard.judge(found, &question.manner, now, &self.nothing);
                 Ok(judged.ok().map(|standing| standing.session().clone()))
             }
         }

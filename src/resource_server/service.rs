@@ -79,10 +79,12 @@ where
             ResponseFuture::answered(self.protection.refuse_to(headers, refused))
         };
         match self.protection.decide(&request) {
-            Decision::Admit(standing) => match self.protection.admit(standing, &mut request) {
-                Ok(admitted) => ResponseFuture::inner(self.inner.call(request), admitted),
-                Err(refused) => refuse(request.headers(), &refused),
-            },
+            Decision::Admit(standing, marks) => {
+                match self.protection.admit(standing, marks, &mut request) {
+                    Ok(admitted) => ResponseFuture::inner(self.inner.call(request), admitted),
+                    Err(refused) => refuse(request.headers(), &refused),
+                }
+            }
             Decision::Refuse(refused) => refuse(request.headers(), &refused),
             Decision::Ask(question) => {
                 // The clone may not be ready: the service that was polled goes with the request.

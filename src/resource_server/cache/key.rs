@@ -17,6 +17,18 @@ impl Key {
     pub(super) const fn digest(self) -> Digest {
         Digest::from_bytes(self.0)
     }
+
+    /// A place in a table of `count`, which is a power of two.
+    pub(super) const fn place(&self, count: usize) -> usize {
+        let [.., a, b, c, d] = self.0;
+        u32::from_ne_bytes([a, b, c, d]) as usize & (count - 1)
+    }
+
+    /// Tells most keys of one place apart.
+    pub(super) const fn tag(&self) -> u16 {
+        let [a, b, ..] = self.0;
+        u16::from_ne_bytes([a, b])
+    }
 }
 
 impl Hash for Key {

@@ -6,7 +6,7 @@ use std::{
     pin::pin,
     sync::{
         Arc, Weak,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::Poll,
     time::Duration,
@@ -14,6 +14,7 @@ use std::{
 
 use tokio::{sync::Notify, time::sleep};
 
+use super::Key;
 use crate::{
     clock::{Clock, Timestamp},
     resource_server::{McpSession, Refusal},
@@ -115,6 +116,7 @@ impl<K: Eq + Hash, S: BuildHasher> Register<K, S> {
 pub(crate) struct Standing(Arc<Inner>);
 
 struct Inner {
+    key: Key,
     session: McpSession,
     /// The token's expiry or the end of the cache's own time. The clock is asked on each hit; what
     /// moka does about time only frees memory.
@@ -122,26 +124,49 @@ struct Inner {
     token: Arc<Live>,
     /// `None` where the issuer has no grants.
     grant: Option<Arc<Live>>,
+    /// The number of the layer that last found the session good for it.
+    suits: AtomicU64,
 }
 
 impl Standing {
     pub(super) fn new(
+        key: Key,
         session: McpSession,
         fresh_until: Timestamp,
         token: Arc<Live>,
         grant: Option<Arc<Live>>,
     ) -> Self {
         Self(Arc::new(Inner {
+            key,
             session,
             fresh_until,
             token,
             grant,
+            suits: AtomicU64::new(0),
         }))
+    }
+
+    /// What it is known by.
+    pub(super) fn key(&self) -> &Key {
+        &self.0.key
     }
 
     /// Who it speaks for.
     pub(crate) fn session(&self) -> &McpSession {
         &self.0.session
+    }
+
+    /// Whether `is_good` says that it is good for the layer of this number. A session never changes
+    /// and neither does a layer, so the last one that it was good for need not look again.
+    pub(crate) fn suits(&self, layer: u64, is_good: impl FnOnce() -> bool) -> bool {
+        if self.0.suits.load(Ordering::Relaxed) == layer {
+            return true;
+        }
+        let good = is_good();
+        if good {
+            self.0.suits.store(layer, Ordering::Relaxed);
+        }
+        good
     }
 
     /// Whether nobody has to be asked about it again.
@@ -150,7 +175,12 @@ impl Standing {
     }
 
     pub(super) fn is_live(&self) -> bool {
-        self.0.token.is_on() && self.0.grant.as_ref().is_none_or(|grant| grant.is_on())
+        self.is_held() && self.0.grant.as_ref().is_none_or(|grant| grant.is_on())
+    }
+
+    /// Whether the token itself was not given up; its grant may have been.
+    pub(super) fn is_held(&self) -> bool {
+        self.0.token.is_on()
     }
 
     /// Why it is good no longer.
