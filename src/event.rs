@@ -1,6 +1,5 @@
 //! What happened, for logs and audit trails: one event a decision, never with a secret in it.
 
-#[cfg(feature = "metrics")]
 mod admissions;
 mod log;
 #[cfg(feature = "metrics")]
@@ -19,7 +18,6 @@ use crate::{
     uri::ResourceUri,
 };
 
-#[cfg(feature = "metrics")]
 pub(crate) use self::admissions::Admissions;
 
 /// One decision. Holds names (clients, subjects, resources) and reasons, never a token, a code or a

@@ -189,6 +189,7 @@ mod tests {
             hierarchy: ScopeHierarchy::default(),
             proofs: Proofs::default(),
             requires_dpop: false,
+            admissions: Default::default(),
             verifier: Arc::clone(&verifier) as _,
             cache: TokenCache::new(),
             clock: Arc::new(SystemClock),

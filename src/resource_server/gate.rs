@@ -14,12 +14,10 @@ use super::{
     session::McpSession,
     verifier::{ErasedVerifier, PresentedToken, StoreVerifier, VerifierUnavailable},
 };
-#[cfg(feature = "metrics")]
-use crate::event::Admissions;
 use crate::{
     clock::Clock,
     error::ConfigError,
-    event::Events,
+    event::{Admissions, Events},
     resource::KnownResource,
     secret::{AccessForms, Digest},
     store::{ErasedStore, Revocation},
@@ -74,7 +72,6 @@ impl TokenGate {
             binding: Arc::clone(&self.binding),
             proofs: self.proofs.clone(),
             requires_dpop: resource.requires_dpop,
-            #[cfg(feature = "metrics")]
             admissions: Admissions::default(),
         };
         Ok(ProtectedResource::from_guard(

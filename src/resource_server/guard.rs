@@ -26,11 +26,9 @@ use super::{
     session::McpSession,
     verifier::{ErasedVerifier, PresentedToken, VerifierUnavailable},
 };
-#[cfg(feature = "metrics")]
-use crate::event::Admissions;
 use crate::{
     clock::{Clock, Timestamp},
-    event::{Event, Events},
+    event::{Admissions, Event, Events},
     hierarchy::ScopeHierarchy,
     scope::Scopes,
     secret::Digest,
@@ -53,7 +51,6 @@ pub(crate) struct Guard {
     pub(crate) proofs: Proofs,
     /// Whether only tokens that are bound to a key are good.
     pub(crate) requires_dpop: bool,
-    #[cfg(feature = "metrics")]
     pub(crate) admissions: Admissions,
 }
 
@@ -287,7 +284,6 @@ impl Protection {
             });
         }
         request.extensions_mut().insert(session.clone());
-        #[cfg(feature = "metrics")]
         self.guard.admissions.count(&self.guard.resource);
         self.guard.events.observe(|| Event::Admitted {
             resource: &self.guard.resource,

@@ -13,15 +13,13 @@ use super::{
     session::McpSession,
     verifier::{ErasedVerifier, TokenVerifier, VerifierUnavailable},
 };
-#[cfg(feature = "metrics")]
-use crate::event::Admissions;
 use crate::{
     clock::{Clock, SystemClock},
     discovery::{
         MetadataResponder, ProtectedResourceMetadata, WellKnownLayer, published_scopes, standalone,
     },
     error::{ConfigError, InvalidScope},
-    event::{Events, Observer},
+    event::{Admissions, Events, Observer},
     hierarchy::ScopeHierarchy,
     scope::{IntoScopes, Scopes},
     uri::ResourceUri,
@@ -289,7 +287,6 @@ impl ProtectedResourceBuilder {
             binding: Arc::new(SessionBinding::ephemeral()),
             proofs: Proofs::default(),
             requires_dpop: self.requires_dpop,
-            #[cfg(feature = "metrics")]
             admissions: Admissions::default(),
         };
         Ok(ProtectedResource::from_guard(guard, scopes))
