@@ -27,7 +27,7 @@ use tokio::{
 };
 use tower::Layer;
 use tower_mcp_auth::{
-    Fetcher, McpAuth, Operation, Resource, StaticClient,
+    DpopNonces, Fetcher, McpAuth, Operation, Resource, StaticClient,
     store::{MemoryStore, SledStore},
 };
 use tracing_subscriber::EnvFilter;
@@ -139,6 +139,9 @@ fn authorization(flags: &Flags, public: &str, login: Login) -> Result<McpAuth, E
             let ConnectInfo(peer) = request.extensions.get::<ConnectInfo<SocketAddr>>()?;
             Some(peer.ip().to_string())
         });
+    if flags.dpop_nonces {
+        builder = builder.dpop_nonces(DpopNonces::random());
+    }
     if flags.rate_limit == Switch::Off {
         builder = builder.danger_no_rate_limits();
     }

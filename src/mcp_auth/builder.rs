@@ -35,7 +35,7 @@ use crate::{
     event::Events,
     grant::issue::Lifetimes,
     resource::Resource,
-    resource_server::TokenCache,
+    resource_server::{TokenCache, proof::Proofs},
     store::ErasedStore,
     uri::Issuer,
 };
@@ -82,6 +82,7 @@ pub struct McpAuthBuilder {
     limits: Limits,
     requires_push: bool,
     cache: TokenCache,
+    proofs: Proofs,
     store: Option<Arc<dyn ErasedStore>>,
     authenticator: Option<Arc<dyn ErasedAuthenticator>>,
     pages: Option<Arc<dyn Pages>>,
@@ -137,6 +138,7 @@ impl McpAuthBuilder {
             },
             requires_push: false,
             cache: TokenCache::new(),
+            proofs: Proofs::default(),
             store: None,
             authenticator: None,
             #[cfg(feature = "pages")]

@@ -78,6 +78,7 @@ impl McpAuthBuilder {
             Arc::clone(&self.clock),
             self.events.clone(),
             access_forms,
+            self.proofs,
         );
         let resources = catalog
             .resources()
