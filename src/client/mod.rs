@@ -20,6 +20,7 @@ use crate::{
     scope::Scopes,
     secret::Digest,
     store::record::{ClientRecord, PendingAuthorization},
+    uri,
 };
 
 /// A client that is known from the start, without registration, and never expires.
@@ -168,6 +169,12 @@ impl Client {
     /// Whether its id is the address of its description.
     pub(crate) fn is_documented(&self) -> bool {
         self.id.as_str().contains("://")
+    }
+
+    /// The host that describes it, if its id is the address of its description.
+    pub(crate) fn document_host(&self) -> Option<&str> {
+        let host = || uri::Parts::parse(self.id.as_str()).map_or("", |id| id.host);
+        self.is_documented().then(host)
     }
 
     /// Whether it registered that grant.
