@@ -68,6 +68,8 @@ pub mod authorization_server;
 mod client;
 mod clock;
 pub mod discovery;
+#[cfg(feature = "jwt")]
+mod dpop_nonces;
 mod error;
 mod event;
 #[cfg(feature = "fetch")]
@@ -107,6 +109,8 @@ pub use self::authorization_server::RateLimits;
 pub use self::authorization_server::TrustedIssuer;
 #[cfg(feature = "test-util")]
 pub use self::clock::TestClock;
+#[cfg(feature = "jwt")]
+pub use self::dpop_nonces::DpopNonces;
 #[cfg(feature = "fetch")]
 pub use self::fetch::{Fetcher, FetcherBuilder};
 #[cfg(feature = "jwt")]

@@ -1,6 +1,9 @@
 //! A client in its own name.
 
 mod common;
+#[cfg(feature = "jwt")]
+#[path = "common/jws.rs"]
+mod jws;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use common::*;
@@ -46,6 +49,100 @@ async fn a_configured_client_gets_a_token_without_refresh_for_what_the_resource_
         app.call("/mcp", &tokens.access).await.status,
         StatusCode::UNAUTHORIZED
     );
+}
+
+#[cfg(feature = "jwt")]
+mod by_key {
+    use super::{jws::Key, *};
+    use serde_json::Value;
+    use tower_mcp_auth::{ConfigError, McpAuth};
+
+    const NOW: u64 = 1_800_000_000;
+
+    pub(super) async fn ask(app: &App, key: &Key, jti: &str) -> Answer {
+        let claims = json!({"iss": "robot", "sub": "robot", "aud": ORIGIN, "jti": jti,
+            "iat": NOW, "exp": NOW + 60});
+        let assertion = key.sign(json!({"kid": "one"}), &claims);
+        app.token(&[
+            ("grant_type", "client_credentials"),
+            (
+                "client_assertion_type",
+                "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
+            ),
+            ("client_assertion", &assertion),
+        ])
+        .await
+    }
+
+    #[tokio::test]
+    async fn a_configured_client_may_have_a_key_instead_of_a_secret() {
+        for key in [Key::ed25519(), Key::p256(), Key::rsa()] {
+            let keyed = StaticClient::with_keys("robot", key.jwks("one"), [""; 0]);
+            let app = App::with(|builder| builder.store(MemoryStore::new()).client(keyed));
+            let tokens = Tokens::from(&ask(&app, &key, "1").await);
+            assert_eq!(
+                (tokens.scope.as_str(), tokens.refresh.as_str()),
+                ("notes:read", "")
+            );
+            assert_eq!(app.call("/mcp", &tokens.access).await.body, "robot");
+            ask(&app, &key, "1")
+                .await
+                .assert_error(401, "invalid_client");
+            ask(&app, &Key::p256(), "2")
+                .await
+                .assert_error(401, "invalid_client");
+            for authorization in [None, Some("Basic cm9ib3Q6c2VjcmV0")] {
+                let params = [("grant_type", "client_credentials"), ("client_id", "robot")];
+                app.token_as(authorization, &params)
+                    .await
+                    .assert_error(401, "invalid_client");
+            }
+        }
+    }
+
+    #[test]
+    fn keys_that_cannot_be_used_are_found_before_a_request_is_served() {
+        let build = |client: StaticClient| -> Result<McpAuth, ConfigError> {
+            builder().store(MemoryStore::new()).client(client).build()
+        };
+        for keys in [
+            Value::Null,
+            json!({}),
+            json!({"keys": []}),
+            json!({"keys": [{"kty": "oct", "k": "c2VjcmV0"}]}),
+        ] {
+            let built = build(StaticClient::with_keys("robot", keys.clone(), [""; 0]));
+            assert!(matches!(built, Err(ConfigError::Keys(_))), "{keys}");
+        }
+        let at = |url: &str| build(StaticClient::with_keys_at("robot", url, [""; 0]));
+        assert!(matches!(at("/keys"), Err(ConfigError::Uri(_))));
+        assert!(at("https://robot.example/keys").is_ok());
+    }
+}
+
+/// Whatever time passes between: what was used is in the store.
+#[cfg(all(feature = "jwt", feature = "sled"))]
+#[test]
+fn a_restart_does_not_make_a_client_assertion_good_again() {
+    use jws::Key;
+    use tower_mcp_auth::SledStore;
+
+    let directory = tempfile::tempdir().unwrap();
+    let key = Key::ed25519();
+    for (jti, status) in [("kept", 200), ("kept", 401), ("new", 200)] {
+        // With its runtime everything ends that holds the store.
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let store = SledStore::open(directory.path()).unwrap();
+            let keyed = StaticClient::with_keys("robot", key.jwks("one"), [""; 0]);
+            let app = App::with(|builder| builder.store(store).client(keyed));
+            let answer = by_key::ask(&app, &key, jti).await;
+            assert_eq!(answer.status.as_u16(), status, "{answer:?}");
+        });
+    }
 }
 
 #[tokio::test]

@@ -4,71 +4,17 @@
 mod common;
 #[path = "common/jws.rs"]
 mod jws;
+#[path = "common/site.rs"]
+mod site;
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex},
-};
-
-use axum::{Router, extract::Path, response::IntoResponse, routing::get};
 use common::*;
 use http::StatusCode;
 use jws::Key;
 use serde_json::{Value, json};
+use site::Site;
 use tower_mcp_auth::{Fetcher, MemoryStore};
 
 const NOW: u64 = 1_800_000_000;
-
-/// A web site whose documents can be changed, and which counts what is asked of it.
-#[derive(Clone, Default)]
-struct Site {
-    pages: Arc<Mutex<HashMap<String, (StatusCode, String)>>>,
-    asked: Arc<Mutex<usize>>,
-}
-
-impl Site {
-    /// Serves and returns its origin.
-    async fn serve(&self) -> String {
-        let site = self.clone();
-        let app: Router = Router::new().route(
-            "/{page}",
-            get(move |Path(page): Path<String>| async move {
-                *site.asked.lock().unwrap() += 1;
-                let (status, body) = site.pages.lock().unwrap()[&page].clone();
-                let location = if status.is_redirection() {
-                    body.clone()
-                } else {
-                    String::new()
-                };
-                (
-                    status,
-                    [
-                        ("content-type", "application/json"),
-                        ("location", &*location),
-                    ],
-                    body,
-                )
-                    .into_response()
-            }),
-        );
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let origin = format!("http://{}", listener.local_addr().unwrap());
-        tokio::spawn(async move { axum::serve(listener, app).await });
-        origin
-    }
-
-    fn put(&self, page: &str, status: u16, body: &(impl ToString + ?Sized)) {
-        let status = StatusCode::from_u16(status).unwrap();
-        self.pages
-            .lock()
-            .unwrap()
-            .insert(page.to_owned(), (status, body.to_string()));
-    }
-
-    fn asked(&self) -> usize {
-        *self.asked.lock().unwrap()
-    }
-}
 
 fn app() -> App {
     App::with(|builder| {

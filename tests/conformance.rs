@@ -39,8 +39,8 @@ async fn the_authorization_server_scenarios_pass() {
         let server = Server::start_with("memory:", &flags).await;
         suite.args(["authorization", &server.origin, "suite", version]);
         let summary: Value = serde_json::from_str(&run(suite).await).unwrap();
-        // The third check is for client ID metadata documents, a warning where there are none.
-        let offered = summary["clientIdMetadataDocuments"] != "not offered";
-        assert_eq!(summary["passed"], if offered { 3 } else { 2 }, "{summary}");
+        // The metadata, client ID metadata documents, the code grant.
+        assert_eq!(summary["passed"], 3, "{summary}");
+        assert_eq!(summary["warnings"], serde_json::json!([]), "{summary}");
     }
 }

@@ -98,6 +98,50 @@ async fn an_rmcp_session_belongs_to_whoever_opened_it() {
     assert_eq!(answer.json()["error"]["message"], "Session not found");
 }
 
+/// In 2026-07-28 the layer goes by the headers: rmcp behind it sees to it that the body says the
+/// same, in no other order and not in a batch.
+#[tokio::test]
+async fn who_says_one_thing_and_does_another_is_refused() {
+    let (resource, ..) = resource();
+    let layer = resource
+        .layer()
+        .require_for(Operation::tool("delete_note"), "notes:write");
+    let app = Router::new().nest_service("/mcp", layer.layer(rmcp()));
+    let meta = serde_json::json!({
+        "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+        "io.modelcontextprotocol/clientInfo": {"name": "test", "version": "1"},
+        "io.modelcontextprotocol/clientCapabilities": {},
+    });
+    let call = |tool: &str| {
+        let params = serde_json::json!({"name": tool, "arguments": {}, "_meta": meta});
+        message("tools/call", &params)
+    };
+    let send = async |method: &str, name: &str, body: &serde_json::Value| {
+        let mut request = request("alice", None, body);
+        let headers = request.headers_mut();
+        headers.insert("mcp-protocol-version", "2026-07-28".parse().unwrap());
+        headers.insert("mcp-method", method.parse().unwrap());
+        headers.insert("mcp-name", name.parse().unwrap());
+        send(&app, request).await
+    };
+    let honest = send("tools/call", "whoami", &call("whoami")).await;
+    assert_eq!(honest.status, 200, "{honest:?}");
+    let honest = send("tools/call", "delete_note", &call("delete_note")).await;
+    assert_eq!(honest.status, 403, "{honest:?}");
+    for (method, body) in [
+        ("tools/call", call("delete_note")),
+        ("tools/list", call("delete_note")),
+        ("tools/call", serde_json::json!([call("delete_note")])),
+        (
+            "tools/call",
+            serde_json::json!([call("whoami"), call("delete_note")]),
+        ),
+    ] {
+        let answer = send(method, "whoami", &body).await;
+        assert_eq!(answer.status, 400, "{body}: {answer:?}");
+    }
+}
+
 #[tokio::test]
 async fn handlers_get_the_session() {
     let (resource, ..) = resource();

@@ -48,6 +48,10 @@ pub(crate) struct Flags {
     #[arg(long)]
     pub(crate) jwt_access_tokens: bool,
 
+    /// Take only DPoP proofs with a nonce of this server's (RFC 9449), where there are proofs
+    #[arg(long)]
+    pub(crate) dpop_nonces: bool,
+
     /// A confidential client, for client credentials, introspection and revocation; may be repeated
     #[arg(long = "client", value_name = "ID:SECRET")]
     pub(crate) clients: Vec<ConfidentialClient>,

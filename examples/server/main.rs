@@ -31,7 +31,7 @@ use tokio::{
     sync::watch,
 };
 use tower::Layer;
-use tower_mcp_auth::{Fetcher, McpAuth, Operation, Resource, StaticClient};
+use tower_mcp_auth::{DpopNonces, Fetcher, McpAuth, Operation, Resource, StaticClient};
 use tracing_subscriber::EnvFilter;
 
 use self::{
@@ -154,6 +154,9 @@ async fn authorization(flags: &Flags, public: &str, login: Login) -> Result<McpA
                 IpAddr::V4(ip) => ip.to_string(),
             })
         });
+    if flags.dpop_nonces {
+        builder = builder.dpop_nonces(DpopNonces::random());
+    }
     if flags.rate_limit == Switch::Off {
         builder = builder.danger_no_rate_limits();
     }

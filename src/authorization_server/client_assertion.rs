@@ -35,6 +35,11 @@ const MAX_LIFETIME: Duration = Duration::from_secs(3600);
 /// How far clocks may be apart.
 const LEEWAY: Duration = Duration::from_secs(60);
 
+/// Hosts whose described clients sign for the token endpoint, as RFC 7523 §3 has it, and for
+/// nothing else. What the switch for everybody gives up is theirs to lose; without this they have
+/// no way in.
+const SIGN_FOR_THE_ENDPOINT: [&str; 1] = ["chatgpt.com"];
+
 /// Where the keys of clients come from.
 pub(crate) fn client_key_sets(fetcher: Fetcher, clock: Arc<dyn Clock>) -> KeySets {
     KeySets::new(Arc::new(fetcher), LIMITS, CACHE, clock)
@@ -54,7 +59,8 @@ impl AuthorizationServer {
         assertion: &str,
     ) -> Result<Result<(), Refusal>, ClientAuthError> {
         let token_endpoint = self.url(Endpoint::Token);
-        let audience: &[&str] = if self.accepts_endpoint_audience {
+        let audience: &[&str] = if self.accepts_endpoint_audience || signs_for_the_endpoint(client)
+        {
             &[self.issuer.as_str(), &token_endpoint]
         } else {
             &[self.issuer.as_str()]
@@ -106,6 +112,11 @@ impl AuthorizationServer {
     }
 }
 
+fn signs_for_the_endpoint(client: &Client) -> bool {
+    let host = client.document_host();
+    host.is_some_and(|host| SIGN_FOR_THE_ENDPOINT.contains(&host))
+}
+
 fn is_signed_with(assertion: &str, alg: &str) -> bool {
     Jws::parse(assertion).is_ok_and(|token| Some(token.algorithm()) == Algorithm::from_name(alg))
 }
@@ -134,3 +145,6 @@ const KEYS_UNREACHABLE: Refusal = Refusal::new(
     "client_keys_unreachable",
     "the jwks_uri of the client does not answer with its keys now",
 );
+
+#[cfg(all(test, feature = "cimd"))]
+mod tests;

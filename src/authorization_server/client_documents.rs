@@ -94,14 +94,13 @@ fn refusal(error: FetchError) -> Refusal {
         "client_document_unreachable",
         "the client_id is an address that does not answer now",
     );
-    match error {
-        FetchError::Connection | FetchError::Deadline => UNREACHABLE,
-        FetchError::Status(status) if status >= 500 => UNREACHABLE,
-        _ => Refusal::invalid_client(
-            "client_document_unusable",
-            "the client_id is an address without a usable client metadata document",
-        ),
+    if error.is_outage() {
+        return UNREACHABLE;
     }
+    Refusal::invalid_client(
+        "client_document_unusable",
+        "the client_id is an address without a usable client metadata document",
+    )
 }
 
 const UNTRUSTED: Refusal = Refusal::invalid_client(

@@ -233,10 +233,7 @@ impl AuthorizationServer {
         let token = resumed.form_token(user, request);
         let html = self.pages.consent(&ConsentPage {
             client_name: resumed.client.display_name(),
-            client_host: resumed
-                .client
-                .is_documented()
-                .then(|| uri::Parts::parse(resumed.client.id.as_str()).map_or("", |id| id.host)),
+            client_host: resumed.client.document_host(),
             client_uri: resumed.client.metadata.client_uri.as_deref(),
             destination: &destination(&request.redirect_uri),
             is_local: kind != Ok(RedirectKind::Https),

@@ -129,7 +129,7 @@ mod proof {
     };
     use crate::{
         client::Client,
-        grant::Refusal,
+        grant::{ErrorCode, Refusal},
         jwt::{DpopError, DpopProof},
         resource_server::{
             Refusal as Unproven,
@@ -138,6 +138,11 @@ mod proof {
         store::UseOnce,
     };
 
+    const NONCE_MISSING: Refusal = Refusal::new(
+        ErrorCode::UseDpopNonce,
+        "dpop_nonce",
+        "the DPoP proof needs the nonce of the header DPoP-Nonce",
+    );
     const REPLAYED: Refusal = refused("dpop_replayed", "the DPoP proof was used before");
 
     impl AuthorizationServer {
@@ -158,6 +163,11 @@ mod proof {
             let url = self.url(endpoint);
             let verified = DpopProof::verify(proof, parts.method.as_str(), &url, None, now, WINDOW)
                 .map_err(|error| refuse(invalid(error)))?;
+            let nonce = verified.nonce.as_deref();
+            let nonces = self.gate.nonces();
+            if nonces.is_some_and(|nonces| !nonces.accept(nonce, now)) {
+                return Err(refuse(NONCE_MISSING));
+            }
             // In its last second it is still good.
             let until = verified.issued_at.plus(WINDOW + Duration::from_secs(1));
             let used = self

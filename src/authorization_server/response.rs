@@ -176,7 +176,7 @@ pub(crate) fn cross_origin(response: &mut EndpointResponse) {
     );
     headers.insert(
         header::ACCESS_CONTROL_EXPOSE_HEADERS,
-        HeaderValue::from_static("WWW-Authenticate, Retry-After"),
+        HeaderValue::from_static("WWW-Authenticate, Retry-After, DPoP-Nonce"),
     );
 }
 

@@ -19,6 +19,8 @@ use super::{
     AuthorizationServer, Endpoint, request,
     response::{self, EndpointResponse},
 };
+#[cfg(feature = "jwt")]
+use crate::resource_server::proof::DPOP;
 use crate::store::BoxFuture;
 
 /// The future of an endpoint's answer.
@@ -143,6 +145,11 @@ where
             return response;
         };
         let (parts, body) = request.into_parts();
+        #[cfg(feature = "jwt")]
+        let proved = parts
+            .headers
+            .contains_key(DPOP)
+            .then(|| Arc::clone(&server));
         let mut response = if !endpoint.allows(&parts.method) {
             response::method_not_allowed(endpoint.allow())
         } else if parts.method == Method::OPTIONS {
@@ -155,6 +162,10 @@ where
         };
         if endpoint.is_cross_origin() {
             response::cross_origin(&mut response);
+        }
+        #[cfg(feature = "jwt")]
+        if let Some(server) = proved {
+            server.gate.offer_nonce(response.headers_mut());
         }
         response
     }))

@@ -165,11 +165,7 @@ impl TrustedIssuer {
         }
         let keys = match (self.jwks, self.jwks_uri) {
             (Some(_), Some(_)) => return Err(ConfigError::Keys("`jwks` excludes `jwks_uri`")),
-            (Some(keys), None) => match JwkSet::from_value(&keys) {
-                Ok(keys) if !keys.is_empty() => IssuerKeys::Fixed(keys),
-                Ok(_) => return Err(ConfigError::Keys("none of them can be used")),
-                Err(error) => return Err(ConfigError::Keys(error.message())),
-            },
+            (Some(keys), None) => IssuerKeys::Fixed(JwkSet::configured(&keys)?),
             (None, url) => {
                 if let Some(url) = &url {
                     ResourceUri::parse(url)?;

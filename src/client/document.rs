@@ -104,42 +104,37 @@ mod tests {
         parse(URL, document.to_string().as_bytes(), &offer(false))
     }
 
-    /// As Claude Code publishes it, in the members that matter.
     #[test]
     fn claude_code_is_a_client() {
         let url = "https://claude.ai/oauth/claude-code-client-metadata";
-        let body = json!({
-            "client_id": url, "client_name": "Claude Code", "client_uri": "https://claude.ai",
-            "redirect_uris": ["http://localhost/callback", "http://127.0.0.1/callback"],
-            "grant_types": ["authorization_code", "refresh_token", "urn:ietf:params:oauth:grant-type:jwt-bearer"],
-            "response_types": ["code"], "token_endpoint_auth_method": "none",
-        });
+        let body = include_bytes!("../../tests/documents/claude_code.json");
         assert!(is_document_url(url));
-        let client = parse(url, body.to_string().as_bytes(), &offer(false)).unwrap();
-        assert_eq!(client.metadata.redirect_uris.len(), 2);
+        let client = parse(url, body, &offer(false)).unwrap();
+        assert_eq!(client.metadata.client_name.as_deref(), Some("Claude Code"));
+        assert_eq!(
+            client.metadata.redirect_uris,
+            ["http://localhost/callback", "http://127.0.0.1/callback"]
+        );
         assert_eq!(
             client.metadata.grant_types,
             ["authorization_code", "refresh_token"]
         );
         assert!(client.allows_none);
-        let client = parse(url, body.to_string().as_bytes(), &offer(true)).unwrap();
+        let client = parse(url, body, &offer(true)).unwrap();
         assert!(client.metadata.grant_types.iter().any(|g| g == JWT_BEARER));
     }
 
-    /// As ChatGPT publishes it: a key, and the methods to choose from.
+    /// A key, and the methods to choose from.
     #[test]
     fn chatgpt_is_a_client() {
-        let url = "https://chatgpt.com/oauth/abc/client.json";
-        let body = json!({
-            "client_id": url, "client_name": "ChatGPT",
-            "redirect_uris": ["https://chatgpt.com/connector/oauth/abc"],
-            "grant_types": ["authorization_code", "refresh_token"], "response_types": ["code"],
-            "token_endpoint_auth_method": "private_key_jwt",
-            "token_endpoint_auth_methods_supported": ["private_key_jwt", "none"],
-            "token_endpoint_auth_signing_alg": "RS256",
-            "jwks_uri": "https://chatgpt.com/oauth/jwks.json",
-        });
-        let client = parse(url, body.to_string().as_bytes(), &offer(false)).unwrap();
+        let url = "https://chatgpt.com/oauth/kDmjx77UnKOM/client.json";
+        let body = include_bytes!("../../tests/documents/chatgpt.json");
+        assert!(is_document_url(url));
+        let client = parse(url, body, &offer(false)).unwrap();
+        assert_eq!(
+            client.metadata.redirect_uris,
+            ["https://chatgpt.com/connector/oauth/kDmjx77UnKOM"]
+        );
         let method = client.metadata.token_endpoint_auth_method;
         let expected = if cfg!(feature = "jwt") {
             ClientAuthMethod::PrivateKeyJwt

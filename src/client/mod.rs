@@ -9,9 +9,11 @@ pub(crate) mod registration;
 
 use std::{collections::HashMap, fmt};
 
+use serde_json::Value;
+
 use self::metadata::{ApplicationType, ClientAuthMethod, ClientMetadata};
 #[cfg(feature = "jwt")]
-use crate::jwt::Algorithm;
+use crate::jwt::{Algorithm, JwkSet};
 use crate::{
     clock::Timestamp,
     error::{ConfigError, InvalidIdentifier},
@@ -20,6 +22,7 @@ use crate::{
     scope::Scopes,
     secret::Digest,
     store::record::{ClientRecord, PendingAuthorization},
+    uri,
 };
 
 /// A client that is known from the start, without registration, and never expires.
@@ -27,9 +30,21 @@ use crate::{
 pub struct StaticClient {
     id: String,
     secret: Option<Digest>,
+    keys: Option<Keys>,
     redirect_uris: Vec<String>,
     post_logout_redirect_uris: Vec<String>,
     name: Option<String>,
+}
+
+/// How a client's key is known.
+#[derive(Clone)]
+#[cfg_attr(
+    not(feature = "jwt"),
+    allow(dead_code, reason = "nobody checks what it signs")
+)]
+enum Keys {
+    These(Value),
+    At(String),
 }
 
 impl StaticClient {
@@ -42,6 +57,7 @@ impl StaticClient {
         Self {
             id: id.into(),
             secret: None,
+            keys: None,
             redirect_uris: redirect_uris.into_iter().map(Into::into).collect(),
             post_logout_redirect_uris: Vec::new(),
             name: None,
@@ -56,6 +72,37 @@ impl StaticClient {
     {
         Self {
             secret: Some(Digest::of(secret)),
+            ..Self::public(id, redirect_uris)
+        }
+    }
+
+    /// A client that authenticates with a key of its own (`private_key_jwt`, RFC 7523 §2.2), which
+    /// is one of these public keys (RFC 7517 §5).
+    #[cfg(feature = "jwt")]
+    pub fn with_keys<I>(id: impl Into<String>, jwks: Value, redirect_uris: I) -> Self
+    where
+        I: IntoIterator,
+        I::Item: Into<String>,
+    {
+        Self {
+            keys: Some(Keys::These(jwks)),
+            ..Self::public(id, redirect_uris)
+        }
+    }
+
+    /// The same, with its public keys at an address, so that it can change them by itself.
+    #[cfg(feature = "jwt")]
+    pub fn with_keys_at<I>(
+        id: impl Into<String>,
+        jwks_uri: impl Into<String>,
+        redirect_uris: I,
+    ) -> Self
+    where
+        I: IntoIterator,
+        I::Item: Into<String>,
+    {
+        Self {
+            keys: Some(Keys::At(jwks_uri.into())),
             ..Self::public(id, redirect_uris)
         }
     }
@@ -85,7 +132,7 @@ impl fmt::Debug for StaticClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("StaticClient")
             .field("id", &self.id)
-            .field("confidential", &self.secret.is_some())
+            .field("confidential", &self.is_confidential())
             .field("redirect_uris", &self.redirect_uris)
             .finish_non_exhaustive()
     }
@@ -176,6 +223,12 @@ impl Client {
         self.id.as_str().contains("://")
     }
 
+    /// The host that describes it, if its id is the address of its description.
+    pub(crate) fn document_host(&self) -> Option<&str> {
+        let host = || uri::Parts::parse(self.id.as_str()).map_or("", |id| id.host);
+        self.is_documented().then(host)
+    }
+
     /// Whether it registered that grant.
     pub(crate) fn may_use(&self, grant_type: &str) -> bool {
         self.metadata
@@ -235,6 +288,28 @@ impl StaticClients {
 }
 
 impl StaticClient {
+    fn is_confidential(&self) -> bool {
+        self.secret.is_some() || self.keys.is_some()
+    }
+
+    /// Its method, and its keys or where they are.
+    fn authentication(
+        &self,
+    ) -> Result<(ClientAuthMethod, Option<Value>, Option<String>), ConfigError> {
+        Ok(match &self.keys {
+            Some(Keys::These(keys)) => {
+                check_keys(keys)?;
+                (ClientAuthMethod::PrivateKeyJwt, Some(keys.clone()), None)
+            }
+            Some(Keys::At(url)) => {
+                uri::ResourceUri::parse(url)?;
+                (ClientAuthMethod::PrivateKeyJwt, None, Some(url.clone()))
+            }
+            None if self.secret.is_some() => (ClientAuthMethod::ClientSecretBasic, None, None),
+            None => (ClientAuthMethod::None, None, None),
+        })
+    }
+
     fn resolve(self) -> Result<Client, ConfigError> {
         let id = ClientId::new(&self.id)
             .map_err(|InvalidIdentifier(_)| InvalidIdentifier("client id"))?;
@@ -245,6 +320,8 @@ impl StaticClient {
         {
             redirect::classify(uri)?;
         }
+        let is_confidential = self.is_confidential();
+        let (method, jwks, jwks_uri) = self.authentication()?;
         Ok(Client {
             id,
             secret: self.secret,
@@ -252,11 +329,7 @@ impl StaticClient {
             metadata: ClientMetadata {
                 application_type: registration::infer_type(&self.redirect_uris),
                 redirect_uris: self.redirect_uris,
-                token_endpoint_auth_method: if self.secret.is_some() {
-                    ClientAuthMethod::ClientSecretBasic
-                } else {
-                    ClientAuthMethod::None
-                },
+                token_endpoint_auth_method: method,
                 grant_types: [
                     "authorization_code",
                     "refresh_token",
@@ -265,7 +338,7 @@ impl StaticClient {
                     JWT_BEARER,
                 ]
                 .into_iter()
-                .filter(|grant| self.secret.is_some() || *grant != "client_credentials")
+                .filter(|grant| is_confidential || *grant != "client_credentials")
                 .map(str::to_owned)
                 .collect(),
                 response_types: vec!["code".to_owned()],
@@ -278,8 +351,8 @@ impl StaticClient {
                 contacts: Vec::new(),
                 software_id: None,
                 software_version: None,
-                jwks: None,
-                jwks_uri: None,
+                jwks,
+                jwks_uri,
                 dpop_bound_access_tokens: false,
                 post_logout_redirect_uris: self.post_logout_redirect_uris,
                 token_endpoint_auth_signing_alg: None,
@@ -289,6 +362,17 @@ impl StaticClient {
             expires_at: None,
         })
     }
+}
+
+#[cfg(feature = "jwt")]
+fn check_keys(keys: &Value) -> Result<(), ConfigError> {
+    JwkSet::configured(keys).map(drop)
+}
+
+/// There are none to check.
+#[cfg(not(feature = "jwt"))]
+const fn check_keys(_: &Value) -> Result<(), ConfigError> {
+    Ok(())
 }
 
 impl ApplicationType {

@@ -22,7 +22,8 @@ pub(crate) struct CacheSettings {
     pub(crate) failure: Duration,
     /// The shortest time between two fetches of one key that [`FetchCache::refresh`] asks for.
     pub(crate) refetch: Duration,
-    /// For how long after its time something is still used while it cannot be fetched anew.
+    /// For how long after its time something is still used while it cannot be fetched anew. What
+    /// was taken away is not (RFC 5861 §4).
     pub(crate) stale: Duration,
 }
 
@@ -193,6 +194,9 @@ impl<T: Send + Sync + 'static> FetchCache<T> {
                     Ok(value)
                 }
                 Err(error) => {
+                    if error.is_withdrawal() {
+                        state.value = None;
+                    }
                     state.failed = Some((error, now.plus(settings.failure)));
                     state.fallback(error, now, settings.stale)
                 }

@@ -77,6 +77,21 @@ pub(crate) enum FetchError {
     Content(&'static str),
 }
 
+impl FetchError {
+    /// Whether there may be an answer a moment later.
+    pub(crate) const fn is_outage(self) -> bool {
+        matches!(
+            self,
+            Self::UnknownHost | Self::Connection | Self::Deadline | Self::Status(408 | 429 | 500..)
+        )
+    }
+
+    /// Whether the other side says that there is nothing (any more).
+    const fn is_withdrawal(self) -> bool {
+        matches!(self, Self::Status(400..500)) && !self.is_outage()
+    }
+}
+
 /// A client's own credentials for `Authorization: Basic`, form-encoded as RFC 6749 §2.3.1 wants.
 pub(crate) struct BasicCredentials<'a> {
     pub(crate) client_id: &'a str,

@@ -13,6 +13,8 @@ pub(crate) enum ErrorCode {
     InvalidScope,
     InvalidTarget,
     InvalidDpopProof,
+    #[cfg(feature = "jwt")]
+    UseDpopNonce,
     AccessDenied,
     AuthorizationPending,
     SlowDown,
@@ -38,6 +40,8 @@ impl ErrorCode {
             Self::InvalidScope => "invalid_scope",
             Self::InvalidTarget => "invalid_target",
             Self::InvalidDpopProof => "invalid_dpop_proof",
+            #[cfg(feature = "jwt")]
+            Self::UseDpopNonce => "use_dpop_nonce",
             Self::AccessDenied => "access_denied",
             Self::AuthorizationPending => "authorization_pending",
             Self::SlowDown => "slow_down",

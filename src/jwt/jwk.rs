@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::Algorithm;
 use crate::{
+    error::ConfigError,
     json::parse_strictly,
     secret::{Digest, base64url},
 };
@@ -292,6 +293,19 @@ impl JwkSet {
             set.extend(PublicKey::from_jwk(key)?);
         }
         Ok(Self(set))
+    }
+
+    /// The set that somebody was configured with.
+    ///
+    /// # Errors
+    ///
+    /// When it has no key that can be used.
+    pub(crate) fn configured(value: &Value) -> Result<Self, ConfigError> {
+        let keys = Self::from_value(value).map_err(|error| ConfigError::Keys(error.message()))?;
+        if keys.is_empty() {
+            return Err(ConfigError::Keys("none of them can be used"));
+        }
+        Ok(keys)
     }
 
     /// The keys that a token with this `kid` and `alg` can mean. Keys without a name are meant only

@@ -35,7 +35,7 @@ use crate::{
     event::Events,
     grant::issue::Lifetimes,
     resource::Resource,
-    resource_server::{StaleFeed, TokenCache},
+    resource_server::{StaleFeed, TokenCache, proof::Proofs},
     store::ErasedStore,
     uri::Issuer,
 };
@@ -83,6 +83,7 @@ pub struct McpAuthBuilder {
     requires_push: bool,
     cache: TokenCache,
     when_stale: StaleFeed,
+    proofs: Proofs,
     store: Option<Arc<dyn ErasedStore>>,
     authenticator: Option<Arc<dyn ErasedAuthenticator>>,
     pages: Option<Arc<dyn Pages>>,
@@ -139,6 +140,7 @@ impl McpAuthBuilder {
             requires_push: false,
             cache: TokenCache::new(),
             when_stale: StaleFeed::default(),
+            proofs: Proofs::default(),
             store: None,
             authenticator: None,
             #[cfg(feature = "pages")]

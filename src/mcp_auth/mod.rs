@@ -71,6 +71,11 @@ impl McpAuth {
         }
     }
 
+    #[cfg(all(test, feature = "jwt"))]
+    pub(crate) fn server(&self) -> &AuthorizationServer {
+        &self.server
+    }
+
     /// The issuer.
     #[must_use]
     pub fn issuer(&self) -> &Issuer {

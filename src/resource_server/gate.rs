@@ -14,6 +14,8 @@ use super::{
     session::McpSession,
     verifier::{ErasedVerifier, PresentedToken, StoreVerifier, VerifierUnavailable},
 };
+#[cfg(feature = "jwt")]
+use crate::dpop_nonces::DpopNonces;
 use crate::{
     clock::Clock,
     error::ConfigError,
@@ -42,6 +44,7 @@ impl TokenGate {
         events: Events,
         forms: AccessForms,
         when_stale: StaleFeed,
+        proofs: Proofs,
     ) -> Self {
         cache.follow(store, &events, when_stale);
         let (shared, time) = (Arc::clone(store), Arc::clone(&clock));
@@ -51,7 +54,7 @@ impl TokenGate {
             clock,
             binding: Arc::new(SessionBinding::stored(Arc::clone(store))),
             events,
-            proofs: Proofs::default(),
+            proofs,
         }
     }
 
@@ -116,6 +119,18 @@ impl TokenGate {
             self.proofs.check(session, &manner, false, now)?;
             Ok(session.clone())
         }))
+    }
+
+    /// What proofs of a key have to contain, where anything.
+    #[cfg(feature = "jwt")]
+    pub(crate) const fn nonces(&self) -> Option<&DpopNonces> {
+        self.proofs.nonces.as_ref()
+    }
+
+    /// As [`Proofs::offer_nonce`].
+    #[cfg(feature = "jwt")]
+    pub(crate) fn offer_nonce(&self, headers: &mut HeaderMap) {
+        self.proofs.offer_nonce(headers, self.clock.now());
     }
 
     /// Forgets what was revoked, everywhere in this process, and ends what still streams with it.

@@ -181,6 +181,11 @@ impl Guard {
         })
     }
 
+    #[cfg(feature = "jwt")]
+    fn offer_nonce(&self, headers: &mut HeaderMap) {
+        self.proofs.offer_nonce(headers, self.clock.now());
+    }
+
     /// Tells whoever watches.
     pub(crate) fn report(&self, refused: &Refused) {
         self.events.emit(&Event::Refused {
@@ -253,7 +258,16 @@ impl Protection {
     /// The answer to a request that is turned away, which came in `scheme`.
     pub(crate) fn refuse(&self, refused: &Refused, scheme: Scheme) -> Response<Bytes> {
         self.guard.report(refused);
-        self.challenges.response(refused.refusal, scheme)
+        #[cfg_attr(
+            not(feature = "jwt"),
+            allow(unused_mut, reason = "nobody proves anything")
+        )]
+        let mut response = self.challenges.response(refused.refusal, scheme);
+        #[cfg(feature = "jwt")]
+        if scheme == Scheme::Dpop {
+            self.guard.offer_nonce(response.headers_mut());
+        }
+        response
     }
 
     /// The same where the request's headers are at hand. A gRPC client takes any body for messages
@@ -326,6 +340,10 @@ impl Admitted {
         if headers::has_session_id(headers) {
             let binding = &self.protection.guard.binding;
             binding.bind(self.standing.session(), headers);
+        }
+        #[cfg(feature = "jwt")]
+        if self.standing.session().dpop_thumbprint().is_some() {
+            self.protection.guard.offer_nonce(headers);
         }
         // Only browsers read these, and browsers always say where they come from.
         if self.cross_origin {

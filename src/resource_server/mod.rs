@@ -71,9 +71,10 @@
 //! * 401 without `error` to whoever brings nothing, 401 `invalid_token` to whoever brings something
 //!   bad, 403 `insufficient_scope` to whoever may not do this, 503 when nobody can tell.
 //! * With the feature `jwt`, a token that is bound to a key (RFC 9449) needs the scheme `DPoP` and
-//!   a fresh proof of that key for each request, made for its method and address. A nonce is not
-//!   asked for. Which proofs were used is remembered per process: behind a load balancer, a proof
-//!   that leaked together with its token is good for five minutes at the other processes.
+//!   a fresh proof of that key for each request, made for its method and address, and with a
+//!   nonce of ours where these are asked for. Which proofs were used is remembered per process:
+//!   behind a load balancer, a proof that leaked together with its token is good for five minutes
+//!   at the other processes.
 //! * It ties `Mcp-Session-Id`, where the server hands one out, to the grant that opened the session.
 //!   With any other grant it is answered 404, upon which MCP clients start a session of their own. A
 //!   401 of the inner server without a challenge becomes the same 404: the token is not what was

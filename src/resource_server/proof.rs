@@ -7,6 +7,8 @@ use crate::{clock::Timestamp, secret::Digest, uri::ResourceUri};
 
 #[cfg(feature = "jwt")]
 use self::seen::Seen;
+#[cfg(feature = "jwt")]
+use crate::dpop_nonces::DpopNonces;
 
 /// The header that a proof comes in.
 #[cfg(feature = "jwt")]
@@ -140,9 +142,20 @@ fn candidates(resource: &ResourceUri, path: &str) -> Vec<String> {
 pub(crate) struct Proofs {
     #[cfg(feature = "jwt")]
     seen: Seen,
+    /// What proofs have to contain, where anything.
+    #[cfg(feature = "jwt")]
+    pub(crate) nonces: Option<DpopNonces>,
 }
 
 impl Proofs {
+    /// Tells a client that comes with proofs what the next one has to contain.
+    #[cfg(feature = "jwt")]
+    pub(crate) fn offer_nonce(&self, headers: &mut HeaderMap, now: Timestamp) {
+        if let Some(nonces) = &self.nonces {
+            nonces.offer(headers, now);
+        }
+    }
+
     /// Whether `session` may be used by who presents its token in this `manner`; `required` says
     /// that only bound tokens are good here.
     #[inline]
@@ -181,6 +194,14 @@ impl Proofs {
             })?;
         if verified.jkt != thumbprint {
             return Err(Refusal::OtherKey);
+        }
+        let nonce = verified.nonce.as_deref();
+        if self
+            .nonces
+            .as_ref()
+            .is_some_and(|nonces| !nonces.accept(nonce, now))
+        {
+            return Err(Refusal::MissingNonce);
         }
         // A layer further out has taken this very request's proof.
         let is_known = proof

@@ -48,6 +48,8 @@ pub enum Refusal {
     BadProof,
     /// The `DPoP` proof is too old, or from the future.
     StaleProof,
+    /// The `DPoP` proof does not contain a nonce that was handed out lately.
+    MissingNonce,
     /// The `DPoP` proof was used before.
     ReplayedProof,
     /// The `DPoP` proof is of another key than the token.
@@ -55,7 +57,7 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    pub(crate) const ALL: [Self; 21] = [
+    pub(crate) const ALL: [Self; 22] = [
         Self::NoCredentials,
         Self::TwoCredentials,
         Self::MalformedToken,
@@ -75,6 +77,7 @@ impl Refusal {
         Self::MissingProof,
         Self::BadProof,
         Self::StaleProof,
+        Self::MissingNonce,
         Self::ReplayedProof,
         Self::OtherKey,
     ];
@@ -102,6 +105,7 @@ impl Refusal {
             Self::MissingProof => "dpop_missing",
             Self::BadProof => "dpop_invalid",
             Self::StaleProof => "dpop_stale",
+            Self::MissingNonce => "dpop_nonce",
             Self::ReplayedProof => "dpop_replayed",
             Self::OtherKey => "dpop_other_key",
         }
@@ -122,6 +126,7 @@ impl Refusal {
             | Self::MissingProof
             | Self::BadProof
             | Self::StaleProof
+            | Self::MissingNonce
             | Self::ReplayedProof
             | Self::OtherKey => StatusCode::UNAUTHORIZED,
             Self::InsufficientScope => StatusCode::FORBIDDEN,
@@ -152,6 +157,7 @@ impl Refusal {
             Self::MissingProof | Self::BadProof | Self::StaleProof | Self::ReplayedProof => {
                 Some("invalid_dpop_proof")
             }
+            Self::MissingNonce => Some("use_dpop_nonce"),
             Self::InsufficientScope => Some("insufficient_scope"),
             Self::VerifierUnavailable => Some("temporarily_unavailable"),
             Self::NoCredentials
@@ -189,6 +195,7 @@ impl Refusal {
             Self::MissingProof => "Send exactly one DPoP header",
             Self::BadProof => "The DPoP proof is not well-formed or not for this request",
             Self::StaleProof => "The DPoP proof is too old or from the future",
+            Self::MissingNonce => "The DPoP proof needs the nonce of the header DPoP-Nonce",
             Self::ReplayedProof => "The DPoP proof was used before",
             Self::OtherKey => "The DPoP proof is of another key than the access token",
         }
@@ -215,6 +222,7 @@ impl Refusal {
                 | Self::ExpiredToken
                 | Self::SessionNotFound
                 | Self::VerifierUnavailable
+                | Self::MissingNonce
         )
     }
 }

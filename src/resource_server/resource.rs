@@ -13,6 +13,8 @@ use super::{
     session::McpSession,
     verifier::{ErasedVerifier, TokenVerifier, VerifierUnavailable},
 };
+#[cfg(feature = "jwt")]
+use crate::dpop_nonces::DpopNonces;
 use crate::{
     clock::{Clock, SystemClock},
     discovery::{
@@ -51,6 +53,7 @@ impl ProtectedResource {
             clock: Arc::new(SystemClock),
             events: Events::default(),
             requires_dpop: false,
+            proofs: Proofs::default(),
         }
     }
 
@@ -203,6 +206,7 @@ pub struct ProtectedResourceBuilder {
     clock: Arc<dyn Clock>,
     events: Events,
     requires_dpop: bool,
+    proofs: Proofs,
 }
 
 impl ProtectedResourceBuilder {
@@ -239,6 +243,13 @@ impl ProtectedResourceBuilder {
     #[cfg(feature = "jwt")]
     pub fn require_dpop(mut self) -> Self {
         self.requires_dpop = true;
+        self
+    }
+
+    /// Proofs of a key have to contain a nonce of ours (RFC 9449 §9).
+    #[cfg(feature = "jwt")]
+    pub fn dpop_nonces(mut self, nonces: DpopNonces) -> Self {
+        self.proofs.nonces = Some(nonces);
         self
     }
 
@@ -285,7 +296,7 @@ impl ProtectedResourceBuilder {
             clock: self.clock,
             events: self.events,
             binding: Arc::new(SessionBinding::ephemeral()),
-            proofs: Proofs::default(),
+            proofs: self.proofs,
             requires_dpop: self.requires_dpop,
             admissions: Admissions::default(),
         };

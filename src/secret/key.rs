@@ -17,6 +17,11 @@ use super::{base64_bytes, base64url, random};
 pub struct SecretKey(#[serde(with = "base64_bytes")] [u8; 32]);
 
 impl SecretKey {
+    #[cfg(feature = "jwt")]
+    pub(crate) const fn new(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
     /// A fresh random key.
     #[must_use]
     pub fn random() -> Self {

@@ -3,7 +3,7 @@
 //   node mcp_remote.mjs ORIGIN
 
 import assert from 'node:assert/strict';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -50,9 +50,23 @@ async function useTools(client) {
   assert.equal(content[0].text, 'demo');
 }
 
+/** Where it keeps its tokens, and what they are. */
+async function kept() {
+  const [file] = (await readdir(home, { recursive: true })).filter((name) => name.endsWith('_tokens.json'));
+  return { path: join(home, file), tokens: JSON.parse(await readFile(join(home, file), 'utf8')) };
+}
+
 try {
   await step('sign-in and tool calls', true, async () => assert.equal(await session(useTools), 1));
   await step('again with what it kept', true, async () => assert.equal(await session(useTools), 0));
+  await step('refresh', true, async () => {
+    const { path, tokens } = await kept();
+    await writeFile(path, JSON.stringify({ ...tokens, expires_at: 1 }));
+    assert.equal(await session(useTools), 0);
+    const next = (await kept()).tokens;
+    assert.notEqual(next.access_token, tokens.access_token);
+    assert.notEqual(next.refresh_token, tokens.refresh_token);
+  });
 } finally {
   await rm(home, { recursive: true, force: true });
 }

@@ -3,14 +3,22 @@
 
 use aws_lc_rs::{
     rand::SystemRandom,
-    signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair},
+    rsa::KeySize,
+    signature::{
+        ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair, RSA_PKCS1_SHA256,
+        RsaKeyPair, RsaPublicKeyComponents,
+    },
 };
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use base64::{
+    Engine,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
 use serde_json::{Value, json};
 
 pub enum Key {
     Ed25519(Ed25519KeyPair),
     P256(EcdsaKeyPair),
+    Rsa(RsaKeyPair),
 }
 
 fn encode(bytes: impl AsRef<[u8]>) -> String {
@@ -29,10 +37,33 @@ impl Key {
         Self::P256(EcdsaKeyPair::from_pkcs8(algorithm, der.as_ref()).unwrap())
     }
 
+    /// One that its holder gets as a document (PKCS#8 in PEM).
+    pub fn p256_as_pem() -> (Self, String) {
+        let algorithm = &ECDSA_P256_SHA256_FIXED_SIGNING;
+        let der = EcdsaKeyPair::generate_pkcs8(algorithm, &SystemRandom::new()).unwrap();
+        let text = STANDARD.encode(der.as_ref());
+        let lines: Vec<_> = text
+            .as_bytes()
+            .chunks(64)
+            .map(String::from_utf8_lossy)
+            .collect();
+        let pem = format!(
+            "-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n",
+            lines.join("\n")
+        );
+        let pair = EcdsaKeyPair::from_pkcs8(algorithm, der.as_ref()).unwrap();
+        (Self::P256(pair), pem)
+    }
+
+    pub fn rsa() -> Self {
+        Self::Rsa(RsaKeyPair::generate(KeySize::Rsa2048).unwrap())
+    }
+
     pub fn alg(&self) -> &'static str {
         match self {
             Self::Ed25519(_) => "EdDSA",
             Self::P256(_) => "ES256",
+            Self::Rsa(_) => "RS256",
         }
     }
 
@@ -45,6 +76,10 @@ impl Key {
             Self::P256(key) => {
                 let point = key.public_key().as_ref();
                 json!({"kty": "EC", "crv": "P-256", "x": encode(&point[1..33]), "y": encode(&point[33..])})
+            }
+            Self::Rsa(key) => {
+                let public = RsaPublicKeyComponents::<Vec<u8>>::from(key.public_key());
+                json!({"kty": "RSA", "n": encode(public.n), "e": encode(public.e)})
             }
         }
     }
@@ -73,6 +108,13 @@ impl Key {
                     .unwrap()
                     .as_ref()
                     .to_vec()
+            }
+            Self::Rsa(key) => {
+                let mut signature = vec![0; key.public_modulus_len()];
+                let (message, random) = (signed.as_bytes(), SystemRandom::new());
+                key.sign(&RSA_PKCS1_SHA256, &random, message, &mut signature)
+                    .unwrap();
+                signature
             }
         };
         format!("{signed}.{}", encode(signature))

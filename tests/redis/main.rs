@@ -4,10 +4,12 @@
 #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 
 #[path = "../common/child.rs"]
+#[allow(dead_code, reason = "this child says nothing")]
 mod child;
 mod cluster;
 #[path = "../common/mod.rs"]
 mod common;
+mod cost;
 mod failures;
 mod feed;
 #[path = "../common/flow.rs"]

@@ -124,6 +124,22 @@ async fn what_there_was_bridges_an_outage_where_that_is_wanted() {
     cache.get("a", source.clone().bad()).await.unwrap_err();
 }
 
+/// RFC 5861 §4: an error of the server's is an outage, one of ours is an answer.
+#[tokio::test]
+async fn what_was_taken_away_is_gone() {
+    for (status, outlasts_it) in [(404, false), (410, false), (429, true), (502, true)] {
+        let (cache, clock) = cache(600);
+        let source = Source::default();
+        cache.get("a", source.clone().good()).await.unwrap();
+        clock.turn(300);
+        for _ in 0..2 {
+            let failed = std::future::ready(Err(FetchError::Status(status)));
+            let known = cache.get("a", failed).await;
+            assert_eq!(known.is_ok(), outlasts_it, "{status}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn refreshing_is_rationed() {
     let (cache, clock) = cache(0);

@@ -79,6 +79,7 @@ impl McpAuthBuilder {
             self.events.clone(),
             access_forms,
             self.when_stale,
+            self.proofs,
         );
         let resources = catalog
             .resources()

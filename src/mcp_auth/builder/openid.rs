@@ -1,9 +1,9 @@
-//! Settings of what is signed, and of signing out.
+//! Settings of what is signed and proven, and of signing out.
 
 use std::{sync::Arc, time::Duration};
 
 use super::McpAuthBuilder;
-use crate::{error::ConfigError, sign_out::SignOut};
+use crate::{dpop_nonces::DpopNonces, error::ConfigError, sign_out::SignOut};
 
 /// A new key is published for an hour before it signs; shorter lives would leave no time to sign.
 const MIN_ROTATION: Duration = Duration::from_secs(24 * 3600);
@@ -14,6 +14,13 @@ impl McpAuthBuilder {
     /// stays good until it expires.
     pub fn signing_key_rotation(mut self, every: Duration) -> Self {
         self.key_rotation = every;
+        self
+    }
+
+    /// DPoP proofs have to contain a nonce of ours (RFC 9449 §8 and §9), at the endpoints and at
+    /// the resources alike. Not by default: proofs are fresh by the time in them, and good once.
+    pub fn dpop_nonces(mut self, nonces: DpopNonces) -> Self {
+        self.proofs.nonces = Some(nonces);
         self
     }
 

@@ -87,7 +87,7 @@ impl TokenCache {
             let cache = Arc::downgrade(&self.0);
             let subscription = feed.subscribe(Arc::new(move |revocation| {
                 if let Some(cache) = cache.upgrade() {
-                    TokenCache(cache).revoke(revocation);
+                    Self(cache).revoke(revocation);
                 }
             }));
             Following {
@@ -145,8 +145,11 @@ async fn run(cache: Weak<Inner>) {
         let connection = feed.connection();
         let is_confirmed = feed.is_current();
         let is_new = following.caught_up.load(Ordering::SeqCst) != connection;
-        if (is_new || !is_confirmed) && cache.catch_up(following).await.is_ok() && is_confirmed {
-            following.caught_up.store(connection, Ordering::SeqCst);
+        if is_new || !is_confirmed {
+            let asked = cache.catch_up(following).await;
+            if asked.is_ok() && is_confirmed {
+                following.caught_up.store(connection, Ordering::SeqCst);
+            }
         }
         let is_current = following.is_current();
         let is_news = match was_current {

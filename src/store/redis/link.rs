@@ -108,7 +108,7 @@ impl Link {
             Ask::At(route, command) => match &self.connection {
                 Connection::One(_) => self.send(command).await,
                 Connection::Cluster(cluster) => {
-                    let node = SingleNodeRoutingInfo::SpecificNode(route.clone());
+                    let node = SingleNodeRoutingInfo::SpecificNode(*route);
                     let routing = RoutingInfo::SingleNode(node);
                     let mut cluster = cluster.clone();
                     cluster.route_command((*command).clone(), routing).await

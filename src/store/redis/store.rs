@@ -49,7 +49,7 @@ impl RedisStore {
     /// Reads the records that a list names.
     async fn listed<T: Row>(&self, list: String, index: String) -> Result<Vec<T>> {
         let call = self.ask(&scripts::LISTED).key(list).key(index);
-        rows(self.link.call(&call).await?)
+        rows(&self.link.call::<Vec<Found>>(&call).await?)
     }
 
     async fn live_grants(
@@ -62,7 +62,7 @@ impl RedisStore {
             .ask_at(&scripts::GRANTS_LISTED, now)
             .key(self.keys.grants_of(subject))
             .maybe(client.map(ClientId::as_str));
-        rows(self.link.call(&call).await?)
+        rows(&self.link.call::<Vec<Found>>(&call).await?)
     }
 
     /// Revokes one grant, named by itself or by a record of it.
@@ -564,7 +564,7 @@ impl Store for RedisStore {
             .number(key.id.into())
             .record(Kind::Key, self.keys.key(&key), &key)?
             .time(now.plus(overlap));
-        rows(self.link.call(&call).await?)
+        rows(&self.link.call::<Vec<Found>>(&call).await?)
     }
 
     async fn sweep(&self, now: Timestamp, limit: usize) -> Result<usize> {
@@ -580,7 +580,7 @@ impl Store for RedisStore {
     }
 }
 
-fn rows<T: Row>(found: Vec<Found>) -> Result<Vec<T>> {
+fn rows<T: Row>(found: &[Found]) -> Result<Vec<T>> {
     let rows = found.iter().map(Found::row);
     rows.filter_map(Result::transpose).collect()
 }
