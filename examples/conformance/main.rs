@@ -26,7 +26,10 @@ use tower::Layer;
 use tower_mcp_auth::{McpAuth, Operation, Resource, store::MemoryStore};
 use tracing_subscriber::EnvFilter;
 
-use self::{fixtures::Fixtures, sign_in::Login};
+use self::{
+    fixtures::Fixtures,
+    sign_in::{Login, SessionKey},
+};
 
 #[derive(Debug, Parser)]
 struct Flags {
@@ -46,7 +49,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         .init();
     let listener = TcpListener::bind(Flags::parse().listen).await?;
     let origin = format!("http://{}", listener.local_addr()?);
-    let login = Login::new(&origin);
+    let login = Login::new(&origin, SessionKey::random()?);
     let auth = McpAuth::builder(&origin)
         .login_page("/sign-in")
         .authenticator(login.clone())

@@ -146,5 +146,6 @@ const KEYS_UNREACHABLE: Refusal = Refusal::new(
     "the jwks_uri of the client does not answer with its keys now",
 );
 
-#[cfg(all(test, feature = "cimd"))]
+#[cfg(test)]
+#[cfg(feature = "cimd")]
 mod tests;
