@@ -78,6 +78,9 @@ mod event;
     allow(dead_code, unused_imports, reason = "signed tokens use the rest")
 )]
 mod fetch;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzz;
 mod grant;
 mod hierarchy;
 mod id;

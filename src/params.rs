@@ -57,6 +57,12 @@ impl<'a> Params<'a> {
             .map(|(_, value)| value.as_ref())
     }
 
+    /// All of them.
+    #[cfg(fuzzing)]
+    pub(crate) fn into_pairs(self) -> impl Iterator<Item = (Cow<'a, str>, Cow<'a, str>)> {
+        self.0.into_iter()
+    }
+
     /// Whether `name` came more than once.
     pub(crate) fn is_repeated(&self, name: &str) -> bool {
         self.all(name).nth(1).is_some()

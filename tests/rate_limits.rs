@@ -86,6 +86,33 @@ async fn each_caller_has_an_allowance_of_its_own() {
     }
 }
 
+/// As with an assistant in the cloud, which is one client for all its users.
+#[tokio::test]
+async fn users_of_one_hosted_client_do_not_starve_each_other() {
+    let app = App::with(at_most(3));
+    let client = app.public_client().await;
+    let authorize = |peer: &'static str| {
+        let query = authorize_params(&client, &[]);
+        let request = Request::get(format!("/oauth/authorize?{query}")).header("x-test-peer", peer);
+        app.send(request.body(Body::empty()).unwrap())
+    };
+    for _ in 0..20 {
+        authorize("greedy").await;
+        token(&app, "greedy", &client).await;
+    }
+    assert_limited(&authorize("greedy").await);
+    assert_limited(&token(&app, "greedy", &client).await);
+    for _ in 0..3 {
+        let answer = authorize("modest").await;
+        assert_ne!(
+            answer.redirect("https://api.example.com/sign-in")["transaction"],
+            ""
+        );
+        let answer = token(&app, "modest", &client).await;
+        answer.assert_error(400, "invalid_request");
+    }
+}
+
 #[tokio::test]
 async fn one_caller_gains_little_by_many_clients() {
     let app = App::with(at_most(2));

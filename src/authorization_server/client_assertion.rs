@@ -136,7 +136,7 @@ fn refusal(error: JwtError) -> Refusal {
 const REPLAYED: Refusal =
     Refusal::invalid_client("assertion_replayed", "the client assertion was used before");
 const TOO_MANY: Refusal = Refusal::new(
-    ErrorCode::TemporarilyUnavailable,
+    ErrorCode::Full,
     "too_many_assertions",
     "too many assertions were used; try again later",
 );

@@ -112,6 +112,7 @@ pub(crate) struct RateLimiter {
     /// Keyed at random: nobody can choose whose allowance to share.
     hasher: RandomState,
     clock: DefaultClock,
+    max_callers: usize,
 }
 
 impl RateLimiter {
@@ -124,6 +125,7 @@ impl RateLimiter {
             client_key,
             hasher: RandomState::new(),
             clock: DefaultClock::default(),
+            max_callers: MAX_CALLERS,
         }
     }
 
@@ -157,9 +159,9 @@ impl RateLimiter {
     }
 
     fn take(&self, limiter: &Direct, mut key: u64) -> Result<(), Duration> {
-        if limiter.len() >= MAX_CALLERS {
+        if limiter.len() >= self.max_callers {
             limiter.retain_recent();
-            if limiter.len() >= MAX_CALLERS {
+            if limiter.len() >= self.max_callers {
                 key = 0;
             }
         }
@@ -174,5 +176,40 @@ impl fmt::Debug for RateLimiter {
         f.debug_struct("RateLimiter")
             .field("has_client_key", &self.client_key.is_some())
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn telling_apart(max_callers: usize) -> RateLimiter {
+        let all = RateLimiter::new(RateLimits::default(), None);
+        assert_eq!(all.max_callers, MAX_CALLERS);
+        RateLimiter { max_callers, ..all }
+    }
+
+    #[test]
+    fn only_so_many_callers_are_told_apart() {
+        let all = telling_apart(100);
+        let limiter = Direct::hashmap(Quota::per_minute(NonZeroU32::MIN));
+        for caller in 1..=100 {
+            assert_eq!(all.take(&limiter, caller), Ok(()), "{caller}");
+        }
+        // From here on there is one allowance for all newcomers.
+        assert_eq!(all.take(&limiter, 101), Ok(()));
+        assert!(all.take(&limiter, 102).is_err());
+        assert_eq!(limiter.len(), 101);
+    }
+
+    #[test]
+    fn who_has_not_asked_for_long_makes_room() {
+        let all = telling_apart(100);
+        // Each could ask again at once, and so is forgotten at once.
+        let limiter = Direct::hashmap(Quota::per_second(NonZeroU32::MAX));
+        for caller in 1..=1000 {
+            assert_eq!(all.take(&limiter, caller), Ok(()), "{caller}");
+            assert!(limiter.len() <= 100);
+        }
     }
 }

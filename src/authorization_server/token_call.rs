@@ -93,10 +93,14 @@ impl AuthorizationServer {
         self.refused(endpoint, client_id, refusal);
         let status = match refusal.code {
             ErrorCode::InvalidClient => StatusCode::UNAUTHORIZED,
+            ErrorCode::Full => StatusCode::TOO_MANY_REQUESTS,
             _ => StatusCode::BAD_REQUEST,
         };
         let mut response = response::refusal(status, refusal);
-        if refusal.code == ErrorCode::TemporarilyUnavailable {
+        if matches!(
+            refusal.code,
+            ErrorCode::TemporarilyUnavailable | ErrorCode::Full
+        ) {
             response::retry_later(&mut response);
         }
         response

@@ -20,6 +20,8 @@ pub(crate) enum ErrorCode {
     SlowDown,
     ExpiredToken,
     TemporarilyUnavailable,
+    /// The same on the wire: there is no room for more of what the caller asks for.
+    Full,
     LoginRequired,
     ConsentRequired,
     RequestNotSupported,
@@ -46,7 +48,7 @@ impl ErrorCode {
             Self::AuthorizationPending => "authorization_pending",
             Self::SlowDown => "slow_down",
             Self::ExpiredToken => "expired_token",
-            Self::TemporarilyUnavailable => "temporarily_unavailable",
+            Self::TemporarilyUnavailable | Self::Full => "temporarily_unavailable",
             Self::LoginRequired => "login_required",
             Self::ConsentRequired => "consent_required",
             Self::RequestNotSupported => "request_not_supported",

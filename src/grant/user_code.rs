@@ -19,14 +19,10 @@ pub(crate) struct UserCode(Zeroizing<String>);
 
 impl UserCode {
     pub(crate) fn random() -> Self {
-        // What would make some letters likelier than others is thrown away.
-        const FAIR: u8 = u8::MAX - u8::MAX % ALPHABET.len() as u8;
         let mut letters = Zeroizing::new(String::with_capacity(LETTERS));
         while letters.len() < LETTERS {
             let [byte] = random();
-            if byte < FAIR {
-                letters.push(char::from(ALPHABET[usize::from(byte) % ALPHABET.len()]));
-            }
+            letters.extend(letter(byte));
         }
         Self(letters)
     }
@@ -66,6 +62,13 @@ impl UserCode {
     }
 }
 
+/// The letter that a random byte stands for; none for a byte that would make some letters likelier
+/// than others.
+fn letter(byte: u8) -> Option<char> {
+    const FAIR: u8 = u8::MAX - u8::MAX % ALPHABET.len() as u8;
+    (byte < FAIR).then(|| char::from(ALPHABET[usize::from(byte) % ALPHABET.len()]))
+}
+
 impl fmt::Debug for UserCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("UserCode(..)")
@@ -86,6 +89,17 @@ mod tests {
     }
 
     #[test]
+    fn every_letter_is_as_likely_as_any_other() {
+        let mut drawn: Vec<char> = (0..=u8::MAX).filter_map(letter).collect();
+        drawn.sort_unstable();
+        let fair: Vec<char> = ALPHABET
+            .iter()
+            .flat_map(|&letter| [char::from(letter); 12])
+            .collect();
+        assert_eq!(drawn, fair);
+    }
+
+    #[test]
     fn case_and_punctuation_do_not_matter() {
         let code = UserCode::parse("WDJBMJHT").unwrap();
         for typed in [
@@ -94,6 +108,7 @@ mod tests {
             "w.d.j.b_m j-h/t",
             "wdjb\u{2011}mjht",
             "WDJB\u{2014}MJHT\u{a0}",
+            &format!("WDJBMJHT{}", "-".repeat(56)),
         ] {
             assert_eq!(UserCode::parse(typed).as_ref(), Some(&code), "{typed}");
         }
@@ -108,7 +123,7 @@ mod tests {
             "WDJB-MJHA",
             "WDJB-MJH1",
             "WDJB-MJH\u{424}",
-            &format!("WDJBMJHT{}", "-".repeat(100)),
+            &format!("WDJBMJHT{}", "-".repeat(57)),
         ] {
             assert_eq!(UserCode::parse(typed), None, "{typed}");
         }

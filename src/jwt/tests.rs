@@ -354,6 +354,19 @@ fn key_sets_hold_public_keys_or_are_refused() {
     }
 }
 
+#[test]
+fn a_token_without_the_name_of_its_key_is_tried_with_few() {
+    let keys: Vec<_> = (0..9).map(|_| key(Algorithm::EdDSA)).collect();
+    let set = set(&keys.iter().collect::<Vec<_>>());
+    let header = json!({ "alg": "EdDSA" });
+    for (index, key) in keys.iter().enumerate() {
+        let token = key.sign_with_header(&header, &assertion()).unwrap();
+        let verified = Jws::parse(&token).unwrap().verify_among(&set);
+        let expected = (index < 8).then_some(()).ok_or(JwtError::UnknownKey);
+        assert_eq!(verified.map(|_| ()), expected, "{index}");
+    }
+}
+
 /// RFC 7638 §3.1, RFC 8037 appendix A.3.
 #[test]
 fn thumbprints_are_those_of_the_standards() {

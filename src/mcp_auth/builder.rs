@@ -232,3 +232,80 @@ impl fmt::Debug for McpAuthBuilder {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(all(test, feature = "jwt"))]
+mod tests {
+    use http::{Request, StatusCode, request::Parts};
+    use http_body_util::Full;
+    use serde_json::json;
+    use tower_service::Service;
+
+    use super::*;
+    use crate::{
+        AssertedSubject, Authenticator, AuthenticatorError, MemoryStore, SignedIn, Subject,
+        clock::Clock,
+        jwt::{Algorithm, SigningKey, generate_key},
+    };
+
+    const IDP: &str = "https://idp.example";
+
+    struct Everybody;
+
+    impl Authenticator for Everybody {
+        async fn signed_in(&self, _: &Parts) -> Result<Option<SignedIn>, AuthenticatorError> {
+            Ok(None)
+        }
+
+        async fn enterprise_subject(
+            &self,
+            asserted: &AssertedSubject,
+        ) -> Result<Option<Subject>, AuthenticatorError> {
+            Ok(Some(Subject::new(asserted.subject())?))
+        }
+    }
+
+    #[tokio::test]
+    async fn only_so_many_assertions_are_remembered_and_no_more_taken() {
+        let der = generate_key(Algorithm::EdDSA).unwrap();
+        let key = SigningKey::from_pkcs8(Algorithm::EdDSA, None, &der).unwrap();
+        let keys = json!({ "keys": [key.public_jwk()] });
+        let mut builder = McpAuthBuilder::new("https://a.example")
+            .login_page("/sign-in")
+            .authenticator(Everybody)
+            .resource("https://a.example/mcp", ["notes:read"])
+            .client(StaticClient::confidential(
+                "robot",
+                "secret",
+                ["https://c.example/"],
+            ))
+            .trust_issuer(TrustedIssuer::new(IDP).jwks(keys))
+            .store(MemoryStore::new());
+        assert_eq!(builder.limits.used, 1_000_000);
+        builder.limits.used = 2;
+        let mut token = builder.build().unwrap().endpoint(crate::Endpoint::Token);
+        for (jti, status) in [
+            ("one", StatusCode::OK),
+            ("two", StatusCode::OK),
+            ("three", StatusCode::TOO_MANY_REQUESTS),
+        ] {
+            let now = SystemClock.now().as_secs();
+            let claims = json!({
+                "iss": IDP, "sub": "alice", "aud": "https://a.example", "client_id": "robot",
+                "jti": jti, "iat": now, "exp": now + 60, "scope": "notes:read",
+            });
+            let assertion = key.sign("oauth-id-jag+jwt", &claims).unwrap();
+            let form = format!(
+                "grant_type={}&assertion={assertion}&client_id=robot&client_secret=secret",
+                crate::grant::JWT_BEARER
+            );
+            let request = Request::post("/")
+                .header("content-type", "application/x-www-form-urlencoded")
+                .body(Full::<bytes::Bytes>::from(form))
+                .unwrap();
+            let answer = token.call(request).await.unwrap();
+            assert_eq!(answer.status(), status, "{jti}");
+            let is_full = status == StatusCode::TOO_MANY_REQUESTS;
+            assert_eq!(answer.headers().contains_key("retry-after"), is_full);
+        }
+    }
+}

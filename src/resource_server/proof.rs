@@ -232,23 +232,33 @@ mod seen {
     pub(super) struct Seen(Cache<[u8; 32], ()>);
 
     impl Seen {
-        /// Whether this is its first use.
-        pub(super) fn is_first(&self, proof: Digest) -> bool {
-            self.0.entry(*proof.as_bytes()).or_insert(()).is_fresh()
-        }
-    }
-
-    impl Default for Seen {
-        fn default() -> Self {
+        pub(super) fn of(proofs: u64) -> Self {
             Self(
                 Cache::builder()
-                    .max_capacity(MAX_SEEN)
+                    .max_capacity(proofs)
                     // The usual policy would rather turn a newcomer away.
                     .eviction_policy(EvictionPolicy::lru())
                     // From a window before it is due until a window after, and a little more.
                     .time_to_live(WINDOW * 2 + WINDOW / 5)
                     .build(),
             )
+        }
+
+        /// Whether this is its first use.
+        pub(super) fn is_first(&self, proof: Digest) -> bool {
+            self.0.entry(*proof.as_bytes()).or_insert(()).is_fresh()
+        }
+
+        #[cfg(test)]
+        pub(super) fn count(&self) -> u64 {
+            self.0.run_pending_tasks();
+            self.0.entry_count()
+        }
+    }
+
+    impl Default for Seen {
+        fn default() -> Self {
+            Self::of(MAX_SEEN)
         }
     }
 }
@@ -283,5 +293,16 @@ mod tests {
         let (one, two) = (Digest::of("one"), Digest::of("two"));
         assert!(seen.is_first(one) && seen.clone().is_first(two));
         assert!(!seen.clone().is_first(one) && !seen.is_first(two));
+    }
+
+    #[test]
+    fn only_so_many_proofs_are_remembered_the_newest_among_them() {
+        let seen = Seen::of(10);
+        for number in 0..100 {
+            let proof = Digest::of(&number.to_string());
+            assert!(seen.is_first(proof));
+            assert!(seen.count() <= 10);
+            assert!(!seen.is_first(proof), "{number}");
+        }
     }
 }

@@ -45,12 +45,6 @@ impl AuthorizationServer {
         };
         match self.store_device(&call).await {
             Ok(Ok(response)) => response,
-            Ok(Err(refusal)) if refusal == TOO_MANY => {
-                self.refused(endpoint, Some(call.client.id.as_str()), &refusal);
-                let mut response = response::refusal(StatusCode::TOO_MANY_REQUESTS, &refusal);
-                response::retry_later(&mut response);
-                response
-            }
             Ok(Err(refusal)) => self.refuse_call(endpoint, &call, &refusal),
             Err(error) => {
                 self.store_failed(&error);
@@ -105,7 +99,7 @@ impl AuthorizationServer {
 }
 
 const TOO_MANY: Refusal = Refusal::new(
-    ErrorCode::TemporarilyUnavailable,
+    ErrorCode::Full,
     "devices_full",
     "too many devices wait for their users; try again in a moment",
 );

@@ -29,17 +29,21 @@ pub(crate) struct Guesses(Cache<Subject, Count>);
 
 impl Default for Guesses {
     fn default() -> Self {
+        Self::of(MAX_USERS)
+    }
+}
+
+impl Guesses {
+    fn of(users: u64) -> Self {
         Self(
             Cache::builder()
-                .max_capacity(MAX_USERS)
+                .max_capacity(users)
                 // Any other policy may turn a newcomer away, who then could guess for ever.
                 .eviction_policy(EvictionPolicy::lru())
                 .build(),
         )
     }
-}
 
-impl Guesses {
     /// Counts a code that may turn out wrong, before anybody looks it up: many at once are as many
     /// guesses. Or says how long to wait.
     pub(super) fn count(&self, user: &Subject, now: Timestamp) -> Result<(), Duration> {
@@ -94,6 +98,20 @@ mod tests {
         let later = NOW.plus(Duration::from_secs(599));
         assert_eq!(guesses.count(&alice, later), Err(Duration::from_secs(1)));
         assert_eq!(guesses.count(&alice, NOW.plus(WINDOW)), Ok(()));
+    }
+
+    #[test]
+    fn only_so_many_users_are_remembered_and_those_who_guess_are_among_them() {
+        let guesses = Guesses::of(10);
+        for user in 0..100 {
+            let user = Subject::new(format!("user-{user}")).unwrap();
+            for _ in 0..MAX_GUESSES {
+                assert_eq!(guesses.count(&user, NOW), Ok(()));
+            }
+            guesses.0.run_pending_tasks();
+            assert!(guesses.count(&user, NOW).is_err(), "{user}");
+            assert!(guesses.0.entry_count() <= 10);
+        }
     }
 
     #[test]

@@ -132,7 +132,7 @@ const SUBJECT_REFUSED: Refusal = Refusal::invalid_grant(
 const REPLAYED: Refusal =
     Refusal::invalid_grant("assertion_replayed", "the assertion was used before");
 const TOO_MANY: Refusal = Refusal::new(
-    ErrorCode::TemporarilyUnavailable,
+    ErrorCode::Full,
     "too_many_assertions",
     "too many assertions were used; try again later",
 );

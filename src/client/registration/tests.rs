@@ -146,6 +146,34 @@ fn refusals_say_what_is_wrong() {
 }
 
 #[test]
+fn what_a_client_says_of_itself_is_bounded() {
+    let uris = |count: usize| -> Vec<_> {
+        let uris = (0..count).map(|n| format!("https://a.example/{n}"));
+        uris.collect()
+    };
+    let long = |length: usize| format!("https://a.example/{}", "x".repeat(length - 18));
+    let body = |name: &str, value: Value| {
+        let mut body = json!({"redirect_uris": ["https://a.example/"]});
+        body[name] = value;
+        body
+    };
+    for (name, fits, too_much) in [
+        ("redirect_uris", json!(uris(32)), json!(uris(33))),
+        ("redirect_uris", json!([long(2048)]), json!([long(2049)])),
+        ("contacts", json!(vec!["a"; 32]), json!(vec!["a"; 33])),
+        (
+            "client_name",
+            json!("ü".repeat(512)),
+            json!("ü".repeat(513)),
+        ),
+        ("client_uri", json!(long(2048)), json!(long(2049))),
+    ] {
+        assert!(register(&body(name, fits)).is_ok(), "{name}");
+        assert!(register(&body(name, too_much)).is_err(), "{name}");
+    }
+}
+
+#[test]
 fn names_lose_characters_that_deceive() {
     let client = register(
         &json!({"redirect_uris": ["https://a.example/"], "client_name": " Cl\u{202e}aude\u{0} "}),

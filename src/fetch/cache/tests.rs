@@ -168,3 +168,14 @@ async fn refreshing_is_rationed() {
         .unwrap();
     assert_eq!(source.count(), 3);
 }
+
+#[tokio::test]
+async fn a_full_cache_makes_room() {
+    let (cache, _) = cache(0);
+    for index in 0..1000 {
+        let load = async move { Ok((index, CachePolicy::default())) };
+        assert_eq!(*cache.get(&index.to_string(), load).await.unwrap(), index);
+    }
+    cache.0.slots.run_pending_tasks();
+    assert_eq!(cache.0.slots.entry_count(), 100);
+}

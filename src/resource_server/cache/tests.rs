@@ -181,6 +181,19 @@ fn garbage_takes_no_room() {
 }
 
 #[test]
+fn a_full_cache_makes_room() {
+    let cache = TokenCache::builder().max_entries(10).build();
+    let script = Script::default();
+    for index in 0..1000 {
+        script.0.lock().unwrap().push_back(good(Some(1)));
+        let token = PresentedToken::new(&index.to_string());
+        assert_eq!(poll(&mut ask(&cache, &script, &token)), is(good(Some(1))));
+    }
+    cache.0.entries.run_pending_tasks();
+    assert_eq!(cache.0.entries.entry_count(), 10);
+}
+
+#[test]
 fn a_cache_can_be_turned_off() {
     for cache in [
         TokenCache::builder().time_to_live(Duration::ZERO).build(),

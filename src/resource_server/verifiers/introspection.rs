@@ -258,8 +258,8 @@ impl IntrospectionVerifierBuilder {
         self
     }
 
-    #[cfg(test)]
-    pub(super) fn fetch_with(mut self, fetcher: Arc<dyn Fetch>) -> Self {
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn fetch_with(mut self, fetcher: Arc<dyn Fetch>) -> Self {
         self.fetcher = Some(fetcher);
         self
     }
@@ -317,5 +317,25 @@ impl fmt::Debug for IntrospectionVerifierBuilder {
             .field("issuer", &self.issuer)
             .field("resource", &self.resource)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_so_many_tokens_that_are_no_good_are_remembered() {
+        let verifier = IntrospectionVerifier::builder("https://a.example", "https://b.example")
+            .credentials("us", "our secret")
+            .build()
+            .unwrap();
+        for number in 0..2 * MAX_REFUSED {
+            let digest = Digest::of(&number.to_string());
+            let until = Timestamp::from_secs(u64::MAX);
+            verifier.refused.insert(digest, (Verdict::Unknown, until));
+        }
+        verifier.refused.run_pending_tasks();
+        assert!(verifier.refused.entry_count() <= MAX_REFUSED);
     }
 }

@@ -200,8 +200,8 @@ impl JwtVerifierBuilder {
         self
     }
 
-    #[cfg(test)]
-    pub(super) fn fetch_with(mut self, fetcher: Arc<dyn Fetch>) -> Self {
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn fetch_with(mut self, fetcher: Arc<dyn Fetch>) -> Self {
         self.fetcher = Some(fetcher);
         self
     }

@@ -1,11 +1,13 @@
 //! Requests to a protected resource whose operations take scopes: headers and bodies of any kind.
 #![no_main]
 
+use std::sync::OnceLock;
+
 use arbitrary::Arbitrary;
 use axum::body::Body;
 use http::{HeaderName, HeaderValue, Method, Request};
 use libfuzzer_sys::fuzz_target;
-use tower_mcp_auth_fuzz::{World, judge, runtime};
+use tower_mcp_auth_fuzz::{Judge, World, runtime};
 
 const NAMES: &[&str] = &[
     "authorization",
@@ -29,16 +31,104 @@ struct Input<'a> {
     has_token: bool,
     modern: bool,
     headers: Vec<(u8, &'a [u8])>,
-    body: &'a [u8],
+    body: Content<'a>,
+}
+
+#[derive(Arbitrary, Debug)]
+enum Content<'a> {
+    Bytes(&'a [u8]),
+    Messages(Vec<Message<'a>>, bool),
+}
+
+#[derive(Arbitrary, Debug)]
+struct Message<'a> {
+    members: Vec<(Name<'a>, Word<'a>)>,
+    params: Vec<(Name<'a>, Word<'a>)>,
+}
+
+#[derive(Arbitrary, Debug)]
+enum Name<'a> {
+    Method,
+    Params,
+    Name,
+    Id,
+    Own(&'a str),
+}
+
+#[derive(Arbitrary, Debug)]
+enum Word<'a> {
+    Call,
+    Delete,
+    Params,
+    Null,
+    Own(&'a str),
+    Raw(&'a str),
+}
+
+impl Message<'_> {
+    fn write(&self, text: &mut String) {
+        write_members(text, &self.members, &self.params);
+    }
+}
+
+/// By hand: members may stand twice here.
+fn write_members(
+    text: &mut String,
+    members: &[(Name<'_>, Word<'_>)],
+    params: &[(Name<'_>, Word<'_>)],
+) {
+    text.push('{');
+    for (index, (name, word)) in members.iter().enumerate() {
+        if index > 0 {
+            text.push(',');
+        }
+        let name = match name {
+            Name::Method => "method",
+            Name::Params => "params",
+            Name::Name => "name",
+            Name::Id => "id",
+            Name::Own(name) => name,
+        };
+        text.push_str(&serde_json::Value::from(name).to_string());
+        text.push(':');
+        match word {
+            Word::Call => text.push_str("\"tools/call\""),
+            Word::Delete => text.push_str("\"delete\""),
+            Word::Params => write_members(text, params, &[]),
+            Word::Null => text.push_str("null"),
+            Word::Own(word) => text.push_str(&serde_json::Value::from(*word).to_string()),
+            Word::Raw(word) => text.push_str(word),
+        }
+    }
+    text.push('}');
+}
+
+impl Content<'_> {
+    fn bytes(&self) -> Vec<u8> {
+        match self {
+            Self::Bytes(bytes) => bytes.to_vec(),
+            Self::Messages(messages, is_batch) => {
+                let mut text = String::new();
+                text.push_str(if *is_batch { "[" } else { "" });
+                for (index, message) in messages.iter().enumerate() {
+                    text.push_str(if index > 0 { "," } else { "" });
+                    message.write(&mut text);
+                }
+                text.push_str(if *is_batch { "]" } else { "" });
+                text.into_bytes()
+            }
+        }
+    }
 }
 
 fuzz_target!(|input: Input<'_>| {
-    let world = World::new();
-    let form = "grant_type=client_credentials&client_id=robot&client_secret=the-secret-of-robot";
-    let asked = Request::post("/oauth/token")
-        .header("content-type", "application/x-www-form-urlencoded")
-        .body(Body::from(form))
-        .expect("a request");
+    // Nothing here changes anything, so one world does.
+    static WORLD: OnceLock<(World, String)> = OnceLock::new();
+    let (world, token) = WORLD.get_or_init(|| {
+        let world = World::new();
+        let token = world.robots_token(&[]);
+        (world, token)
+    });
     let mut request = Request::builder()
         .method(
             [Method::POST, Method::GET, Method::DELETE, Method::OPTIONS]
@@ -47,9 +137,6 @@ fuzz_target!(|input: Input<'_>| {
         )
         .uri("/mcp");
     if input.has_token {
-        let answer = runtime().block_on(world.send(asked));
-        let answer: serde_json::Value = serde_json::from_slice(answer.body()).expect("JSON");
-        let token = answer["access_token"].as_str().expect("a token");
         request = request.header("authorization", format!("Bearer {token}"));
     }
     if input.modern {
@@ -62,11 +149,11 @@ fuzz_target!(|input: Input<'_>| {
         };
         request = request.header(name, value);
     }
-    let Ok(request) = request.body(Body::from(input.body.to_vec())) else {
+    let Ok(request) = request.body(Body::from(input.body.bytes())) else {
         return;
     };
     let answer = runtime().block_on(world.send(request));
-    judge(&answer);
+    Judge::default().look(&answer);
     let is_preflight = input.method % 4 == 3;
     assert!(
         input.has_token || is_preflight || !answer.status().is_success(),
