@@ -259,12 +259,16 @@ async fn many_grants_at_once_are_told_in_as_many_pieces_as_it_takes() {
     let target = RevokeTarget::Subject(one.subject);
     let reached = store.revoke(target, NOW).await.unwrap().grants;
     assert_eq!(reached.len(), 2345, "in several steps");
-    let mut told: Vec<tower_mcp_auth::GrantId> = Vec::new();
+    let mut told = Vec::new();
     while told.len() < reached.len() {
         let heard = timeout(Duration::from_secs(60), listener.recv()).await;
         let heard = heard.unwrap().unwrap();
         let names = heard.payload().strip_prefix("g ").unwrap();
-        told.extend(names.split(' ').map(|name| name.parse().unwrap()));
+        told.extend(
+            names
+                .split(' ')
+                .map(|name| name.parse::<tower_mcp_auth::GrantId>().unwrap()),
+        );
     }
     told.sort();
     assert_eq!(told, reached);
