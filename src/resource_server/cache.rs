@@ -32,12 +32,7 @@ use std::{
 pub use self::follow::StaleFeed;
 pub(crate) use self::standing::Standing;
 use self::{
-    follow::Following,
-    front::Front,
-    key::Key,
-    live::Register,
-    pool::Pool,
-    shelves::Shelves,
+    follow::Following, front::Front, key::Key, live::Register, pool::Pool, shelves::Shelves,
 };
 use super::{
     Refusal,
