@@ -1,17 +1,18 @@
 //! One validation: what the layer adds to a service that does nothing.
 //!
 //! `bare` is that service alone. `hit` finds the token in the cache (of one, and of 10,000 in
-//! turn), `miss` asks the store, `reject_*` turn a request away.
+//! turn), `miss` asks the store, `reject_*` turn a request away. `revoke_to_refusal` is the time
+//! from a call of `revoke_grant` to the refusal of a request that comes when it has returned.
 
 mod common;
 
 use std::time::Duration;
 
-use common::{access_token, auth, call, echo};
-use criterion::{Criterion, criterion_group, criterion_main};
+use common::{Call, access_token, auth, call, echo};
+use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use tokio::runtime::Runtime;
 use tower::{Layer, Service, service_fn};
-use tower_mcp_auth::{MemoryStore, SledStore, Store, TokenCache};
+use tower_mcp_auth::{GrantId, MemoryStore, SledStore, Store, TokenCache};
 
 fn runtime() -> Runtime {
     Runtime::new().unwrap()
@@ -23,7 +24,7 @@ fn bearer(c: &mut Criterion) {
     let mut group = c.benchmark_group("bearer");
 
     let mut bare = service_fn(echo);
-    let request = call("mcp_at_none");
+    let request = call("foreign");
     group.bench_function("bare", |b| {
         b.to_async(&runtime).iter(|| bare.call(request.clone()));
     });
@@ -94,5 +95,49 @@ fn bench_miss(
     });
 }
 
-criterion_group!(benches, bearer, miss);
+fn revoke(c: &mut Criterion) {
+    let runtime = runtime();
+    let _inside = runtime.enter();
+    let directory = tempfile::tempdir().unwrap();
+    let mut group = c.benchmark_group("revoke_to_refusal");
+    group.sample_size(20);
+    bench_revoke(&mut group, &runtime, "memory", MemoryStore::new());
+    let sled = SledStore::open(directory.path()).unwrap();
+    bench_revoke(&mut group, &runtime, "sled", sled);
+    group.finish();
+}
+
+fn bench_revoke(
+    group: &mut criterion::BenchmarkGroup<'_, criterion::measurement::WallTime>,
+    runtime: &Runtime,
+    name: &str,
+    store: impl Store,
+) {
+    let auth = auth(store);
+    let service = auth.protect("/mcp").unwrap().layer(service_fn(echo));
+    let served = || -> (Call, GrantId) {
+        runtime.block_on(async {
+            let request = call(&access_token(&auth).await);
+            let answer = service.clone().call(request.clone()).await.unwrap();
+            assert_eq!(answer.status(), 200);
+            let session = auth.get_mcp_session(request.headers()).await.unwrap();
+            (request, session.unwrap().grant_id().unwrap())
+        })
+    };
+    group.bench_function(name, |b| {
+        b.iter_batched(
+            served,
+            |(request, grant)| {
+                runtime.block_on(async {
+                    auth.revoke_grant(grant).await.unwrap();
+                    let answer = service.clone().call(request).await.unwrap();
+                    assert_eq!(answer.status(), 401);
+                });
+            },
+            BatchSize::SmallInput,
+        );
+    });
+}
+
+criterion_group!(benches, bearer, miss, revoke);
 criterion_main!(benches);

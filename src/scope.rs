@@ -1,6 +1,6 @@
 //! Scope tokens (RFC 6749 §3.3) and sets of them.
 
-use std::{collections::BTreeSet, fmt};
+use std::{collections::BTreeSet, fmt, str::SplitAsciiWhitespace, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
@@ -23,13 +23,36 @@ pub(crate) const MAX_TOKENS: usize = 128;
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct Scopes(BTreeSet<Box<str>>);
+pub struct Scopes(
+    /// In order, with a space between two; `None` when there are none. A cache of sessions holds
+    /// one for each.
+    Option<Arc<str>>,
+);
 
 impl Scopes {
     /// No scope at all.
     #[must_use]
     pub const fn none() -> Self {
-        Self(BTreeSet::new())
+        Self(None)
+    }
+
+    fn of<T: AsRef<str>>(set: BTreeSet<T>) -> Self {
+        let mut list = String::new();
+        for token in set {
+            if !list.is_empty() {
+                list.push(' ');
+            }
+            list.push_str(token.as_ref());
+        }
+        Self((!list.is_empty()).then(|| list.into()))
+    }
+
+    fn as_str(&self) -> &str {
+        self.0.as_deref().unwrap_or_default()
+    }
+
+    fn set(&self) -> BTreeSet<&str> {
+        self.iter().collect()
     }
 
     /// Reads a space-separated list.
@@ -58,72 +81,94 @@ impl Scopes {
             if !is_scope_token(token) || set.len() == MAX_TOKENS {
                 return Err(InvalidScope);
             }
-            set.insert(Box::from(token));
+            set.insert(Box::<str>::from(token));
         }
-        Ok(Self(set))
+        Ok(Self::of(set))
     }
 
     /// Whether there is no scope in the set.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.0.is_none()
     }
 
     /// How many scopes there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.iter().len()
     }
 
     /// Whether `scope` is in the set.
     #[must_use]
     pub fn contains(&self, scope: &str) -> bool {
-        self.0.contains(scope)
+        self.iter().any(|own| own == scope)
     }
 
     /// Whether everything in `other` is in this set too.
     #[must_use]
     pub fn contains_all(&self, other: &Self) -> bool {
-        other.0.is_subset(&self.0)
+        // Both are in the same order.
+        let mut own = self.iter();
+        self == other || other.iter().all(|token| own.any(|own| own == token))
     }
 
     /// The scopes without `offline_access`: authorization servers offer that, and no resource asks
     /// for it (MCP 2026-07-28, refresh tokens).
     #[must_use]
     pub(crate) fn of_resource(&self) -> Self {
-        let kept = self.0.iter().filter(|scope| ***scope != *"offline_access");
-        Self(kept.cloned().collect())
+        let kept = self.iter().filter(|scope| *scope != "offline_access");
+        Self::of(kept.collect())
     }
 
     /// The scopes, in order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &str> {
-        self.0.iter().map(AsRef::as_ref)
+        Iter {
+            rest: self.as_str().split_ascii_whitespace(),
+            left: match self.as_str() {
+                "" => 0,
+                list => 1 + list.bytes().filter(|byte| *byte == b' ').count(),
+            },
+        }
     }
 
     /// Everything that is in either set.
     #[must_use]
     pub fn union(&self, other: &Self) -> Self {
-        Self(self.0.union(&other.0).cloned().collect())
+        Self::of(self.set().union(&other.set()).collect())
     }
 
     /// Everything that is in both sets.
     #[must_use]
     pub fn intersection(&self, other: &Self) -> Self {
-        Self(self.0.intersection(&other.0).cloned().collect())
+        Self::of(self.set().intersection(&other.set()).collect())
     }
 }
 
 impl fmt::Display for Scopes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, scope) in self.0.iter().enumerate() {
-            if index > 0 {
-                f.write_str(" ")?;
-            }
-            f.write_str(scope)?;
-        }
-        Ok(())
+        f.write_str(self.as_str())
     }
 }
+
+struct Iter<'a> {
+    rest: SplitAsciiWhitespace<'a>,
+    left: usize,
+}
+
+impl<'a> Iterator for Iter<'a> {
+    type Item = &'a str;
+
+    fn next(&mut self) -> Option<&'a str> {
+        self.left = self.left.saturating_sub(1);
+        self.rest.next()
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.left, Some(self.left))
+    }
+}
+
+impl ExactSizeIterator for Iter<'_> {}
 
 impl std::str::FromStr for Scopes {
     type Err = InvalidScope;
@@ -217,6 +262,28 @@ mod tests {
         for bad in ["a\"b", "a\\b", "a\tb", "a\u{7f}", "ä"] {
             assert!(Scopes::parse(bad).is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn a_set_is_a_set_whatever_the_order_it_came_in() {
+        let set = |list: &str| Scopes::parse(list).unwrap();
+        let (abc, none) = (set("c a b a"), Scopes::none());
+        assert_eq!(abc.iter().collect::<Vec<_>>(), ["a", "b", "c"]);
+        assert_eq!((abc.iter().len(), abc.len(), none.len()), (3, 3, 0));
+        assert_eq!((set(""), set("b c a")), (none.clone(), abc.clone()));
+        assert!(abc.contains("b") && !abc.contains("a b") && !abc.contains(""));
+        for (list, all) in [
+            ("", true),
+            ("a c", true),
+            ("b", true),
+            ("a d", false),
+            ("ab", false),
+        ] {
+            assert_eq!(abc.contains_all(&set(list)), all, "{list}");
+        }
+        assert!(!none.contains_all(&abc) && none.contains_all(&none));
+        assert_eq!(abc.union(&set("d ab")).to_string(), "a ab b c d");
+        assert_eq!(abc.intersection(&set("b d c")).to_string(), "b c");
     }
 
     #[test]

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize, de};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-pub(crate) use self::access::AccessForms;
+pub(crate) use self::access::{AccessForms, opaque};
 pub use self::key::{KeyMaterial, SecretKey};
 
 /// Bytes of randomness in every token, code and client secret.

@@ -1,6 +1,6 @@
 //! URLs as OAuth uses them: kept byte for byte as configured, compared in canonical form.
 
-use std::{fmt, net::IpAddr};
+use std::{fmt, net::IpAddr, sync::Arc};
 
 use iri_string::types::UriStr;
 use serde::{Deserialize, Serialize};
@@ -172,9 +172,13 @@ impl fmt::Display for Issuer {
 /// equal to every spelling that RFC 3986 calls equivalent in scheme, host, port and empty path.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct ResourceUri {
-    text: String,
-    canonical: String,
+pub struct ResourceUri(Arc<Spelling>);
+
+#[derive(Debug)]
+struct Spelling {
+    text: Box<str>,
+    /// `None` when it is written so.
+    canonical: Option<Box<str>>,
 }
 
 impl ResourceUri {
@@ -185,42 +189,43 @@ impl ResourceUri {
     /// When it is no absolute `https` URL (`http` on loopback), or has a fragment or credentials.
     pub fn parse(text: &str) -> Result<Self, InvalidUri> {
         let canonical = parse_web(text)?.canonical();
-        Ok(Self {
-            text: text.to_owned(),
-            canonical,
-        })
+        Ok(Self(Arc::new(Spelling {
+            text: text.into(),
+            canonical: (canonical != text).then(|| canonical.into()),
+        })))
     }
 
     /// The identifier as written.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.text
+        &self.0.text
     }
 
     pub(crate) fn canonical(&self) -> &str {
-        &self.canonical
+        let Spelling { text, canonical } = &*self.0;
+        canonical.as_ref().unwrap_or(text)
     }
 
     /// `scheme://host[:port]` as written.
     pub(crate) fn origin(&self) -> &str {
         let tail = self.path().len() + self.query().map_or(0, |query| query.len() + 1);
-        &self.text[..self.text.len() - tail]
+        &self.0.text[..self.0.text.len() - tail]
     }
 
     /// The path as written, possibly empty.
     #[must_use]
     pub fn path(&self) -> &str {
-        Parts::parse(&self.text).map_or("", |parts| parts.path)
+        Parts::parse(&self.0.text).map_or("", |parts| parts.path)
     }
 
     pub(crate) fn query(&self) -> Option<&str> {
-        Parts::parse(&self.text).and_then(|parts| parts.query)
+        Parts::parse(&self.0.text).and_then(|parts| parts.query)
     }
 }
 
 impl PartialEq for ResourceUri {
     fn eq(&self, other: &Self) -> bool {
-        self.canonical == other.canonical
+        Arc::ptr_eq(&self.0, &other.0) || self.canonical() == other.canonical()
     }
 }
 
@@ -228,13 +233,13 @@ impl Eq for ResourceUri {}
 
 impl std::hash::Hash for ResourceUri {
     fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
-        self.canonical.hash(state);
+        self.canonical().hash(state);
     }
 }
 
 impl fmt::Display for ResourceUri {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
+        f.write_str(&self.0.text)
     }
 }
 
@@ -248,7 +253,7 @@ impl TryFrom<String> for ResourceUri {
 
 impl From<ResourceUri> for String {
     fn from(uri: ResourceUri) -> Self {
-        uri.text
+        uri.as_str().to_owned()
     }
 }
 

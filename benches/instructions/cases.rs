@@ -25,7 +25,9 @@ pub const ALL: &[&str] = &[
 ];
 
 /// How many are counted.
-pub const REQUESTS: usize = 10_000;
+pub fn requests(case: &str) -> usize {
+    if case == "hit_10k" { 10_000 } else { 1000 }
+}
 
 pub fn run(case: &str) {
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -44,7 +46,7 @@ pub fn run(case: &str) {
         ),
         "hit_10k" => (
             bare.layer(resource(20_000).layer().require("notes:read")),
-            own(REQUESTS),
+            own(requests(case)),
             200,
         ),
         "foreign" => (
@@ -61,7 +63,7 @@ pub fn run(case: &str) {
         assert_eq!(call(&mut app, request(token)), status);
     }
     let request = if case == "hit_mcp" { mcp } else { request };
-    for index in 0..REQUESTS {
+    for index in 0..requests(case) {
         let request = request(&tokens[index * 7919 % tokens.len()]);
         assert_eq!(measured(&mut app, request), status);
     }

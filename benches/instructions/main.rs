@@ -42,7 +42,7 @@ fn report(record: bool) -> ExitCode {
     let mut bare = 0.0;
     let mut grown = false;
     for case in cases::ALL {
-        let Counted { total, hashing } = callgrind::count(case).per(cases::REQUESTS);
+        let Counted { total, hashing } = callgrind::count(case).per(cases::requests(case));
         if *case == "bare" {
             bare = total;
             println!("{case:24} {total:9.0}");

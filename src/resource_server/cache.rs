@@ -17,12 +17,14 @@
 mod follow;
 mod front;
 mod key;
+mod live;
+mod pool;
+mod shelves;
 mod standing;
 
 use std::{
     collections::{BTreeSet, HashMap, VecDeque},
     fmt,
-    hash::{BuildHasherDefault, RandomState},
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::Duration,
 };
@@ -30,10 +32,7 @@ use std::{
 pub use self::follow::StaleFeed;
 pub(crate) use self::standing::Standing;
 use self::{
-    follow::Following,
-    front::Front,
-    key::{Key, KeyHasher},
-    standing::Register,
+    follow::Following, front::Front, key::Key, live::Register, pool::Pool, shelves::Shelves,
 };
 use super::{
     Refusal,
@@ -62,7 +61,7 @@ pub struct TokenCache(Arc<Inner>);
 
 struct Inner {
     front: Front,
-    entries: moka::sync::Cache<Key, Standing, BuildHasherDefault<KeyHasher>>,
+    entries: Shelves,
     time_to_live: Duration,
     shared: Mutex<Shared>,
     /// Set where several machines share the store behind this.
@@ -98,10 +97,7 @@ impl TokenCacheBuilder {
     pub fn build(self) -> TokenCache {
         TokenCache(Arc::new(Inner {
             front: Front::new(self.max_entries),
-            entries: moka::sync::Cache::builder()
-                .max_capacity(self.max_entries)
-                .time_to_live(self.time_to_live)
-                .build_with_hasher(BuildHasherDefault::default()),
+            entries: Shelves::new(self.max_entries, self.time_to_live),
             time_to_live: self.time_to_live,
             shared: Mutex::default(),
             following: OnceLock::new(),
@@ -121,11 +117,12 @@ struct Shared {
     /// Revocations that a lookup under way may have missed, oldest first.
     recent: VecDeque<(u64, Revoked)>,
     /// What is in the cache or under way.
-    grants: Register<GrantId, RandomState>,
-    tokens: Register<Key, BuildHasherDefault<KeyHasher>>,
+    grants: Register<GrantId>,
+    tokens: Register<Key>,
     /// Tokens that are being looked up, and how many requests wait for each. The last to leave takes
     /// it off the list.
-    flights: HashMap<Key, (Arc<Flight>, usize), BuildHasherDefault<KeyHasher>>,
+    flights: HashMap<Key, (Arc<Flight>, usize)>,
+    pool: Pool,
 }
 
 #[derive(PartialEq, Eq)]
@@ -194,14 +191,14 @@ impl TokenCache {
         let now = shared.tick();
         let someone_looks = !shared.loads.is_empty();
         for id in &revocation.grants {
-            shared.grants.end(id);
+            shared.grants.end(*id);
             if someone_looks {
                 shared.recent.push_back((now, Revoked::Grant(*id)));
             }
         }
         for digest in &revocation.access_tokens {
             let key = Key::of(*digest);
-            shared.tokens.end(&key);
+            shared.tokens.end(key);
             self.forget(&key);
             if someone_looks {
                 shared.recent.push_back((now, Revoked::Token(key)));
@@ -242,7 +239,7 @@ impl TokenCache {
     }
 
     fn forget(&self, key: &Key) {
-        self.0.entries.invalidate(key);
+        self.0.entries.remove(key);
         self.0.front.remove(key);
     }
 
@@ -287,7 +284,7 @@ impl TokenCache {
         &self,
         load: &Load<'_>,
         key: Key,
-        session: McpSession,
+        mut session: McpSession,
         started_at: Timestamp,
     ) -> Outcome {
         if session.expires_at() <= started_at {
@@ -307,12 +304,13 @@ impl TokenCache {
         let fresh_until = session
             .expires_at()
             .min(started_at.plus(self.0.time_to_live));
+        shared.pool.share(&mut session);
         let token = shared.tokens.hold(key);
         let grant = session.grant_id().map(|id| shared.grants.hold(id));
-        let standing = Standing::new(key, session, fresh_until, token, grant);
+        let standing = Standing::new(session, fresh_until, token, grant);
         // Under the lock, so that a revocation comes either before (and was seen just now) or
         // after (and finds the entry).
-        self.0.entries.insert(key, standing.clone());
+        self.0.entries.insert(standing.clone(), started_at);
         Outcome::Good(standing)
     }
 
@@ -321,7 +319,7 @@ impl TokenCache {
         // For another resource, which says nothing about this one.
         if refusal != Refusal::WrongAudience {
             let mut shared = self.lock();
-            if shared.tokens.end(&key) {
+            if shared.tokens.end(key) {
                 self.forget(&key);
             }
         }
@@ -368,7 +366,7 @@ impl Default for TokenCache {
 impl fmt::Debug for TokenCache {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TokenCache")
-            .field("entries", &self.0.entries.entry_count())
+            .field("entries", &self.0.entries.len())
             .field("time_to_live", &self.0.time_to_live)
             .finish_non_exhaustive()
     }

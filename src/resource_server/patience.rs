@@ -31,7 +31,7 @@ mod tests {
     use crate::{
         Authenticator, AuthenticatorError, McpAuth, SignedIn,
         resource_server::{McpAuthLayer, ProtectedResource, StoreVerifier},
-        secret::{Access, Token},
+        secret::{SecretKey, opaque, random},
         store::Stuck,
     };
 
@@ -50,10 +50,10 @@ mod tests {
         let service = layer.layer(service_fn(|_: Request<Full<Bytes>>| async {
             Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
         }));
-        let token = Token::<Access>::random();
+        let token = opaque(&SecretKey::random(), &random());
         let call = || {
             let request = Request::post("/mcp")
-                .header("authorization", format!("Bearer {}", token.reveal()))
+                .header("authorization", format!("Bearer {}", *token))
                 .body(Full::default());
             service.clone().oneshot(request.unwrap())
         };

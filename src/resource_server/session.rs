@@ -132,6 +132,23 @@ impl McpSession {
     }
 }
 
+impl McpSession {
+    /// Lets `rewrite` replace what is equal with what is the same, unless somebody else has this
+    /// session too.
+    pub(crate) fn rewrite(
+        &mut self,
+        rewrite: impl FnOnce(&mut ClientId, &mut Scopes, &mut ResourceUri),
+    ) {
+        if let Some(claims) = Arc::get_mut(&mut self.0) {
+            rewrite(
+                &mut claims.client_id,
+                &mut claims.scopes,
+                &mut claims.resource,
+            );
+        }
+    }
+}
+
 impl Serialize for McpSession {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut fields = serializer.serialize_struct("McpSession", 6)?;

@@ -266,8 +266,14 @@ impl TokenVerifier for StoreVerifier {
 
     async fn verify(&self, token: &PresentedToken) -> Result<Verdict, VerifierUnavailable> {
         let found = patiently(async {
-            let found = self.store.access_token(token.digest()).await;
-            found.map_err(VerifierUnavailable::new)
+            let found = async {
+                self.forms.prepare(&*self.store, self.clock.now()).await?;
+                match self.forms.digest(token.reveal()) {
+                    Some(digest) => self.store.access_token(digest).await,
+                    None => Ok(None),
+                }
+            };
+            found.await.map_err(VerifierUnavailable::new)
         });
         let Some(found) = found.await? else {
             return Ok(Verdict::Unknown);

@@ -1,21 +1,92 @@
 //! The forms in which access tokens come.
 
-use super::{Access, Digest, Token, is_base64url};
+use std::{fmt, sync::Arc};
 
-/// What an access token of a deployment may look like.
-#[derive(Clone, Copy, Debug, Default)]
+use subtle::ConstantTimeEq;
+use tokio::sync::OnceCell;
+use zeroize::Zeroizing;
+
+use super::{Access, Digest, Kind, SECRET_CHARS, SecretKey, Token, base64url, is_base64url};
+use crate::{
+    clock::Timestamp,
+    store::{self, ErasedStore, StoreError, record::KeyPurpose},
+};
+
+/// The length of a seal: 30 bits, and a token that just fits one block of SHA-256.
+const SEAL_CHARS: usize = 5;
+
+/// What an access token of a deployment may look like. Clones share the seal.
+#[derive(Clone, Default)]
 pub(crate) struct AccessForms {
     /// Whether some are signed (RFC 9068) rather than opaque.
     pub(crate) signed: bool,
+    seal: Arc<OnceCell<SecretKey>>,
 }
 
 impl AccessForms {
+    pub(crate) fn new(signed: bool) -> Self {
+        Self {
+            signed,
+            seal: Arc::default(),
+        }
+    }
+
+    /// Fetches what this deployment's tokens are sealed with. Until then a token is judged by its
+    /// looks.
+    pub(crate) async fn prepare(
+        &self,
+        store: &dyn ErasedStore,
+        now: Timestamp,
+    ) -> Result<&SecretKey, StoreError> {
+        let first = || async {
+            // The first key there was: every machine has it, and it is older than any token. A seal
+            // keeps no secret, it only spares the store questions, so it is never changed.
+            let keys = store::shared_secret(store, KeyPurpose::SessionBinding, now).await?;
+            let first = keys.first().and_then(|record| record.key.secret_key());
+            first.ok_or_else(|| StoreError::unavailable("the store has no key for tokens"))
+        };
+        self.seal.get_or_try_init(first).await
+    }
+
     /// The digest that a presented token is stored under, `None` when its form shows that it is
     /// none of ours: garbage is refused without a store read.
-    pub(crate) fn digest(self, text: &str) -> Option<Digest> {
-        Token::<Access>::digest_of_presented(text)
-            .or_else(|| (self.signed && is_signed(text)).then(|| Digest::of(text)))
+    pub(crate) fn digest(&self, text: &str) -> Option<Digest> {
+        let is_ours = is_opaque(text)
+            && self.seal.get().is_none_or(|key| {
+                let (token, claimed) = text.split_at(text.len() - SEAL_CHARS);
+                seal(key, token).as_bytes().ct_eq(claimed.as_bytes()).into()
+            });
+        (is_ours || self.signed && is_signed(text)).then(|| Digest::of(text))
     }
+}
+
+impl fmt::Debug for AccessForms {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AccessForms")
+            .field("signed", &self.signed)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The opaque token that carries exactly these bits.
+pub(crate) fn opaque(key: &SecretKey, bits: &[u8; 32]) -> Zeroizing<String> {
+    let token = Token::<Access>::from_bytes(bits);
+    let seal = seal(key, token.reveal());
+    Zeroizing::new([token.reveal(), &seal].concat())
+}
+
+/// Shows that a token was made by who knows `key`, all but once in a thousand million times.
+fn seal(key: &SecretKey, token: &str) -> Zeroizing<String> {
+    let mac = key.derive(&[b"access-token", token.as_bytes()]);
+    let mut seal = Zeroizing::new(base64url(&mac[..4]));
+    seal.truncate(SEAL_CHARS);
+    seal
+}
+
+fn is_opaque(text: &str) -> bool {
+    text.strip_prefix(Access::PREFIX).is_some_and(|rest| {
+        rest.len() == SECRET_CHARS + SEAL_CHARS && rest.bytes().all(is_base64url)
+    })
 }
 
 /// Whether this has the form of a compact signed token with a JSON header (RFC 7515 §3.1). What is
@@ -33,11 +104,12 @@ fn is_signed(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{clock::Clock, clock::SystemClock, secret::random, store::MemoryStore};
 
     #[test]
     fn signed_tokens_are_told_by_their_form_and_only_where_there_are_any() {
         let token = "eyJhbGciOiJub25lIn0.eyJzdWIiOiJhIn0.c2ln";
-        let signed = AccessForms { signed: true };
+        let signed = AccessForms::new(true);
         assert_eq!(signed.digest(token), Some(Digest::of(token)));
         assert_eq!(AccessForms::default().digest(token), None);
         for garbage in [
@@ -51,9 +123,29 @@ mod tests {
         ] {
             assert_eq!(signed.digest(garbage), None, "{garbage}");
         }
-        let opaque = Token::<Access>::random();
+        let opaque = opaque(&SecretKey::random(), &random());
         for forms in [signed, AccessForms::default()] {
-            assert_eq!(forms.digest(opaque.reveal()), Some(opaque.digest()));
+            assert_eq!(forms.digest(&opaque), Some(Digest::of(&opaque)));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_forged_token_is_told_by_its_seal_on_every_machine() {
+        let store: Arc<dyn ErasedStore> = Arc::new(MemoryStore::new());
+        let (here, there) = (AccessForms::default(), AccessForms::default());
+        let key = here.prepare(&*store, SystemClock.now()).await.unwrap();
+        let token = opaque(key, &random());
+        let forged = opaque(&SecretKey::random(), &random());
+        assert!(there.digest(&forged).is_some(), "it looks good");
+        there.prepare(&*store, SystemClock.now()).await.unwrap();
+        for forms in [&here, &there, &there.clone()] {
+            assert_eq!(forms.digest(&token), Some(Digest::of(&token)));
+            assert_eq!(forms.digest(&forged), None);
+            for index in 0..token.len() {
+                let mut other = token.as_bytes().to_vec();
+                other[index] = if other[index] == b'x' { b'y' } else { b'x' };
+                assert_eq!(forms.digest(&String::from_utf8(other).unwrap()), None);
+            }
         }
     }
 }

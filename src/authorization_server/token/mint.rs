@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 use super::super::AuthorizationServer;
 use crate::{
     clock::Timestamp,
-    secret::{Access, Digest, Token},
+    secret::{self, Digest},
     store::{StoreError, record::AccessTokenRecord},
 };
 
@@ -61,9 +61,14 @@ impl AuthorizationServer {
         let text = if resource.is_some_and(|resource| resource.jwt_access_tokens) {
             self.signed(bits, record, auth_time).await?
         } else {
-            Token::<Access>::from_bytes(bits).reveal().to_owned()
+            self.opaque(bits).await?
         };
-        Ok(Minted::new(Zeroizing::new(text), record))
+        Ok(Minted::new(text, record))
+    }
+
+    async fn opaque(&self, bits: &[u8; 32]) -> Result<Zeroizing<String>, StoreError> {
+        let key = self.access_forms.prepare(&*self.store, self.now()).await?;
+        Ok(secret::opaque(key, bits))
     }
 
     /// RFC 9068 §2.
@@ -73,7 +78,7 @@ impl AuthorizationServer {
         bits: &[u8; 32],
         record: &AccessTokenRecord,
         auth_time: Option<Timestamp>,
-    ) -> Result<String, StoreError> {
+    ) -> Result<Zeroizing<String>, StoreError> {
         use crate::{
             jwt::{AccessTokenClaims, Algorithm, Confirmation},
             secret::base64url,
@@ -93,7 +98,8 @@ impl AuthorizationServer {
             cnf: record.dpop_jkt.as_deref().map(|jkt| Confirmation { jkt }),
         };
         let key = ring.signer(Algorithm::RS256, record.issued_at)?;
-        claims.sign(key).map_err(StoreError::unavailable)
+        let signed = claims.sign(key).map_err(StoreError::unavailable)?;
+        Ok(Zeroizing::new(signed))
     }
 
     /// No resource can have asked for it.
@@ -103,7 +109,7 @@ impl AuthorizationServer {
         bits: &[u8; 32],
         _: &AccessTokenRecord,
         _: Option<Timestamp>,
-    ) -> Result<String, StoreError> {
-        Ok(Token::<Access>::from_bytes(bits).reveal().to_owned())
+    ) -> Result<Zeroizing<String>, StoreError> {
+        self.opaque(bits).await
     }
 }

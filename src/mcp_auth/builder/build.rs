@@ -69,15 +69,13 @@ impl McpAuthBuilder {
             &trusted_issuers,
             signs_out,
         ));
-        let access_forms = AccessForms {
-            signed: catalog.signs_access_tokens(),
-        };
+        let access_forms = AccessForms::new(catalog.signs_access_tokens());
         let gate = TokenGate::new(
             &store,
             self.cache,
             Arc::clone(&self.clock),
             self.events.clone(),
-            access_forms,
+            access_forms.clone(),
             self.when_stale,
             self.proofs,
         );

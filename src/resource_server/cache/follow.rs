@@ -10,7 +10,7 @@ use std::{
 
 use tokio::{runtime::Handle, task::AbortHandle};
 
-use super::{Inner, TokenCache};
+use super::{Inner, Key, TokenCache};
 use crate::{
     event::{Event, Events},
     secret::{Digest, GrantId},
@@ -125,8 +125,8 @@ impl TokenCache {
     /// Everything that is served from here, or streams with it.
     fn names(&self) -> (Vec<GrantId>, Vec<Digest>) {
         let shared = self.lock();
-        let tokens = shared.tokens.names().map(|key| key.digest());
-        (shared.grants.names().copied().collect(), tokens.collect())
+        let tokens = shared.tokens.names().map(Key::digest);
+        (shared.grants.names().collect(), tokens.collect())
     }
 }
 

@@ -1,12 +1,12 @@
 //! Tokens as keys of a map.
 
-use std::hash::{Hash, Hasher};
+use std::hash::Hasher;
 
 use crate::secret::Digest;
 
 /// A digest as key. Compared the plain way: whoever could time it would have to find inputs of
 /// SHA-256 for the digests they want compared.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Key([u8; 32]);
 
 impl Key {
@@ -16,6 +16,18 @@ impl Key {
 
     pub(super) const fn digest(self) -> Digest {
         Digest::from_bytes(self.0)
+    }
+
+    /// Its first bits, which are all but certain to be nobody else's.
+    pub(super) const fn start(&self) -> u64 {
+        let [a, b, c, d, e, f, g, h, ..] = self.0;
+        u64::from_ne_bytes([a, b, c, d, e, f, g, h])
+    }
+
+    /// One of `count` shelves.
+    pub(super) const fn shelf(&self, count: u32) -> u32 {
+        // The upper half of a product is as even as the factor.
+        ((self.start() >> 32) * count as u64 >> 32) as u32
     }
 
     /// A place in a table of `count`, which is a power of two.
@@ -31,15 +43,8 @@ impl Key {
     }
 }
 
-impl Hash for Key {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        let [a, b, c, d, e, f, g, h, ..] = self.0;
-        state.write_u64(u64::from_ne_bytes([a, b, c, d, e, f, g, h]));
-    }
-}
-
-/// Takes the digest's own first bytes for its hash: SHA-256 has mixed them well enough, and only
-/// tokens that an issuer chose get in.
+/// Takes bits of the digest for a hash: SHA-256 has mixed them well enough, and only tokens that an
+/// issuer chose get in.
 #[derive(Default)]
 pub(super) struct KeyHasher(u64);
 
@@ -50,8 +55,13 @@ impl Hasher for KeyHasher {
         }
     }
 
-    fn write_u64(&mut self, hash: u64) {
-        self.0 = hash;
+    fn write_u32(&mut self, shelf: u32) {
+        // Shelves are numbered from zero: a multiplication makes all bits of it.
+        self.0 = u64::from(shelf).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+
+    fn write_u64(&mut self, start: u64) {
+        self.0 = start;
     }
 
     fn finish(&self) -> u64 {

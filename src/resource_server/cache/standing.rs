@@ -1,23 +1,22 @@
 //! Whether what was admitted may go on.
 
 use std::{
-    collections::HashMap,
-    hash::{BuildHasher, Hash},
     pin::pin,
     sync::{
-        Arc, Weak,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        Arc,
+        atomic::{AtomicU64, Ordering},
     },
     task::Poll,
     time::Duration,
 };
 
-use tokio::{sync::Notify, time::sleep};
+use tokio::time::sleep;
 
-use super::Key;
+use super::{key::Key, live::Live};
 use crate::{
     clock::{Clock, Timestamp},
     resource_server::{McpSession, Refusal},
+    secret::GrantId,
 };
 
 /// How long a wait for an expiry trusts the machine's timer: a clock that was set, or a machine that
@@ -26,118 +25,31 @@ const LOOK_AGAIN: Duration = Duration::from_secs(10);
 /// How often the clock is asked in the last second, which it cannot divide.
 const LAST_SECOND: Duration = Duration::from_millis(100);
 
-/// Whether something may still be used; turned off once and never on again.
-pub(super) struct Live {
-    on: AtomicBool,
-    over: Notify,
-}
-
-impl Live {
-    fn new() -> Self {
-        Self {
-            on: AtomicBool::new(true),
-            over: Notify::new(),
-        }
-    }
-
-    pub(super) fn end(&self) {
-        self.on.store(false, Ordering::Release);
-        self.over.notify_waiters();
-    }
-
-    fn is_on(&self) -> bool {
-        self.on.load(Ordering::Acquire)
-    }
-
-    async fn ended(&self) {
-        // Woken by whatever ends after this line, so that looking comes second.
-        let over = self.over.notified();
-        if self.is_on() {
-            over.await;
-        }
-    }
-}
-
-/// What somebody still holds, by name: all who hold one name hold the same [`Live`].
-pub(super) struct Register<K, S> {
-    live: HashMap<K, Weak<Live>, S>,
-    /// Size at which dead ones are looked for: twice what was alive the last time, so that the
-    /// search costs each insertion a constant.
-    high_water: usize,
-}
-
-impl<K, S: Default> Default for Register<K, S> {
-    fn default() -> Self {
-        Self {
-            live: HashMap::default(),
-            high_water: 0,
-        }
-    }
-}
-
-impl<K: Eq + Hash, S: BuildHasher> Register<K, S> {
-    pub(super) fn hold(&mut self, name: K) -> Arc<Live> {
-        if let Some(live) = self.live.get(&name).and_then(Weak::upgrade) {
-            return live;
-        }
-        if self.live.len() >= self.high_water {
-            self.live.retain(|_, live| live.strong_count() > 0);
-            self.high_water = (self.live.len() * 2).max(64);
-        }
-        let live = Arc::new(Live::new());
-        self.live.insert(name, Arc::downgrade(&live));
-        live
-    }
-
-    /// Whether anybody held it.
-    pub(super) fn end(&mut self, name: &K) -> bool {
-        let Some(live) = self.live.remove(name).and_then(|live| live.upgrade()) else {
-            return false;
-        };
-        live.end();
-        true
-    }
-
-    /// What is held.
-    pub(super) fn names(&self) -> impl Iterator<Item = &K> {
-        let held = self.live.iter().filter(|(_, live)| live.strong_count() > 0);
-        held.map(|(name, _)| name)
-    }
-
-    #[cfg(test)]
-    pub(super) fn len(&self) -> usize {
-        self.live.len()
-    }
-}
-
 /// A token that was good when somebody looked, and whether it still is. Cloning it copies one
 /// pointer.
 #[derive(Clone)]
 pub(crate) struct Standing(Arc<Inner>);
 
 struct Inner {
-    key: Key,
     session: McpSession,
     /// The token's expiry or the end of the cache's own time. The clock is asked on each hit; what
     /// moka does about time only frees memory.
     fresh_until: Timestamp,
-    token: Arc<Live>,
+    token: Arc<Live<Key>>,
     /// `None` where the issuer has no grants.
-    grant: Option<Arc<Live>>,
+    grant: Option<Arc<Live<GrantId>>>,
     /// The number of the layer that last found the session good for it.
     suits: AtomicU64,
 }
 
 impl Standing {
     pub(super) fn new(
-        key: Key,
         session: McpSession,
         fresh_until: Timestamp,
-        token: Arc<Live>,
-        grant: Option<Arc<Live>>,
+        token: Arc<Live<Key>>,
+        grant: Option<Arc<Live<GrantId>>>,
     ) -> Self {
         Self(Arc::new(Inner {
-            key,
             session,
             fresh_until,
             token,
@@ -148,7 +60,7 @@ impl Standing {
 
     /// What it is known by.
     pub(super) fn key(&self) -> &Key {
-        &self.0.key
+        &self.0.token.name
     }
 
     /// Who it speaks for.

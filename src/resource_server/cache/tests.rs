@@ -172,12 +172,12 @@ fn garbage_takes_no_room() {
             is(Verdict::Unknown)
         );
     }
-    cache.0.entries.run_pending_tasks();
+    cache.0.entries.tidy();
     assert_eq!(
         cache.get(token.digest(), Timestamp::default()).map(told),
         is(good(None))
     );
-    assert_eq!(cache.0.entries.entry_count(), 1);
+    assert_eq!(cache.0.entries.len(), 1);
 }
 
 #[test]
@@ -204,7 +204,7 @@ fn a_cache_can_be_turned_off() {
         for _ in 0..3 {
             script.0.lock().unwrap().push_back(good(Some(1)));
             assert_eq!(poll(&mut ask(&cache, &script, &token)), is(good(Some(1))));
-            cache.0.entries.run_pending_tasks();
+            cache.0.entries.tidy();
             assert!(cache.get(token.digest(), SystemClock.now()).is_none());
         }
     }
@@ -281,4 +281,136 @@ async fn what_is_done_leaves_nothing_behind() {
     // The cache itself lets go of its entries when it sees fit.
     let left = cache.lock().tokens.len();
     assert!(left < 500, "{left}");
+}
+
+/// What the cache has, asked twice: the second answer comes from the table in front.
+fn twice(cache: &TokenCache, token: &PresentedToken, now: Timestamp) -> [Option<Told>; 2] {
+    [(); 2].map(|()| cache.get(token.digest(), now).map(told))
+}
+
+#[test]
+fn the_table_in_front_serves_nothing_that_was_revoked() {
+    let (cache, script) = (TokenCache::new(), Script::default());
+    let [one, other] = ["t", "u"].map(PresentedToken::new);
+    let now = SystemClock.now();
+    for (token, grant) in [(&one, 1), (&other, 2)] {
+        load(&cache, &script, token, good(Some(grant)));
+        assert_eq!(
+            twice(&cache, token, now),
+            [(); 2].map(|()| is(good(Some(grant))))
+        );
+    }
+    cache.revoke(&Revocation {
+        grants: vec![GrantId::from_bytes([2; 16])],
+        access_tokens: vec![one.digest()],
+    });
+    assert_eq!(twice(&cache, &one, now), [None, None], "somebody is asked");
+    assert_eq!(
+        twice(&cache, &other, now),
+        [(); 2].map(|()| is(Verdict::Revoked))
+    );
+}
+
+#[test]
+fn the_table_in_front_gives_way_to_what_is_newer_behind() {
+    let cache = TokenCache::builder()
+        .time_to_live(Duration::from_secs(60))
+        .build();
+    let script = Script::default();
+    let token = PresentedToken::new("t");
+    let now = SystemClock.now();
+    let first = load(&cache, &script, &token, good(None));
+    assert_eq!(twice(&cache, &token, now), [(); 2].map(|()| is(good(None))));
+    let later = now.plus(Duration::from_secs(61));
+    assert_eq!(twice(&cache, &token, later), [None, None]);
+
+    // The verifier takes its word back, and changes its mind once more.
+    script.0.lock().unwrap().push_back(Verdict::Unknown);
+    poll(&mut ask(&cache, &script, &token));
+    assert_eq!(twice(&cache, &token, now), [None, None]);
+    let second = load(&cache, &script, &token, good(None));
+    assert_eq!(twice(&cache, &token, now), [(); 2].map(|()| is(good(None))));
+    assert!(first.lost(now).is_some() && second.lost(now).is_none());
+}
+
+#[test]
+fn what_is_in_use_stays_in_front() {
+    let (cache, script) = (TokenCache::new(), Script::default());
+    let front = Front::new(4);
+    let tokens = ["a", "b", "c", "d", "e"].map(PresentedToken::new);
+    let standings = tokens
+        .each_ref()
+        .map(|token| load(&cache, &script, token, good(None)));
+    let is_there = |index: usize| front.get(standings[index].key()).is_some();
+    for standing in &standings[..4] {
+        front.put(standing);
+    }
+    assert!([0, 1, 3].into_iter().all(is_there));
+    front.put(&standings[4]);
+    assert_eq!(
+        [0, 1, 2, 3, 4].map(is_there),
+        [true, true, false, true, true]
+    );
+    // All are in use now: somebody has to go.
+    front.put(&standings[2]);
+    assert!(is_there(2));
+    front.remove(standings[2].key());
+    assert!(!is_there(2));
+}
+
+#[test]
+fn neighbours_on_a_shelf_do_not_disturb_each_other() {
+    let cache = TokenCache::builder().max_entries(20_000).build();
+    let script = Script::default();
+    let now = SystemClock.now();
+    let tokens: Vec<_> = (0..8000)
+        .map(|index| PresentedToken::new(&index.to_string()))
+        .collect();
+    for token in &tokens {
+        load(&cache, &script, token, good(None));
+    }
+    cache.0.entries.tidy();
+    assert_eq!(cache.0.entries.len(), 8000);
+    cache.revoke(&Revocation {
+        grants: vec![],
+        access_tokens: tokens[..4000].iter().map(PresentedToken::digest).collect(),
+    });
+    for (index, token) in tokens.iter().enumerate() {
+        let found = cache.get(token.digest(), now).map(told);
+        assert_eq!(found.is_some(), index >= 4000, "{index}");
+    }
+    cache.0.entries.tidy();
+    assert_eq!(cache.0.entries.len(), 4000);
+}
+
+#[test]
+fn a_small_cache_keeps_what_it_was_asked_to() {
+    for entries in [1, 2, 10, 1000] {
+        let cache = TokenCache::builder().max_entries(entries).build();
+        let script = Script::default();
+        for index in 0..3000 {
+            let token = PresentedToken::new(&index.to_string());
+            load(&cache, &script, &token, good(None));
+            cache.0.entries.tidy();
+        }
+        let kept = cache.0.entries.len();
+        assert!((1..=entries).contains(&kept), "{kept} of {entries}");
+    }
+}
+
+#[test]
+fn sessions_share_what_they_have_in_common() {
+    let (cache, script) = (TokenCache::new(), Script::default());
+    let [one, two] = ["a", "b"].map(|token| {
+        let token = PresentedToken::new(token);
+        load(&cache, &script, &token, good(None)).session().clone()
+    });
+    assert!(std::ptr::eq(
+        one.client_id().as_str(),
+        two.client_id().as_str()
+    ));
+    assert!(std::ptr::eq(
+        one.resource().as_str(),
+        two.resource().as_str()
+    ));
 }

@@ -1,0 +1,163 @@
+//! What is held, by name, and whether it still may be.
+
+use std::{
+    collections::HashMap,
+    hash::{BuildHasher, BuildHasherDefault, Hash, RandomState},
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use tokio::sync::Notify;
+
+use super::key::{Key, KeyHasher};
+use crate::secret::GrantId;
+
+/// Rung when something ends. There are far more tokens than streams, and a bell for each would be
+/// much of what a token takes. Whoever hears a bell looks whether it was rung for him.
+static BELLS: [Notify; 64] = [const { Notify::const_new() }; 64];
+
+/// Whether something may still be used; turned off once and never on again.
+pub(super) struct Live<N> {
+    on: AtomicBool,
+    pub(super) name: N,
+}
+
+impl<N> Live<N> {
+    pub(super) fn end(&self) {
+        self.on.store(false, Ordering::Release);
+        self.bell().notify_waiters();
+    }
+
+    /// By the address, where it stays as long as anybody waits.
+    fn bell(&self) -> &'static Notify {
+        let address = std::ptr::from_ref(self).addr();
+        &BELLS[address / 32 % BELLS.len()]
+    }
+
+    pub(super) fn is_on(&self) -> bool {
+        self.on.load(Ordering::Acquire)
+    }
+
+    pub(super) async fn ended(&self) {
+        loop {
+            // Woken by whatever ends after this line, so that looking comes second.
+            let rung = self.bell().notified();
+            if !self.is_on() {
+                return;
+            }
+            rung.await;
+        }
+    }
+}
+
+/// How a register finds a name.
+pub(super) trait Name: Copy + Eq {
+    /// All of the name, or so much that two alike are next to impossible.
+    type Short: Eq + Hash;
+    type Hasher: BuildHasher + Default;
+
+    fn short(&self) -> Self::Short;
+}
+
+impl Name for Key {
+    type Short = u64;
+    type Hasher = BuildHasherDefault<KeyHasher>;
+
+    fn short(&self) -> u64 {
+        self.start()
+    }
+}
+
+/// As whoever issued it chose it, which may be without any randomness.
+impl Name for GrantId {
+    type Short = Self;
+    type Hasher = RandomState;
+
+    fn short(&self) -> Self {
+        *self
+    }
+}
+
+/// What somebody still holds: all who hold one name hold the same [`Live`].
+pub(super) struct Register<N: Name> {
+    live: HashMap<N::Short, Weak<Live<N>>, N::Hasher>,
+    /// Size at which dead ones are looked for: twice what was alive the last time, so that the
+    /// search costs each insertion a constant.
+    high_water: usize,
+}
+
+impl<N: Name> Default for Register<N> {
+    fn default() -> Self {
+        Self {
+            live: HashMap::default(),
+            high_water: 0,
+        }
+    }
+}
+
+impl<N: Name> Register<N> {
+    pub(super) fn hold(&mut self, name: N) -> Arc<Live<N>> {
+        if let Some(live) = self.live.get(&name.short()).and_then(Weak::upgrade) {
+            if live.name == name {
+                return live;
+            }
+            // Only one of two that are alike can be found here, so the other must not go on.
+            live.end();
+        }
+        if self.live.len() >= self.high_water {
+            self.live.retain(|_, live| live.strong_count() > 0);
+            self.high_water = (self.live.len() * 2).max(64);
+        }
+        let live = Arc::new(Live {
+            on: AtomicBool::new(true),
+            name,
+        });
+        self.live.insert(name.short(), Arc::downgrade(&live));
+        live
+    }
+
+    /// Whether anybody held it.
+    pub(super) fn end(&mut self, name: N) -> bool {
+        let live = self.live.get(&name.short()).and_then(Weak::upgrade);
+        let Some(live) = live.filter(|live| live.name == name) else {
+            return false;
+        };
+        self.live.remove(&name.short());
+        live.end();
+        true
+    }
+
+    /// What is held.
+    pub(super) fn names(&self) -> impl Iterator<Item = N> {
+        let held = self.live.values().filter_map(Weak::upgrade);
+        held.map(|live| live.name)
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.live.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::secret::Digest;
+
+    #[test]
+    fn of_two_names_that_look_alike_one_can_be_held() {
+        let mut register = Register::default();
+        let mut bytes = [7; 32];
+        let one = Key::of(Digest::from_bytes(bytes));
+        bytes[31] = 8;
+        let two = Key::of(Digest::from_bytes(bytes));
+        assert_eq!(one.short(), two.short());
+        let first = register.hold(one);
+        assert!(!register.end(two) && first.is_on());
+        let second = register.hold(two);
+        assert!(!first.is_on() && second.is_on());
+        assert!(!register.end(one) && register.end(two) && !second.is_on());
+    }
+}
