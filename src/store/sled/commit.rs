@@ -26,6 +26,42 @@ use tokio::sync::oneshot;
 use super::mark::Mark;
 use crate::store::StoreError;
 
+/// Why nothing was made durable.
+#[derive(Debug)]
+pub(super) enum SyncError {
+    /// A sync failed, or may have: nobody knows any more what the disk holds.
+    Failed(io::Error),
+    /// The process had too many files open to begin. What is written is still whole, and the next
+    /// sync answers for it as well.
+    Later(io::Error),
+}
+
+impl From<SyncError> for io::Error {
+    fn from(error: SyncError) -> Self {
+        match error {
+            SyncError::Failed(error) | SyncError::Later(error) => error,
+        }
+    }
+}
+
+impl From<io::Error> for SyncError {
+    fn from(error: io::Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// An error of opening something: whoever takes all descriptors, with connections perhaps, must not
+/// stop the store for good.
+fn unopened(error: io::Error) -> SyncError {
+    // Of this process, and of the whole system; the numbers are the same on every Unix.
+    const EMFILE: i32 = 24;
+    const ENFILE: i32 = 23;
+    match error.raw_os_error() {
+        Some(EMFILE | ENFILE) if cfg!(unix) => SyncError::Later(error),
+        _ => SyncError::Failed(error),
+    }
+}
+
 /// Makes what sled wrote durable.
 ///
 /// sled's own flush is a `sync_file_range` on Linux, which leaves the file's length and the disk's
@@ -57,7 +93,7 @@ impl Syncer {
     }
 
     /// Makes everything durable, of which `covered` is the last change.
-    pub(super) fn sync(&mut self, covered: u64) -> io::Result<()> {
+    pub(super) fn sync(&mut self, covered: u64) -> Result<(), SyncError> {
         self.db.flush().map_err(io::Error::other)?;
         // First what is pointed at, then what points at it.
         self.sync_blobs()?;
@@ -69,37 +105,43 @@ impl Syncer {
 
     /// sled puts what is larger than an eighth of a mebibyte into files of its own and never
     /// syncs those.
-    fn sync_blobs(&mut self) -> io::Result<()> {
+    fn sync_blobs(&mut self) -> Result<(), SyncError> {
         let mut present = HashSet::new();
         let mut fresh = false;
-        for entry in self.blobs.read_dir()? {
+        for entry in self.blobs.read_dir().map_err(unopened)? {
             let name = entry?.file_name();
             if !self.synced_blobs.contains(&name) {
                 match File::options().write(true).open(self.blobs.join(&name)) {
                     Ok(blob) => blob.sync_all()?,
                     // sled removed it meanwhile: nothing points there any more.
                     Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                    Err(error) => return Err(error),
+                    Err(error) => return Err(unopened(error)),
                 }
                 fresh = true;
             }
             present.insert(name);
         }
-        self.synced_blobs = present;
-        if fresh {
-            sync_directory(&self.blobs)?;
+        if fresh && let Some(blobs) = directory(&self.blobs).map_err(unopened)? {
+            blobs.sync_all()?;
         }
+        // Last, so that what is tried again leaves nothing out.
+        self.synced_blobs = present;
         Ok(())
     }
 }
 
+/// A directory to sync. Elsewhere directories cannot be opened, and names are as durable as the file
+/// system likes.
+fn directory(path: &Path) -> io::Result<Option<File>> {
+    cfg!(unix).then(|| File::open(path)).transpose()
+}
+
 /// Makes the names in a directory durable.
 pub(super) fn sync_directory(path: &Path) -> io::Result<()> {
-    // Elsewhere directories cannot be opened, and names are as durable as the file system likes.
-    if cfg!(unix) {
-        File::open(path)?.sync_all()?;
+    match directory(path)? {
+        Some(directory) => directory.sync_all(),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// The waiting room, and the thread that serves it.
@@ -122,7 +164,7 @@ struct Shared {
 
 #[derive(Default)]
 struct Room {
-    waiting: Vec<oneshot::Sender<()>>,
+    waiting: Vec<oneshot::Sender<io::Result<()>>>,
     closing: bool,
 }
 
@@ -175,8 +217,10 @@ impl Commits {
         shared.arrival.notify_one();
         let served = notice.await;
         self.check()?;
-        // Dropped unserved, and that only when the sync failed.
-        served.map_err(StoreError::unavailable)
+        // Dropped unserved only when a sync failed for good.
+        served
+            .map_err(StoreError::unavailable)?
+            .map_err(StoreError::unavailable)
     }
 
     /// Fails when the store must be opened anew.
@@ -206,7 +250,7 @@ impl Drop for Commits {
 }
 
 /// Syncs for whoever waits, and a last time at the end.
-fn serve(shared: &Shared, mut sync: impl FnMut(u64) -> io::Result<()>) {
+fn serve(shared: &Shared, mut sync: impl FnMut(u64) -> Result<(), SyncError>) {
     loop {
         let (waiting, closing) = {
             let mut room = shared.room();
@@ -218,18 +262,26 @@ fn serve(shared: &Shared, mut sync: impl FnMut(u64) -> io::Result<()>) {
         };
         // Whoever waits committed before coming here, so before this is read and the sync begins.
         let covered = shared.committed.load(Ordering::SeqCst);
-        if shared.poisoned.get().is_some() {
-            drop(waiting);
-        } else if let Err(error) = unpanicked(|| sync(covered)) {
-            // Once a sync has failed the kernel may have dropped the data and call the next sync
-            // a success: there is no second try.
-            let _ = shared.poisoned.set(Arc::new(error));
-            drop(waiting);
-        } else {
-            shared.durable.store(covered, Ordering::SeqCst);
-            for waiter in waiting {
-                // One that gave up waiting needs no answer.
-                let _ = waiter.send(());
+        let synced = match shared.poisoned.get() {
+            Some(_) => None,
+            None => Some(unpanicked(|| sync(covered))),
+        };
+        match synced {
+            None => drop(waiting),
+            Some(Ok(())) => {
+                shared.durable.store(covered, Ordering::SeqCst);
+                answer(waiting, || Ok(()));
+            }
+            Some(Err(SyncError::Later(error))) => {
+                answer(waiting, || {
+                    Err(io::Error::new(error.kind(), error.to_string()))
+                });
+            }
+            Some(Err(SyncError::Failed(error))) => {
+                // Once a sync has failed the kernel may have dropped the data and call the next
+                // sync a success: there is no second try.
+                let _ = shared.poisoned.set(Arc::new(error));
+                drop(waiting);
             }
         }
         if closing {
@@ -238,9 +290,16 @@ fn serve(shared: &Shared, mut sync: impl FnMut(u64) -> io::Result<()>) {
     }
 }
 
-fn unpanicked(sync: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+fn answer(waiting: Vec<oneshot::Sender<io::Result<()>>>, answer: impl Fn() -> io::Result<()>) {
+    for waiter in waiting {
+        // One that gave up waiting needs no answer.
+        let _ = waiter.send(answer());
+    }
+}
+
+fn unpanicked(sync: impl FnOnce() -> Result<(), SyncError>) -> Result<(), SyncError> {
     panic::catch_unwind(AssertUnwindSafe(sync))
-        .unwrap_or_else(|panic| Err(io::Error::other(panic_text(&*panic))))
+        .unwrap_or_else(|panic| Err(io::Error::other(panic_text(&*panic)).into()))
 }
 
 /// What sled said when it panicked.
@@ -257,7 +316,7 @@ mod tests {
     use super::*;
 
     /// Commits whose sync does what a test says.
-    fn start(mut sync: impl FnMut() -> io::Result<()> + Send + 'static) -> Commits {
+    fn start(mut sync: impl FnMut() -> Result<(), SyncError> + Send + 'static) -> Commits {
         let shared = Arc::new(Shared::default());
         let thread = thread::spawn({
             let shared = Arc::clone(&shared);
@@ -282,7 +341,7 @@ mod tests {
         let (finish, finishes) = mpsc::channel();
         let commits = Arc::new(start(move || {
             began.send(()).unwrap();
-            finishes.recv().map_err(io::Error::other)
+            Ok(finishes.recv().map_err(io::Error::other)?)
         }));
         let wait = || {
             let commits = Arc::clone(&commits);
@@ -309,7 +368,7 @@ mod tests {
         let commits = start(move || {
             tries += 1;
             assert_eq!(tries, 1, "tried again");
-            Err(io::Error::other("the disk is gone"))
+            Err(io::Error::other("the disk is gone").into())
         });
         commits.committed(commits.next());
         for _ in 0..2 {
@@ -320,6 +379,31 @@ mod tests {
             assert_eq!(cause.to_string(), "the disk is gone");
         }
         assert!(commits.check().is_err());
+    }
+
+    #[tokio::test]
+    async fn a_sync_that_could_not_begin_is_made_up_for_by_the_next() {
+        let (refuse, refusals) = mpsc::channel();
+        let commits = start(move || {
+            let error = refusals.recv().ok().map(io::Error::from_raw_os_error);
+            error.map_or(Ok(()), |error| Err(unopened(error)))
+        });
+        commits.committed(commits.next());
+        for too_many in [24, 23] {
+            refuse.send(too_many).unwrap();
+            let answer = commits.durable().await;
+            let Err(StoreError::Unavailable(cause)) = answer else {
+                panic!("{answer:?}");
+            };
+            assert!(cause.to_string().contains("open files"), "{cause}");
+        }
+        drop(refuse);
+        commits.durable().await.unwrap();
+        // Whatever else keeps a file from being opened is no passing matter.
+        assert!(matches!(
+            unopened(io::ErrorKind::PermissionDenied.into()),
+            SyncError::Failed(_)
+        ));
     }
 
     #[tokio::test]

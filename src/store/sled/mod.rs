@@ -96,7 +96,7 @@ impl SledStore {
         }));
         let number = prepared.unwrap_or_else(|panic| Err(open::panicked(path, &*panic)))?;
         let mut syncer = Syncer::new(db.clone(), mark, path).map_err(io)?;
-        syncer.sync(number).map_err(io)?;
+        syncer.sync(number).map_err(|error| io(error.into()))?;
         Ok(Self {
             db,
             path: path.clone(),
