@@ -138,6 +138,8 @@ async fn authlib() {
         "client_secret_post",
         "client_secret_basic: introspection",
         "client_secret_basic: revocation",
+        "client_secret_post: introspection",
+        "client_secret_post: revocation",
         "none: revocation",
         "private_key_jwt",
         "private_key_jwt: introspection",

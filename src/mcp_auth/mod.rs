@@ -71,7 +71,7 @@ impl McpAuth {
         }
     }
 
-    #[cfg(all(test, feature = "jwt"))]
+    #[cfg(all(test, feature = "cimd", feature = "jwt"))]
     pub(crate) fn server(&self) -> &AuthorizationServer {
         &self.server
     }
