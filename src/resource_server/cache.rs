@@ -310,7 +310,7 @@ impl TokenCache {
         let standing = Standing::new(session, fresh_until, token, grant);
         // Under the lock, so that a revocation comes either before (and was seen just now) or
         // after (and finds the entry).
-        self.0.entries.insert(standing.clone(), started_at);
+        self.0.entries.insert(&standing, started_at);
         Outcome::Good(standing)
     }
 

@@ -27,7 +27,7 @@ impl Key {
     /// One of `count` shelves.
     pub(super) const fn shelf(&self, count: u32) -> u32 {
         // The upper half of a product is as even as the factor.
-        ((self.start() >> 32) * count as u64 >> 32) as u32
+        (((self.start() >> 32) * count as u64) >> 32) as u32
     }
 
     /// A place in a table of `count`, which is a power of two.

@@ -46,7 +46,7 @@ impl Shelves {
     }
 
     /// Only under the cache's lock.
-    pub(super) fn insert(&self, standing: Standing, now: Timestamp) {
+    pub(super) fn insert(&self, standing: &Standing, now: Timestamp) {
         let number = standing.key().shelf(self.count);
         let others = self.cache.get(&number);
         let others = others
@@ -57,7 +57,7 @@ impl Shelves {
             });
         // A shelf that is too heavy for the cache would not be kept at all.
         let room = usize::try_from(self.max_entries).unwrap_or(usize::MAX);
-        let shelf = std::iter::once(&standing).chain(others).take(room);
+        let shelf = std::iter::once(standing).chain(others).take(room);
         self.cache.insert(number, shelf.cloned().collect());
     }
 
@@ -84,8 +84,10 @@ impl Shelves {
         self.cache.weighted_size()
     }
 
+    /// How many there are, exactly, once moka has caught up with what it was told.
     #[cfg(test)]
-    pub(super) fn tidy(&self) {
+    pub(super) fn count(&self) -> usize {
         self.cache.run_pending_tasks();
+        self.cache.iter().map(|(_, shelf)| shelf.len()).sum()
     }
 }

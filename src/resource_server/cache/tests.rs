@@ -172,12 +172,11 @@ fn garbage_takes_no_room() {
             is(Verdict::Unknown)
         );
     }
-    cache.0.entries.tidy();
     assert_eq!(
         cache.get(token.digest(), Timestamp::default()).map(told),
         is(good(None))
     );
-    assert_eq!(cache.0.entries.len(), 1);
+    assert_eq!(cache.0.entries.count(), 1);
 }
 
 #[test]
@@ -189,8 +188,8 @@ fn a_full_cache_makes_room() {
         let token = PresentedToken::new(&index.to_string());
         assert_eq!(poll(&mut ask(&cache, &script, &token)), is(good(Some(1))));
     }
-    cache.0.entries.run_pending_tasks();
-    assert_eq!(cache.0.entries.entry_count(), 10);
+    // What shares a shelf leaves together.
+    assert!((1..=10).contains(&cache.0.entries.count()));
 }
 
 #[test]
@@ -204,8 +203,7 @@ fn a_cache_can_be_turned_off() {
         for _ in 0..3 {
             script.0.lock().unwrap().push_back(good(Some(1)));
             assert_eq!(poll(&mut ask(&cache, &script, &token)), is(good(Some(1))));
-            cache.0.entries.tidy();
-            assert!(cache.get(token.digest(), SystemClock.now()).is_none());
+                    assert!(cache.get(token.digest(), SystemClock.now()).is_none());
         }
     }
 }
@@ -369,8 +367,7 @@ fn neighbours_on_a_shelf_do_not_disturb_each_other() {
     for token in &tokens {
         load(&cache, &script, token, good(None));
     }
-    cache.0.entries.tidy();
-    assert_eq!(cache.0.entries.len(), 8000);
+    assert_eq!(cache.0.entries.count(), 8000);
     cache.revoke(&Revocation {
         grants: vec![],
         access_tokens: tokens[..4000].iter().map(PresentedToken::digest).collect(),
@@ -379,8 +376,7 @@ fn neighbours_on_a_shelf_do_not_disturb_each_other() {
         let found = cache.get(token.digest(), now).map(told);
         assert_eq!(found.is_some(), index >= 4000, "{index}");
     }
-    cache.0.entries.tidy();
-    assert_eq!(cache.0.entries.len(), 4000);
+    assert_eq!(cache.0.entries.count(), 4000);
 }
 
 #[test]
@@ -391,9 +387,8 @@ fn a_small_cache_keeps_what_it_was_asked_to() {
         for index in 0..3000 {
             let token = PresentedToken::new(&index.to_string());
             load(&cache, &script, &token, good(None));
-            cache.0.entries.tidy();
-        }
-        let kept = cache.0.entries.len();
+                }
+        let kept = cache.0.entries.count();
         assert!((1..=entries).contains(&kept), "{kept} of {entries}");
     }
 }

@@ -72,7 +72,7 @@ impl Net {
         });
         Box::pin(async move {
             tokio::task::yield_now().await;
-            page.ok_or(FetchError::Status(404))
+            page.ok_or(FetchError::Status(503))
         })
     }
 }
