@@ -203,7 +203,7 @@ fn a_cache_can_be_turned_off() {
         for _ in 0..3 {
             script.0.lock().unwrap().push_back(good(Some(1)));
             assert_eq!(poll(&mut ask(&cache, &script, &token)), is(good(Some(1))));
-                    assert!(cache.get(token.digest(), SystemClock.now()).is_none());
+            assert!(cache.get(token.digest(), SystemClock.now()).is_none());
         }
     }
 }
@@ -382,12 +382,12 @@ fn neighbours_on_a_shelf_do_not_disturb_each_other() {
 #[test]
 fn a_small_cache_keeps_what_it_was_asked_to() {
     for entries in [1, 2, 10, 1000] {
-        let cache = TokenCache::builder().max_entries(entries).build();
+        let cache = TokenCache::builder().max_entries(entries as u64).build();
         let script = Script::default();
         for index in 0..3000 {
             let token = PresentedToken::new(&index.to_string());
             load(&cache, &script, &token, good(None));
-                }
+        }
         let kept = cache.0.entries.count();
         assert!((1..=entries).contains(&kept), "{kept} of {entries}");
     }
