@@ -72,7 +72,7 @@ pub(super) async fn migrate(connection: &mut PgConnection) -> Result<(), Migrate
 
 async fn create(connection: &mut PgConnection) -> sqlx::Result<()> {
     // Whoever may not create schemas can be given an empty one.
-    let exists = "select to_regnamespace('tower_mcp_auth') is not null";
+    let exists = "select exists (select from pg_namespace where nspname = 'tower_mcp_auth')";
     let exists: bool = connection
         .fetch_one(sqlx::raw_sql(exists))
         .await?
@@ -88,7 +88,10 @@ async fn create(connection: &mut PgConnection) -> sqlx::Result<()> {
 
 /// The version that is there, 0 where there is nothing.
 async fn version(connection: &mut PgConnection) -> Result<u32, MigrateError> {
-    let exists = "select to_regclass('tower_mcp_auth.schema_version') is not null";
+    // Functions such as `to_regclass` may answer from before somebody else's commit.
+    let exists = "select exists (select from pg_class c join pg_namespace n \
+         on n.oid = c.relnamespace \
+         where n.nspname = 'tower_mcp_auth' and c.relname = 'schema_version')";
     let exists: bool = connection
         .fetch_one(sqlx::raw_sql(exists))
         .await?
