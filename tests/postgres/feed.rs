@@ -11,7 +11,7 @@ use tokio::{
     time::timeout,
 };
 use tower_mcp_auth::{
-    PostgresStore, Timestamp,
+    GrantId, PostgresStore, Timestamp,
     store::{Feed, PostgresOptions, RevokeTarget, Store},
 };
 
@@ -120,7 +120,7 @@ async fn a_broken_connection_is_noticed_and_made_anew() {
     let mut connection = database.connect().await;
     let listeners = "select count(pg_terminate_backend(pid)) from pg_stat_activity \
         where datname = current_database() and query like 'LISTEN%'";
-    assert_eq!(number(&mut connection, listeners).await, 1);
+    assert_eq!(number(&mut connection, listeners).await, 2, "of both");
     until("the loss is noticed", async || !two.feed.is_current()).await;
     two.revoke(&tokens).await;
     assert_eq!(two.status(&tokens).await, StatusCode::UNAUTHORIZED);
@@ -249,7 +249,7 @@ async fn many_grants_at_once_are_told_in_as_many_pieces_as_it_takes() {
         let mut grant = one.clone();
         let mut id = *one.id.as_bytes();
         id[..4].copy_from_slice(&number.to_be_bytes());
-        grant.id = tower_mcp_auth::GrantId::from_bytes(id);
+        grant.id = GrantId::from_bytes(id);
         grant.expires_at = after(1000);
         tower_mcp_auth::store::record::Record::Grant(grant)
     });
@@ -267,7 +267,7 @@ async fn many_grants_at_once_are_told_in_as_many_pieces_as_it_takes() {
         told.extend(
             names
                 .split(' ')
-                .map(|name| name.parse::<tower_mcp_auth::GrantId>().unwrap()),
+                .map(|name| name.parse::<GrantId>().unwrap()),
         );
     }
     told.sort();

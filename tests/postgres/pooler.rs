@@ -47,11 +47,13 @@ impl Pooler {
         let directory = tempfile::tempdir().unwrap();
         let server = server();
         let url = server.to_url_lossy();
-        let password = url.password().unwrap_or_default();
+        let password = url
+            .password()
+            .map(|password| format!(" password='{password}'"));
         // Three sessions for everybody: whoever leaves something in one will be missed in another.
         let config = format!(
             "[databases]\n\
-             * = host={} port={} user={} password='{password}'\n\
+             * = host={} port={} user={}{}\n\
              [pgbouncer]\n\
              listen_addr = 127.0.0.1\n\
              listen_port = {port}\n\
@@ -63,6 +65,7 @@ impl Pooler {
             server.get_host(),
             server.get_port(),
             server.get_username(),
+            password.unwrap_or_default(),
         );
         fs::write(directory.path().join("pgbouncer.ini"), config).unwrap();
         let process = spawn(&program, &directory);
