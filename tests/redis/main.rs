@@ -9,6 +9,7 @@ mod child;
 mod cluster;
 #[path = "../common/mod.rs"]
 mod common;
+mod cost;
 mod failures;
 mod feed;
 #[path = "../common/flow.rs"]

@@ -5,11 +5,14 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use tower_mcp_auth::{RedisStore, StoreError};
+use tower_mcp_auth::{
+    RedisStore, StoreError,
+    store::{RevokeTarget, Store},
+};
 use tracing_subscriber::{filter::LevelFilter, util::SubscriberInitExt};
 
 use super::{
-    flow::Flow,
+    flow::{Flow, NOW, after},
     servers::{Deployment, Server},
 };
 
@@ -88,6 +91,42 @@ async fn a_server_that_does_not_say_is_one_to_look_after() {
     if let Some(said) = said(&settings, "app:x@").await {
         assert!(said.contains("does not say"), "{said}");
     }
+}
+
+/// The command of `docs/redis.md` that makes a user.
+fn documented_rights() -> Vec<String> {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/redis.md");
+    let text = std::fs::read_to_string(file).unwrap();
+    let (_, command) = text.split_once("ACL SETUSER").unwrap();
+    let (command, _) = command.split_once("```").unwrap();
+    command.split_whitespace().map(str::to_owned).collect()
+}
+
+#[tokio::test]
+async fn the_documented_rights_suffice() {
+    let Some(server) = Server::start(&[]) else {
+        return;
+    };
+    let mut client = redis::Client::open(server.url()).unwrap();
+    let mut command = redis::cmd("ACL");
+    command.arg("SETUSER").arg(documented_rights());
+    let _: () = command.query(&mut client).unwrap();
+    let (log, _guard) = log();
+    let url = format!("redis://mcp-auth:password@127.0.0.1:{}", server.port);
+    let store = RedisStore::connect(url).await.unwrap();
+    assert!(log.text().contains("keeps nothing"), "it may ask");
+    let flow = Flow::new("x");
+    flow.redeem(&store).await;
+    flow.rotate(&store, 0).await;
+    let feed = store.feed().unwrap();
+    while !feed.is_current() {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    let target = RevokeTarget::Subject(flow.subject());
+    store.revoke(target, NOW).await.unwrap();
+    let records = store.export(None, 100).await.unwrap().records;
+    store.import(records).await.unwrap();
+    assert!(store.sweep(after(604_800), 100).await.unwrap() > 0);
 }
 
 #[tokio::test]

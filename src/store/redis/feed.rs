@@ -21,7 +21,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::{call::Call, keys::Keys, link::Link, scripts, store::grant_id, upkeep::digest};
+use super::{asking::grant_id, call::Call, keys::Keys, link::Link, scripts, upkeep::digest};
 use crate::{
     secret::random_handle,
     store::{Feed, Revocation, StoreError},

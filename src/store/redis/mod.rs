@@ -1,8 +1,10 @@
 //! The store for many machines: [Redis](https://redis.io) from 6.2 on, [Valkey](https://valkey.io),
 //! and clusters of either.
 
+mod asking;
 mod builder;
 mod call;
+mod devices;
 mod error;
 mod feed;
 mod keys;

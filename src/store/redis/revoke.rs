@@ -54,7 +54,7 @@ impl RedisStore {
             let ids: Vec<String>;
             (grant, consent, ids) = self.link.call(&call).await?;
             for id in ids {
-                reached.grants.push(super::store::grant_id(&id)?);
+                reached.grants.push(super::asking::grant_id(&id)?);
             }
         }
         Ok(reached)

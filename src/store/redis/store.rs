@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use super::{
     RedisStore,
+    asking::{at, grant_id, rows, those, use_once},
     error::damaged,
     keys::{Kind, consent_name, name, purpose_name},
     revoke::Many,
-    rows::{Found, Row, decision, timestamp},
+    rows::Found,
     scripts,
 };
 use crate::{
@@ -20,9 +21,8 @@ use crate::{
         RedeemCode, RedeemCodeOutcome, RedeemDevice, Revocation, RevokeTarget, RotateRefresh,
         RotateRefreshOutcome, Store, StoreError, UseOnce,
         record::{
-            AccessTokenRecord, ClientRecord, CodeRecord, ConsentRecord, DeviceDecision,
-            DeviceRecord, GrantRecord, KeyPurpose, KeyRecord, PendingAuthorization, Record,
-            RefreshTokenRecord,
+            AccessTokenRecord, ClientRecord, CodeRecord, ConsentRecord, DeviceRecord, GrantRecord,
+            KeyPurpose, KeyRecord, PendingAuthorization, Record, RefreshTokenRecord,
         },
         transition,
     },
@@ -30,69 +30,6 @@ use crate::{
 };
 
 type Result<T> = std::result::Result<T, StoreError>;
-
-impl RedisStore {
-    /// Reads one record.
-    async fn read<T: Row>(&self, record: String) -> Result<Option<T>> {
-        let mut command = ::redis::cmd("HGETALL");
-        let found: Found = self.link.query(command.arg(record)).await?;
-        found.row()
-    }
-
-    /// Reads one record together with its grant.
-    async fn with_grant<T: Row>(&self, record: String) -> Result<Option<(T, GrantRecord)>> {
-        let call = self.ask(&scripts::WITH_GRANT).key(record);
-        let (record, grant): (Found, Found) = self.link.call(&call).await?;
-        Ok(record.row()?.zip(grant.row()?))
-    }
-
-    /// Reads the records that a list names.
-    async fn listed<T: Row>(&self, list: String, index: String) -> Result<Vec<T>> {
-        let call = self.ask(&scripts::LISTED).key(list).key(index);
-        rows(&self.link.call::<Vec<Found>>(&call).await?)
-    }
-
-    async fn live_grants(
-        &self,
-        subject: &Subject,
-        client: Option<&ClientId>,
-        now: Timestamp,
-    ) -> Result<Vec<GrantRecord>> {
-        let call = self
-            .ask_at(&scripts::GRANTS_LISTED, now)
-            .key(self.keys.grants_of(subject))
-            .maybe(client.map(ClientId::as_str));
-        rows(&self.link.call::<Vec<Found>>(&call).await?)
-    }
-
-    /// Revokes one grant, named by itself or by a record of it.
-    async fn revoke_grant(
-        &self,
-        record: String,
-        is_grant: bool,
-        now: Timestamp,
-    ) -> Result<Revocation> {
-        let call = self.ask_at(&scripts::REVOKE_GRANT, now);
-        let call = call.key(record).flag(is_grant).revoking();
-        let ids: Vec<String> = self.link.call(&call).await?;
-        Ok(Revocation {
-            grants: ids.iter().map(|id| grant_id(id)).collect::<Result<_>>()?,
-            access_tokens: Vec::new(),
-        })
-    }
-
-    async fn revoke_access_token(&self, digest: Digest, now: Timestamp) -> Result<Revocation> {
-        let call = self
-            .ask_at(&scripts::REVOKE_ACCESS_TOKEN, now)
-            .key(self.keys.digest(Kind::Access, &digest))
-            .revoking();
-        let is_revoked: bool = self.link.call(&call).await?;
-        Ok(Revocation {
-            grants: Vec::new(),
-            access_tokens: is_revoked.then_some(digest).into_iter().collect(),
-        })
-    }
-}
 
 impl Store for RedisStore {
     async fn create_client(
@@ -275,22 +212,7 @@ impl Store for RedisStore {
         max: u64,
         now: Timestamp,
     ) -> Result<BeginDevice> {
-        let call = self
-            .ask_at(&scripts::BEGIN_DEVICE, now)
-            .record(
-                Kind::Device,
-                self.keys.digest(Kind::Device, &device),
-                &record,
-            )?
-            .key(self.keys.user_code(&record.user_code))
-            .number(max);
-        let outcome: String = self.link.call(&call).await?;
-        Ok(match &*outcome {
-            "begun" => BeginDevice::Begun,
-            "taken" => BeginDevice::UserCodeTaken,
-            "full" => BeginDevice::Full,
-            _ => return Err(damaged(outcome)),
-        })
+        self.begin(&device, &record, max, now).await
     }
 
     async fn device_by_user_code(
@@ -298,12 +220,7 @@ impl Store for RedisStore {
         user_code: Digest,
         now: Timestamp,
     ) -> Result<Option<DeviceRecord>> {
-        let call = self
-            .ask(&scripts::DEVICE_BY_USER_CODE)
-            .key(self.keys.user_code(&user_code));
-        let found: Found = self.link.call(&call).await?;
-        let device: Option<DeviceRecord> = found.row()?;
-        Ok(device.filter(|device| now < device.expires_at))
+        self.device_of(&user_code, now).await
     }
 
     async fn decide_device(
@@ -312,21 +229,7 @@ impl Store for RedisStore {
         decided: DecideDevice,
         now: Timestamp,
     ) -> Result<bool> {
-        let call = self
-            .ask_at(&scripts::DECIDE_DEVICE, now)
-            .key(self.keys.user_code(&user_code));
-        let call = match decided {
-            DecideDevice::Approve { grant, consent } => call
-                .arg(decision(&DeviceDecision::Approved { grant: grant.id }))
-                .flag(true)
-                .grant(&grant)?
-                .remember(consent.as_ref())?,
-            DecideDevice::Deny => call
-                .arg(decision(&DeviceDecision::Denied))
-                .flag(false)
-                .remember(None)?,
-        };
-        self.link.call(&call).await
+        self.decide(&user_code, decided, now).await
     }
 
     async fn poll_device(
@@ -335,26 +238,7 @@ impl Store for RedisStore {
         client: ClientId,
         now: Timestamp,
     ) -> Result<PollDevice> {
-        let call = self
-            .ask_at(&scripts::POLL_DEVICE, now)
-            .key(self.keys.digest(Kind::Device, &device))
-            .arg(client.as_str())
-            .number(transition::SLOW_DOWN);
-        let (outcome, found, grant): (String, Found, Found) = self.link.call(&call).await?;
-        Ok(match &*outcome {
-            "pending" => PollDevice::Pending,
-            "slow_down" => PollDevice::SlowDown {
-                interval: found.get("interval")?,
-            },
-            "denied" => PollDevice::Denied,
-            "expired" => PollDevice::Expired,
-            "unknown" => PollDevice::Unknown,
-            "approved" => match found.row()?.zip(grant.row()?) {
-                Some((record, grant)) => PollDevice::Approved { record, grant },
-                None => return Err(damaged(outcome)),
-            },
-            _ => return Err(damaged(outcome)),
-        })
+        self.poll(&device, &client, now).await
     }
 
     async fn redeem_device(
@@ -363,21 +247,7 @@ impl Store for RedisStore {
         redeem: DeviceTokens,
         now: Timestamp,
     ) -> Result<RedeemDevice> {
-        let call = self
-            .ask_at(&scripts::REDEEM_DEVICE, now)
-            .key(self.keys.digest(Kind::Device, &device))
-            .tokens(&redeem.access, redeem.refresh.as_ref())?
-            .maybe(redeem.dpop_jkt)
-            .renewal(redeem.renew_client)
-            .touch(Kind::Device)
-            .touch(Kind::Grant);
-        let outcome: String = self.link.call(&call).await?;
-        Ok(match &*outcome {
-            "redeemed" => RedeemDevice::Redeemed,
-            "gone" => RedeemDevice::Gone,
-            "revoked" => RedeemDevice::Revoked,
-            _ => return Err(damaged(outcome)),
-        })
+        self.redeem_approved(&device, redeem, now).await
     }
 
     async fn refresh_token(
@@ -564,7 +434,7 @@ impl Store for RedisStore {
             .number(key.id.into())
             .record(Kind::Key, self.keys.key(&key), &key)?
             .time(now.plus(overlap));
-        rows(&self.link.call::<Vec<Found>>(&call).await?)
+        rows(self.link.call(&call).await?)
     }
 
     async fn sweep(&self, now: Timestamp, limit: usize) -> Result<usize> {
@@ -578,32 +448,4 @@ impl Store for RedisStore {
     async fn import(&self, records: Vec<Record>) -> Result<()> {
         self.import_all(&records).await
     }
-}
-
-fn rows<T: Row>(found: &[Found]) -> Result<Vec<T>> {
-    let rows = found.iter().map(Found::row);
-    rows.filter_map(Result::transpose).collect()
-}
-
-fn those<T>(all: Vec<T>, are_meant: Vec<bool>) -> Vec<T> {
-    let all = all.into_iter().zip(are_meant);
-    all.filter_map(|(one, is_meant)| is_meant.then_some(one))
-        .collect()
-}
-
-pub(super) fn grant_id(text: &str) -> Result<GrantId> {
-    text.parse().map_err(damaged)
-}
-
-fn at(seconds: &str) -> Result<Timestamp> {
-    Ok(timestamp(seconds.parse().map_err(damaged)?))
-}
-
-fn use_once(outcome: String) -> Result<UseOnce> {
-    Ok(match &*outcome {
-        "first" => UseOnce::First,
-        "again" => UseOnce::Again,
-        "full" => UseOnce::Full,
-        _ => return Err(damaged(outcome)),
-    })
 }

@@ -1,0 +1,89 @@
+//! What it costs: memory for each grant, and time for each operation, by how often the disk is
+//! synced.
+//!
+//! More than usual: `REDIS_GRANTS=20000 cargo test --release --all-features --test redis cost -- --nocapture`.
+
+use std::{sync::Arc, time::Instant};
+
+use tower_mcp_auth::RedisStore;
+
+use super::{
+    flow::Flow,
+    servers::{Deployment, Server},
+};
+
+/// How many requests are under way at once.
+const AT_ONCE: usize = 64;
+/// What a grant may take in memory, with its code, two access tokens, two refresh tokens, its
+/// consent, and its place in all indexes.
+const MOST_BYTES: u64 = 7_000;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_grant_takes_a_few_thousand_bytes() {
+    let count: usize = match std::env::var("REDIS_GRANTS") {
+        Ok(number) => number.parse().unwrap(),
+        Err(_) => 200,
+    };
+    for sync in ["always", "everysec"] {
+        let Some(server) = Server::start(&["--appendonly", "yes", "--appendfsync", sync]) else {
+            return;
+        };
+        let deployment = Deployment::at(server.url());
+        let store = Arc::new(deployment.open().await);
+        // Scripts and connections take memory too.
+        Flow::new("first").redeem(&*store).await;
+        let before = memory(&deployment);
+        let time =
+            async |what: &str, operations: usize, step: fn(Arc<RedisStore>, Flow) -> Step| {
+                let began = Instant::now();
+                run(count, &store, step).await;
+                let each = operations * count;
+                let rate = each as f64 / began.elapsed().as_secs_f64();
+                println!("appendfsync {sync}: {rate:.0} {what} a second");
+            };
+        time("approvals and redemptions", 2, |store, flow| {
+            Box::pin(async move { flow.redeem(&*store).await })
+        })
+        .await;
+        time("refreshes", 1, |store, flow| {
+            Box::pin(async move {
+                flow.rotate(&*store, 0).await;
+            })
+        })
+        .await;
+        time("look-ups of an access token", 1, |store, flow| {
+            Box::pin(async move { assert!(flow.is_live(&*store).await.unwrap()) })
+        })
+        .await;
+        let each = (memory(&deployment) - before) / count as u64;
+        println!("{each} bytes for each of {count} grants that were refreshed once");
+        assert!(each < MOST_BYTES, "{each}");
+    }
+}
+
+type Step = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
+
+async fn run(count: usize, store: &Arc<RedisStore>, step: fn(Arc<RedisStore>, Flow) -> Step) {
+    let workers: Vec<_> = (0..AT_ONCE)
+        .map(|worker| {
+            let store = Arc::clone(store);
+            tokio::spawn(async move {
+                for number in (worker..count).step_by(AT_ONCE) {
+                    step(Arc::clone(&store), Flow::new(&number.to_string())).await;
+                }
+            })
+        })
+        .collect();
+    for worker in workers {
+        worker.await.unwrap();
+    }
+}
+
+fn memory(deployment: &Deployment) -> u64 {
+    let mut info = redis::cmd("INFO");
+    let info: String = info.arg("memory").query(&mut deployment.connect()).unwrap();
+    let line = info
+        .lines()
+        .find_map(|line| line.strip_prefix("used_memory:"));
+    line.unwrap().trim().parse().unwrap()
+}
