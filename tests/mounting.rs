@@ -99,7 +99,7 @@ async fn an_rmcp_session_belongs_to_whoever_opened_it() {
 }
 
 /// In 2026-07-28 the layer goes by the headers: rmcp behind it sees to it that the body says the
-/// same, in no other order and not in a batch.
+/// same, and takes no batch.
 #[tokio::test]
 async fn who_says_one_thing_and_does_another_is_refused() {
     let (resource, ..) = resource();
@@ -128,17 +128,14 @@ async fn who_says_one_thing_and_does_another_is_refused() {
     assert_eq!(honest.status, 200, "{honest:?}");
     let honest = send("tools/call", "delete_note", &call("delete_note")).await;
     assert_eq!(honest.status, 403, "{honest:?}");
-    for (method, body) in [
-        ("tools/call", call("delete_note")),
-        ("tools/list", call("delete_note")),
-        ("tools/call", serde_json::json!([call("delete_note")])),
-        (
-            "tools/call",
-            serde_json::json!([call("whoami"), call("delete_note")]),
-        ),
+    let batch = serde_json::json!([call("whoami"), call("delete_note")]);
+    for (method, body, status) in [
+        ("tools/call", call("delete_note"), 400),
+        ("tools/list", call("delete_note"), 400),
+        ("tools/call", batch, 415),
     ] {
         let answer = send(method, "whoami", &body).await;
-        assert_eq!(answer.status, 400, "{body}: {answer:?}");
+        assert_eq!(answer.status, status, "{body}: {answer:?}");
     }
 }
 
