@@ -30,11 +30,7 @@ impl RedisStore {
     ) -> Result<BeginDevice> {
         let call = self
             .ask_at(&scripts::BEGIN_DEVICE, now)
-            .record(
-                Kind::Device,
-                self.keys.digest(Kind::Device, device),
-                &record,
-            )?
+            .record(Kind::Device, self.keys.digest(Kind::Device, device), record)?
             .key(self.keys.user_code(&record.user_code))
             .number(max);
         let outcome: String = self.link.call(&call).await?;
