@@ -281,25 +281,35 @@ async fn an_assertion_is_not_lost_with_the_answer() {
                 ))
                 .trust_issuer(TrustedIssuer::new(IDP).jwks(key.jwks("one")))
         });
-        let assertion = key.sign(
-            json!({"typ": "oauth-id-jag+jwt", "kid": "one"}),
-            &json!({
-                "iss": IDP, "sub": "alice", "aud": ORIGIN, "client_id": "agent", "jti": "one",
-                "iat": 1_800_000_000, "exp": 1_800_000_060, "resource": MCP, "scope": "notes:read",
-            }),
-        );
+        let assertion = |jti: &str| {
+            key.sign(
+                json!({"typ": "oauth-id-jag+jwt", "kid": "one"}),
+                &json!({
+                    "iss": IDP, "sub": "alice", "aud": ORIGIN, "client_id": "agent", "jti": jti,
+                    "iat": 1_800_000_000, "exp": 1_800_000_060, "resource": MCP,
+                    "scope": "notes:read",
+                }),
+            )
+        };
+        // With the first token come the keys that all others are made with.
+        let (first, assertion) = (assertion("zero"), assertion("one"));
         let params = [
             ("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer"),
             ("assertion", &assertion),
             ("client_id", "agent"),
             ("client_secret", "secret"),
         ];
+        let mut warm = params;
+        warm[1] = ("assertion", &first);
+        Tokens::from(&app.token(&warm).await);
+        let before = store.calls().len();
         store.fail_next(fault);
         let tokens = Tokens::from(&patient(|| app.token(&params)).await);
         assert_eq!(call(&app, &tokens).await, StatusCode::OK, "{fault:?}");
         let again = app.token(&params).await;
         again.assert_error(400, "invalid_grant");
-        assert_eq!(store.calls()[0], "issue_tokens", "that is what failed");
+        let failed = store.calls()[before];
+        assert_eq!(failed, "issue_tokens", "that is what failed");
     }
 }
 
