@@ -60,6 +60,7 @@ pub fn keep_off() {
 }
 
 /// What a server did.
+#[allow(dead_code, reason = "each program prints a part of it")]
 pub struct Measured {
     pub requests: u64,
     pub seconds: f64,
@@ -72,6 +73,7 @@ impl Measured {
         self.cpu_us / self.requests as f64
     }
 
+    #[allow(dead_code, reason = "each program prints a part of it")]
     pub fn per_second(&self) -> f64 {
         self.requests as f64 / self.seconds
     }
