@@ -50,7 +50,7 @@ struct Message<'a> {
 enum Name<'a> {
     Method,
     Params,
-    Name,
+    Named,
     Id,
     Own(&'a str),
 }
@@ -85,7 +85,7 @@ fn write_members(
         let name = match name {
             Name::Method => "method",
             Name::Params => "params",
-            Name::Name => "name",
+            Name::Named => "name",
             Name::Id => "id",
             Name::Own(name) => name,
         };

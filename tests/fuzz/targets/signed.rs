@@ -332,8 +332,9 @@ fn endpoints(scene: &mut Scene, input: &Input<'_>) {
             scene.judge.look(&answer);
             let refusal: Value = serde_json::from_slice(answer.body()).unwrap_or_default();
             // Past the door, it lacks the refresh token.
-            if refusal["error"] == "invalid_request" && claims.is_some() {
-                let claims = claims.expect("checked");
+            if refusal["error"] == "invalid_request"
+                && let Some(claims) = claims
+            {
                 let description = refusal["error_description"].as_str().unwrap_or_default();
                 if description.contains("refresh_token") {
                     assert_eq!(claims["iss"], client);
