@@ -116,6 +116,10 @@ pub(super) fn address(options: &PgConnectOptions) -> String {
 }
 
 /// Settings of the server that matter.
+#[cfg_attr(
+    not(feature = "tracing"),
+    allow(dead_code, reason = "told in the log alone")
+)]
 struct Settings {
     version: i32,
     encoding: String,
