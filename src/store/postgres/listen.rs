@@ -14,7 +14,7 @@ use std::{
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use sqlx::{
-    AssertSqlSafe, Executor, PgPool,
+    AssertSqlSafe, Executor, PgPool, Row,
     postgres::{PgConnectOptions, PgListener, PgPoolOptions},
 };
 use tokio::{
@@ -31,6 +31,8 @@ use crate::{
 
 /// Where revocations are told.
 const CHANNEL: &str = "tower_mcp_auth";
+/// A setting of no meaning, by which a session is recognised.
+const NAME: &str = "tower_mcp_auth.listener";
 /// How long a new connection may take.
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 /// After what pause a connection that broke is made anew: at first, and at most.
@@ -112,8 +114,9 @@ async fn listen(feed: &Feed, connect: &PgConnectOptions, echo: &str) -> Result<(
         .max_lifetime(None)
         .idle_timeout(None)
         .test_before_acquire(false)
-        .connect_lazy_with(connect.clone());
+        .connect_lazy_with(connect.clone().options([(NAME, echo)]));
     let mut listener = PgListener::connect_with(&pool).await?;
+    within(CONNECT_WITHIN, check_direct(&mut listener, echo)).await?;
     // What was missed in between has to be caught up with: that is for the feed to say.
     listener.eager_reconnect(false);
     within(CONNECT_WITHIN, listener.listen_all([CHANNEL, echo])).await?;
@@ -143,6 +146,21 @@ async fn listen(feed: &Feed, connect: &PgConnectOptions, echo: &str) -> Result<(
         }
     }
     Ok(())
+}
+
+/// Fails where a pooler is in between: it would leave the LISTEN behind in a session of the server,
+/// where it is in the way of others. A pooler keeps a name that it does not know to itself.
+async fn check_direct(listener: &mut PgListener, echo: &str) -> sqlx::Result<()> {
+    let name = format!("select coalesce(current_setting('{NAME}', true), '')");
+    let row = listener
+        .fetch_one(sqlx::raw_sql(AssertSqlSafe(name)))
+        .await?;
+    let name: String = row.try_get(0)?;
+    if name == echo {
+        return Ok(());
+    }
+    let pooled = "a pooler is in between: a direct URL is needed beside it";
+    Err(sqlx::Error::Protocol(pooled.to_owned()))
 }
 
 /// Tells this very process something, by way of the server.
