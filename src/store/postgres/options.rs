@@ -24,8 +24,8 @@ impl PostgresOptions {
 
     /// A URL by which the server itself is reached, where a pooler such as pgbouncer is in between
     /// otherwise. Two connections are opened there, to hear what other machines revoke: a pooler
-    /// that hands out a session per transaction would swallow it, or hand it to a statement that does
-    /// not expect it and fails. Without them each request asks the store about its token.
+    /// that hands out a session per transaction would swallow it. Without them the store works all
+    /// the same, but each request asks it about its token.
     pub fn direct_url(mut self, url: impl Into<String>) -> Self {
         self.direct_url = Some(url.into());
         self
