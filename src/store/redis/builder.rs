@@ -35,8 +35,8 @@ impl RedisStoreBuilder {
         self
     }
 
-    /// One more node of the cluster to ask at start, should others be down. The nodes that there
-    /// are are found out by asking one.
+    /// One more node of the cluster to ask at start, and to listen to for revocations, should others
+    /// be down. Which nodes there are is found out by asking one.
     pub fn node(mut self, url: impl Into<String>) -> Self {
         self.urls.push(url.into());
         self
