@@ -14,6 +14,7 @@ local NOW = tonumber(NOW_TEXT)
 local FOREVER = 9007199254740991
 -- What nobody swept is forgotten by Redis itself, a day late: by then it has expired by every clock.
 local SLACK = 86400
+local MARGIN = 3600000
 -- What lives longer than a century stays.
 local LONG = 3155760000
 
@@ -75,14 +76,15 @@ local function life_of(expires)
   return seconds < LONG and text_of(seconds * 1000) or nil
 end
 
--- Adds a name to an index, which Redis keeps for as long as anything that is in it.
+-- Adds a name to an index, which Redis keeps for as long as anything that is in it, and longer: so
+-- that it need not be told at each change.
 local function list(index, score, name, life)
   local left = redis.call('PTTL', index)
   redis.call('ZADD', index, score, name)
   if not life then
     redis.call('PERSIST', index)
   elseif left == -2 or (left >= 0 and left < tonumber(life)) then
-    redis.call('PEXPIRE', index, life)
+    redis.call('PEXPIRE', index, text_of(life + MARGIN))
   end
 end
 
