@@ -14,7 +14,7 @@ use hyper_util::{
     rt::TokioExecutor,
 };
 
-use crate::common::{Answer, CALLBACK, authorize_params, form};
+use super::common::{Answer, CALLBACK, authorize_params, form};
 
 /// Where the server says it is. It listens elsewhere, and anew after each restart.
 pub(crate) const PUBLIC: &str = "https://notes.example.com";

@@ -4,7 +4,7 @@
 use http::{Request, StatusCode, header};
 use serde_json::json;
 
-use crate::common::*;
+use super::common::*;
 
 pub const GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
 pub const PAGE: &str = "https://api.example.com/oauth/device";

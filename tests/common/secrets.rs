@@ -9,7 +9,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use http::{HeaderMap, header, request::Parts};
 use serde_json::Value;
 
-use crate::common::{Answer, Tap};
+use super::common::{Answer, Tap};
 
 /// Parameters and members that carry one.
 const NAMES: &[&str] = &[
