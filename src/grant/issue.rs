@@ -168,3 +168,42 @@ pub(crate) fn refresh_token(
         used: None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIFETIMES: Lifetimes = Lifetimes {
+        code: Duration::from_secs(600),
+        device_code: Duration::from_secs(600),
+        access_token: Duration::from_secs(3600),
+        refresh_token: Duration::from_secs(1000),
+        refresh_grace: Duration::from_secs(30),
+        pending: Duration::from_secs(600),
+        unused_client: Duration::from_secs(3600),
+        used_client: Duration::from_secs(10_000),
+    };
+
+    #[test]
+    fn a_client_is_renewed_once_half_of_its_time_has_passed() {
+        let now = Timestamp::from_secs(1_800_000_000);
+        let left = |secs| LIFETIMES.renew_client(Some(now.plus(Duration::from_secs(secs))), now);
+        let anew = Some(now.plus(Duration::from_secs(10_000)));
+        assert_eq!(left(10_000), None);
+        assert_eq!(left(5_000), None);
+        assert_eq!(left(4_999), anew);
+        assert_eq!(left(0), anew);
+        assert_eq!(LIFETIMES.renew_client(None, now), None);
+    }
+
+    #[test]
+    fn a_client_outlives_its_tokens() {
+        let now = Timestamp::from_secs(1_800_000_000);
+        let lifetimes = Lifetimes {
+            refresh_token: Duration::from_secs(9_000),
+            ..LIFETIMES
+        };
+        let anew = lifetimes.renew_client(Some(now), now);
+        assert_eq!(anew, Some(now.plus(Duration::from_secs(18_000))));
+    }
+}
