@@ -357,13 +357,7 @@ async fn while_the_database_is_gone_everybody_is_told_to_wait(kind: Kind) {
     nodes.engine.restart().await;
     for mut worker in workers {
         worker.reconnect_over(&nodes.origins());
-        let mut checked = worker.check(true).await;
-        // Until all machines have found it again.
-        while matches!(checked, Err(Broken::Unavailable(_))) {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-            checked = worker.check(true).await;
-        }
-        checked.unwrap();
+        worker.check_when_up(true).await.unwrap();
     }
 }
 
