@@ -50,10 +50,23 @@ impl Engine {
     }
 
     pub(crate) fn url(&self) -> String {
+        self.url_by(self.port)
+    }
+
+    /// Its URL by another port, behind which it is.
+    pub(crate) fn url_by(&self, port: u16) -> String {
         match self.kind {
-            Kind::Postgres => format!("postgres://postgres@127.0.0.1:{}/postgres", self.port),
-            Kind::Redis => format!("redis://127.0.0.1:{}", self.port),
+            Kind::Postgres => format!("postgres://postgres@127.0.0.1:{port}/postgres"),
+            Kind::Redis => format!("redis://127.0.0.1:{port}"),
         }
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.as_ref().unwrap().id().unwrap()
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
     }
 
     /// Starts it again with what it kept.
