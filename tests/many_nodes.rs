@@ -18,6 +18,8 @@ mod rng;
 #[path = "crash/worker.rs"]
 mod worker;
 
+#[path = "many_nodes/listening.rs"]
+mod listening;
 #[path = "many_nodes/load.rs"]
 mod load;
 #[path = "many_nodes/operations.rs"]
@@ -40,6 +42,7 @@ use self::{
     caller::{Broken, Caller, PUBLIC},
     check::RESOURCE_SERVER,
     common::{Answer, CALLBACK, Tokens, VERIFIER},
+    listening::many_machines_listen,
     load::one_machine_and_its_database_bear_all_there_is,
     nodes::{
         engine::{Engine, Kind},
@@ -179,6 +182,7 @@ on_each_engine! {
     no_machine_serves_what_it_did_not_hear_was_revoked
     each_request_asks_as_often_as_the_docs_say
     one_machine_and_its_database_bear_all_there_is
+    many_machines_listen
     a_machine_that_dies_takes_nothing_along
     while_the_database_is_gone_everybody_is_told_to_wait
     real_clients_do_not_notice

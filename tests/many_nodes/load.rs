@@ -77,7 +77,7 @@ pub(super) async fn one_machine_and_its_database_bear_all_there_is(kind: Kind) {
 }
 
 /// How long each step is repeated.
-fn time() -> Duration {
+pub(super) fn time() -> Duration {
     let seconds = std::env::var("LOAD_SECONDS");
     let seconds = seconds.map_or(0.5, |text| text.parse().expect("LOAD_SECONDS is a number"));
     Duration::from_secs_f64(seconds)

@@ -95,7 +95,7 @@ impl Engine {
                 // What a server that was killed leaves behind.
                 let _ = std::fs::remove_file(directory.join("data/postmaster.pid"));
                 let mut command = unprivileged(&program);
-                command.args(["-p", &port, "-h", "127.0.0.1", "-D"]);
+                command.args(["-p", &port, "-h", "127.0.0.1", "-N", "1000", "-D"]);
                 command.arg(directory.join("data"));
                 command.arg("-k").arg(directory);
                 command
