@@ -1,20 +1,24 @@
 //! What the example server acknowledged survives `kill -9` at any moment.
 //!
 //! A trial starts the server, lets clients and their users work on it at the same time, kills it
-//! after a random number of answers, starts it again in the same directory and checks every answer
-//! that was given; then it does so once more. 10 trials unless `CRASH_TRIALS` says otherwise. The
-//! trials' seeds follow one another from `CRASH_SEED`, so that a trial runs again by itself with
+//! after a random number of answers, starts it again on the same store and checks every answer
+//! that was given; then it does so once more. Where the store is a database server, that is killed
+//! too: the one, the other, or both. A few trials unless `CRASH_TRIALS` says otherwise. The trials'
+//! seeds follow one another from `CRASH_SEED`, so that a trial runs again by itself with
 //! `CRASH_SEED=<its seed> CRASH_TRIALS=1`, and a long run goes on where it stopped.
 #![cfg(all(feature = "sled", unix))]
 #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 
 mod common;
+mod nodes;
 mod outside;
 
 #[path = "common/caller.rs"]
 mod caller;
 #[path = "crash/check.rs"]
 mod check;
+#[path = "crash/kept.rs"]
+mod kept;
 #[path = "crash/ledger.rs"]
 mod ledger;
 #[path = "crash/rng.rs"]
@@ -36,6 +40,7 @@ use tokio::{process::Command, sync::Semaphore, task::JoinSet};
 use self::{
     caller::PUBLIC,
     check::RESOURCE_SERVER,
+    kept::Kept,
     outside::{Server, server::binary},
     rng::Rng,
     worker::Worker,
@@ -66,26 +71,86 @@ struct Counts {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_acknowledged_is_lost_and_nothing_revoked_comes_back() {
-    let trials = number("CRASH_TRIALS").unwrap_or(10);
-    let first = number("CRASH_SEED").unwrap_or_else(|| u64::from(rand::random::<u32>()));
-    let mut all = Counts::default();
-    for trial in 0..trials {
-        let seed = first + trial;
-        eprintln!("trial {} of {trials}: CRASH_SEED={seed}", trial + 1);
-        let counts = run(seed).await;
+    let mut trials = Trials::new(10);
+    while let Some(seed) = trials.next() {
+        trials.count(run(seed, &mut Kept::directory()).await);
+    }
+    trials.end();
+}
+
+#[cfg(all(feature = "postgres", feature = "redis"))]
+mod engines {
+    use super::{Kept, Trials, run};
+    use crate::nodes::engine::{Engine, Kind};
+
+    /// All trials in one database: its files grow old, as they do elsewhere.
+    async fn nothing_is_lost(kind: Kind) {
+        let Some(engine) = Engine::start(kind).await else {
+            return;
+        };
+        let mut kept = Kept::Engine(Box::new(engine));
+        let mut trials = Trials::new(3);
+        while let Some(seed) = trials.next() {
+            trials.count(run(seed, &mut kept).await);
+        }
+        trials.end();
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn nothing_is_lost_in_postgres() {
+        nothing_is_lost(Kind::Postgres).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn nothing_is_lost_in_redis() {
+        nothing_is_lost(Kind::Redis).await;
+    }
+}
+
+/// Seeds to try, and what came of them.
+struct Trials {
+    first: u64,
+    begun: u64,
+    many: u64,
+    all: Counts,
+}
+
+impl Trials {
+    fn new(many: u64) -> Self {
+        Self {
+            first: number("CRASH_SEED").unwrap_or_else(|| u64::from(rand::random::<u32>())),
+            begun: 0,
+            many: number("CRASH_TRIALS").unwrap_or(many),
+            all: Counts::default(),
+        }
+    }
+
+    fn next(&mut self) -> Option<u64> {
+        let seed = self.first + self.begun;
+        self.begun += 1;
+        (self.begun <= self.many).then(|| {
+            eprintln!("trial {} of {}: CRASH_SEED={seed}", self.begun, self.many);
+            seed
+        })
+    }
+
+    fn count(&mut self, counts: Counts) {
         eprintln!(
             "  {} answers, {} requests without one, {} giants, {} checks",
             counts.acknowledged, counts.unanswered, counts.giants, counts.checked
         );
-        all.acknowledged += counts.acknowledged;
-        all.unanswered += counts.unanswered;
-        all.checked += counts.checked;
+        self.all.acknowledged += counts.acknowledged;
+        self.all.unanswered += counts.unanswered;
+        self.all.checked += counts.checked;
     }
-    eprintln!(
-        "{trials} trials from CRASH_SEED={first}: {} changes acknowledged, {} requests without an \
-         answer, {} checks, 0 lost, 0 resurrected",
-        all.acknowledged, all.unanswered, all.checked
-    );
+
+    fn end(self) {
+        eprintln!(
+            "{} trials from CRASH_SEED={}: {} changes acknowledged, {} requests without an \
+             answer, {} checks, 0 lost, 0 resurrected",
+            self.many, self.first, self.all.acknowledged, self.all.unanswered, self.all.checked
+        );
+    }
 }
 
 fn number(variable: &str) -> Option<u64> {
@@ -93,11 +158,9 @@ fn number(variable: &str) -> Option<u64> {
     Some(text.parse().unwrap_or_else(|_| panic!("{variable}={text}")))
 }
 
-async fn run(seed: u64) -> Counts {
+async fn run(seed: u64, kept: &mut Kept) -> Counts {
     let mut rng = Rng::new(seed);
-    let directory = tempfile::tempdir().unwrap();
-    let store = format!("sled:{}", directory.path().join("auth").display());
-
+    let store = kept.url();
     let server = Server::start_with(&store, &FLAGS).await;
     let acknowledged = Arc::new(Semaphore::new(0));
     let killed = Arc::new(AtomicBool::new(false));
@@ -119,13 +182,12 @@ async fn run(seed: u64) -> Counts {
     // Not always just after an answer.
     tokio::time::sleep(Duration::from_micros(rng.below(5000))).await;
     killed.store(true, Ordering::SeqCst);
-    server.kill().await;
+    let mut lives = kept.crash(server, &mut rng).await;
 
-    let blobs = directory.path().join("auth/blobs").read_dir().unwrap();
     let mut workers = workers.join_all().await;
     let mut counts = Counts {
         acknowledged: usize::try_from(enough).unwrap() + acknowledged.available_permits(),
-        giants: blobs.count(),
+        giants: kept.giants(),
         ..Counts::default()
     };
     for client in workers.iter().flat_map(|worker| &worker.clients) {
@@ -134,15 +196,20 @@ async fn run(seed: u64) -> Counts {
         counts.unanswered += usize::from(client.deletion == ledger::Deletion::Asked);
     }
     for thorough in [false, true] {
-        if rng.one_in(2) {
-            die_young(&store, Duration::from_micros(rng.below(100_000))).await;
-        }
-        let server = Server::start_with(&store, &FLAGS).await;
+        let server = match lives {
+            Some(server) => server,
+            None => {
+                if rng.one_in(2) {
+                    die_young(&store, Duration::from_micros(rng.below(100_000))).await;
+                }
+                Server::start_with(&store, &FLAGS).await
+            }
+        };
         let mut checks = JoinSet::new();
         for mut worker in workers.drain(..) {
             worker.reconnect(&server.origin);
             checks.spawn(async move {
-                let checked = worker.check(thorough).await;
+                let checked = worker.check_when_up(thorough).await;
                 (worker, checked.unwrap())
             });
         }
@@ -150,18 +217,18 @@ async fn run(seed: u64) -> Counts {
             counts.checked += checked;
             workers.push(worker);
         }
-        server.kill().await;
+        lives = kept.crash(server, &mut rng).await;
     }
     counts
 }
 
-/// Works until the server is gone.
+/// Works until the server is gone; or its database, which may be back before anybody noticed.
 async fn work(mut worker: Worker, killed: Arc<AtomicBool>) -> Worker {
-    while let Ok(()) = worker.round().await {}
-    assert!(
-        killed.load(Ordering::SeqCst),
-        "a request failed while the server was up"
-    );
+    let killed = || killed.load(Ordering::SeqCst);
+    while !killed() {
+        let done = worker.round().await;
+        assert!(done.is_ok() || killed(), "while all was up: {done:?}");
+    }
     worker
 }
 

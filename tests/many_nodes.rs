@@ -18,6 +18,17 @@ mod rng;
 #[path = "crash/worker.rs"]
 mod worker;
 
+#[path = "many_nodes/listening.rs"]
+mod listening;
+#[path = "many_nodes/load.rs"]
+mod load;
+#[path = "many_nodes/operations.rs"]
+mod operations;
+#[path = "many_nodes/partition.rs"]
+mod partition;
+#[path = "many_nodes/revocation.rs"]
+mod revocation;
+
 use std::{
     path::Path,
     sync::Arc,
@@ -31,14 +42,19 @@ use self::{
     caller::{Broken, Caller, PUBLIC},
     check::RESOURCE_SERVER,
     common::{Answer, CALLBACK, Tokens, VERIFIER},
+    listening::many_machines_listen,
+    load::one_machine_and_its_database_bear_all_there_is,
     nodes::{
         engine::{Engine, Kind},
         proxy::Proxy,
     },
+    operations::each_request_asks_as_often_as_the_docs_say,
     outside::{
         Server, run,
         scripts::{node, python},
     },
+    partition::no_machine_serves_what_it_did_not_hear_was_revoked,
+    revocation::a_revocation_is_in_force_everywhere,
     rng::Rng,
     worker::Worker,
 };
@@ -102,13 +118,7 @@ impl Nodes {
     /// A client, its user, and a code of theirs.
     async fn code(&self) -> (Caller, String, String) {
         let mut caller = Caller::over(&self.origins(), "alice");
-        let metadata = serde_json::json!({
-            "redirect_uris": [CALLBACK],
-            "token_endpoint_auth_method": "none",
-            "grant_types": ["authorization_code", "refresh_token"],
-        });
-        let registered = caller.register(&metadata).await.unwrap();
-        let client = registered.json()["client_id"].as_str().unwrap().to_owned();
+        let client = caller.public_client("A client").await;
         let code = caller.approve(&client).await.unwrap();
         (caller, client, code)
     }
@@ -169,6 +179,10 @@ on_each_engine! {
     of_200_redemptions_one_succeeds
     parallel_refreshes_get_one_successor
     a_revocation_is_in_force_everywhere
+    no_machine_serves_what_it_did_not_hear_was_revoked
+    each_request_asks_as_often_as_the_docs_say
+    one_machine_and_its_database_bear_all_there_is
+    many_machines_listen
     a_machine_that_dies_takes_nothing_along
     while_the_database_is_gone_everybody_is_told_to_wait
     real_clients_do_not_notice
@@ -243,53 +257,6 @@ async fn parallel_refreshes_get_one_successor(kind: Kind) {
     assert!(served(&caller, &next.access).await);
 }
 
-async fn a_revocation_is_in_force_everywhere(kind: Kind) {
-    let Some(nodes) = Nodes::start(kind).await else {
-        return;
-    };
-    // Others go on meanwhile.
-    let mut busy = JoinSet::new();
-    for number in 0..2 {
-        let mut worker = nodes.worker(number);
-        busy.spawn(async move { while worker.round().await.is_ok() {} });
-    }
-    let one_each: Vec<_> = nodes
-        .servers
-        .iter()
-        .map(|server| Caller::new(&server.origin, "alice"))
-        .collect();
-    let mut delays = Vec::new();
-    for _ in 0..50 {
-        let (_, client, tokens) = nodes.tokens().await;
-        for caller in &one_each {
-            assert!(served(caller, &tokens.access).await);
-        }
-        let form = [("client_id", &*client), ("token", &*tokens.refresh)];
-        let revoked = one_each[0].call("/oauth/revoke", &form).await.unwrap();
-        assert_eq!(revoked.status, StatusCode::OK, "{revoked:?}");
-        let since = Instant::now();
-        assert!(!served(&one_each[0], &tokens.access).await);
-        for caller in &one_each[1..] {
-            while served(caller, &tokens.access).await {
-                assert!(
-                    since.elapsed() < BOUND,
-                    "served {:?} later",
-                    since.elapsed()
-                );
-            }
-        }
-        delays.push(since.elapsed());
-    }
-    delays.sort();
-    eprintln!(
-        "{kind:?}: a revocation was in force on {NODES} machines after {:?} (median), {:?} (longest of {})",
-        delays[delays.len() / 2],
-        delays[delays.len() - 1],
-        delays.len()
-    );
-    busy.abort_all();
-}
-
 async fn a_machine_that_dies_takes_nothing_along(kind: Kind) {
     let Some(mut nodes) = Nodes::start(kind).await else {
         return;
@@ -357,13 +324,7 @@ async fn while_the_database_is_gone_everybody_is_told_to_wait(kind: Kind) {
     nodes.engine.restart().await;
     for mut worker in workers {
         worker.reconnect_over(&nodes.origins());
-        let mut checked = worker.check(true).await;
-        // Until all machines have found it again.
-        while matches!(checked, Err(Broken::Unavailable(_))) {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-            checked = worker.check(true).await;
-        }
-        checked.unwrap();
+        worker.check_when_up(true).await.unwrap();
     }
 }
 

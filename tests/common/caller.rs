@@ -112,6 +112,18 @@ impl Caller {
             .await
     }
 
+    /// Registers a client without a secret, which may refresh.
+    pub(crate) async fn public_client(&self, name: &str) -> String {
+        let metadata = serde_json::json!({
+            "client_name": name,
+            "redirect_uris": [CALLBACK],
+            "token_endpoint_auth_method": "none",
+            "grant_types": ["authorization_code", "refresh_token"],
+        });
+        let registered = self.register(&metadata).await.unwrap();
+        registered.json()["client_id"].as_str().unwrap().to_owned()
+    }
+
     /// Calls `path` with a token.
     pub(crate) async fn bearing(
         &self,

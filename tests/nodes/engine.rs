@@ -50,14 +50,44 @@ impl Engine {
     }
 
     pub(crate) fn url(&self) -> String {
+        self.url_by(self.port)
+    }
+
+    /// Its URL by another port, behind which it is.
+    pub(crate) fn url_by(&self, port: u16) -> String {
         match self.kind {
-            Kind::Postgres => format!("postgres://postgres@127.0.0.1:{}/postgres", self.port),
-            Kind::Redis => format!("redis://127.0.0.1:{}", self.port),
+            Kind::Postgres => format!("postgres://postgres@127.0.0.1:{port}/postgres"),
+            Kind::Redis => format!("redis://127.0.0.1:{port}"),
         }
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.as_ref().unwrap().id().unwrap()
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
     }
 
     /// Starts it again with what it kept.
     pub(crate) async fn restart(&mut self) {
+        self.spawn();
+        let answers = async {
+            while !self.answers().await {
+                sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, answers).await.unwrap();
+    }
+
+    /// Starts it again, and kills it before it has got far.
+    pub(crate) async fn die_young(&mut self, age: Duration) {
+        self.spawn();
+        sleep(age).await;
+        self.kill().await;
+    }
+
+    fn spawn(&mut self) {
         let (program, port) = (program(self.kind).unwrap(), self.port.to_string());
         let directory = self.directory.path();
         let mut command = match self.kind {
@@ -65,7 +95,7 @@ impl Engine {
                 // What a server that was killed leaves behind.
                 let _ = std::fs::remove_file(directory.join("data/postmaster.pid"));
                 let mut command = unprivileged(&program);
-                command.args(["-p", &port, "-h", "127.0.0.1", "-D"]);
+                command.args(["-p", &port, "-h", "127.0.0.1", "-N", "1000", "-D"]);
                 command.arg(directory.join("data"));
                 command.arg("-k").arg(directory);
                 command
@@ -84,22 +114,19 @@ impl Engine {
             .stderr(Stdio::null());
         let mut command = tokio::process::Command::from(command);
         self.child = Some(command.kill_on_drop(true).spawn().unwrap());
-        let answers = async {
-            while !self.answers().await {
-                sleep(Duration::from_millis(20)).await;
-            }
-        };
-        tokio::time::timeout(PATIENCE, answers).await.unwrap();
     }
 
     /// `kill -9`, all of its processes.
     pub(crate) async fn kill(&mut self) {
         let mut child = self.child.take().unwrap();
         let parent = child.id().unwrap().to_string();
-        // The children of PostgreSQL would go on serving.
-        let _ = Command::new("pkill")
-            .args(["-KILL", "-P", &parent])
-            .status();
+        // The children of PostgreSQL would go on serving, and one that was born meanwhile too.
+        for (program, arguments) in [
+            ("kill", ["-STOP", &parent].as_slice()),
+            ("pkill", &["-KILL", "-P", &parent]),
+        ] {
+            let _ = Command::new(program).args(arguments).status();
+        }
         child.kill().await.unwrap();
         while TcpStream::connect(("127.0.0.1", self.port)).await.is_ok() {
             sleep(Duration::from_millis(20)).await;

@@ -88,6 +88,10 @@ impl Server {
         format!("{}/mcp", self.origin)
     }
 
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id().unwrap()
+    }
+
     /// `kill -9`
     pub(crate) async fn kill(mut self) {
         self.child.kill().await.unwrap();

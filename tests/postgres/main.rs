@@ -13,6 +13,7 @@ mod databases;
 mod flow;
 
 mod bounds;
+mod cost;
 mod failure;
 mod feed;
 mod opening;
