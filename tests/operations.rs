@@ -200,6 +200,32 @@ async fn a_batch_takes_what_all_its_messages_take() {
 }
 
 #[tokio::test]
+async fn a_message_in_a_request_that_has_none_is_read_all_the_same() {
+    let wipe = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"wipe"}}"#;
+    for method in ["GET", "DELETE", "PUT"] {
+        for version in ["2025-06-18", "2026-07-28"] {
+            let request = |body| {
+                let request = post(Some("alice")).method(method);
+                call(
+                    "notes:read",
+                    request.header("mcp-protocol-version", version),
+                    body,
+                )
+            };
+            for message in [wipe, &format!("[{wipe}]")] {
+                let answer = request(message).await;
+                assert!([400, 403].contains(&answer.status), "{method} {version}");
+            }
+        }
+    }
+    // Without one they need what everything needs.
+    for method in ["GET", "DELETE"] {
+        let answer = call("notes:read", post(Some("alice")).method(method), "").await;
+        assert_eq!(answer.status, 200, "{method}");
+    }
+}
+
+#[tokio::test]
 async fn what_parsers_may_read_differently_is_refused() {
     for body in [
         "",

@@ -227,7 +227,7 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (parts, body) = request.into_parts();
         let too_long = body.size_hint().lower() > self.gate.policy.body_limit as u64;
-        let decided = match self.gate.by_head(&parts) {
+        let decided = match self.gate.by_head(&parts, !body.is_end_stream()) {
             Ok(false) if too_long => Err(Refusal::MessageTooLarge.into()),
             decided => decided,
         };
@@ -254,6 +254,15 @@ pub(crate) struct Gate {
     policy: Arc<Policy>,
 }
 
+/// Whether requests of that method come with a message. Any that is not known might be taken for a
+/// POST by a lenient server.
+fn has_message(method: &Method) -> bool {
+    !matches!(
+        *method,
+        Method::GET | Method::HEAD | Method::DELETE | Method::OPTIONS
+    )
+}
+
 /// Why an operation is refused.
 pub(crate) enum Denied {
     /// The token allows too little: this is what it takes.
@@ -277,14 +286,10 @@ impl Gate {
     }
 
     /// Decides without the body; `false` where that takes the body.
-    fn by_head(&self, parts: &Parts) -> Result<bool, Denied> {
+    fn by_head(&self, parts: &Parts, has_body: bool) -> Result<bool, Denied> {
         let mut needs = self.policy.rules.needs();
-        // Any other method might be taken for a POST by a lenient server.
-        let has_message = !matches!(
-            parts.method,
-            Method::GET | Method::HEAD | Method::DELETE | Method::OPTIONS
-        );
-        if has_message
+        // A lenient server might read what comes with a GET as well.
+        if (has_body || has_message(&parts.method))
             && !(self.policy.trust_headers && mcp_headers::read(&parts.headers, &mut needs)?)
         {
             return Ok(false);
@@ -295,7 +300,9 @@ impl Gate {
     /// Decides by the body.
     pub(crate) fn by_body(&self, parts: &Parts, body: &[u8]) -> Result<(), Denied> {
         let mut needs = self.policy.rules.needs();
-        message::read(body, &mut needs)?;
+        if !body.is_empty() || has_message(&parts.method) {
+            message::read(body, &mut needs)?;
+        }
         self.check(&needs, parts)
     }
 
