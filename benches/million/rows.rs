@@ -121,9 +121,15 @@ pub fn disk(path: &Path) -> f64 {
         .sum()
 }
 
-/// Bytes of the keys and values in them.
+/// Bytes of the keys and values in them. A task that was just stopped may hold the store a moment
+/// longer.
 pub fn live(path: &Path) -> f64 {
-    let db = sled::open(path).unwrap();
+    let db = loop {
+        match sled::open(path) {
+            Ok(db) => break db,
+            Err(_) => std::thread::sleep(Duration::from_millis(20)),
+        }
+    };
     let rows = db.iter().map(Result::unwrap);
     rows.map(|(key, value)| (key.len() + value.len()) as f64)
         .sum()
