@@ -17,9 +17,12 @@ pub type Call = Request<Full<Bytes>>;
 pub type Answer = Response<Full<Bytes>>;
 
 pub const ORIGIN: &str = "https://api.example.com";
-const CALLBACK: &str = "https://client.example/cb";
+pub const CALLBACK: &str = "https://client.example/cb";
 const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
-const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
+pub const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
+
+/// `bench:secret`
+pub const BASIC: &str = "Basic YmVuY2g6c2VjcmV0";
 
 /// Everybody is alice.
 struct Alice;
@@ -135,19 +138,19 @@ fn param(url: &str, name: &str) -> Option<String> {
 }
 
 pub async fn token(auth: &McpAuth, form: String) -> Value {
-    // bench:secret
-    let basic = (header::AUTHORIZATION, "Basic YmVuY2g6c2VjcmV0");
+    let basic = (header::AUTHORIZATION, BASIC);
     let answer = post(auth, Endpoint::Token, form, &[basic]).await;
     let body = answer.into_body().collect().await.unwrap().to_bytes();
     serde_json::from_slice(&body).unwrap()
 }
 
+/// The body of a request that redeems a code.
+pub fn redemption(code: &str) -> String {
+    format!("grant_type=authorization_code&code={code}&code_verifier={VERIFIER}")
+}
+
 pub async fn redeem(auth: &McpAuth, code: &str) -> Value {
-    token(
-        auth,
-        format!("grant_type=authorization_code&code={code}&code_verifier={VERIFIER}"),
-    )
-    .await
+    token(auth, redemption(code)).await
 }
 
 pub async fn access_token(auth: &McpAuth) -> String {

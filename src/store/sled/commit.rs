@@ -1,6 +1,6 @@
-//! Group commit: one thread makes changes durable for all who wait.
+//! Group commit: one thread makes changes, and makes them durable, for all who wait.
 //!
-//! A sync answers for every change committed before it began. While one runs, the next waiters
+//! A sync answers for every change committed before it began. While one runs, the next changes
 //! gather; so nobody waits for longer than two syncs, nothing is delayed when there is nothing to
 //! gather, and a thousand waiters cost as much as one.
 
@@ -23,7 +23,11 @@ use std::{
 use ::sled::Db;
 use tokio::sync::oneshot;
 
-use super::mark::Mark;
+use super::{
+    mark::Mark,
+    together::{self, Change},
+    tx::{SledTx, TxError},
+};
 use crate::store::StoreError;
 
 /// Why nothing was made durable.
@@ -144,16 +148,9 @@ pub(super) fn sync_directory(path: &Path) -> io::Result<()> {
     }
 }
 
-/// The waiting room, and the thread that serves it.
-pub(super) struct Commits {
-    shared: Arc<Shared>,
-    thread: Option<JoinHandle<()>>,
-}
-
+/// How far the store has come, and whether it may go on.
 #[derive(Default)]
-struct Shared {
-    room: Mutex<Room>,
-    arrival: Condvar,
+pub(super) struct Standing {
     /// The number of the last change that was committed.
     committed: AtomicU64,
     /// The number of the last one that is durable.
@@ -162,70 +159,29 @@ struct Shared {
     poisoned: OnceLock<Arc<dyn Error + Send + Sync>>,
 }
 
-#[derive(Default)]
-struct Room {
-    waiting: Vec<oneshot::Sender<io::Result<()>>>,
-    closing: bool,
-}
-
-impl Shared {
-    fn room(&self) -> MutexGuard<'_, Room> {
-        // Nothing panics while it holds this lock.
-        self.room.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Commits {
-    /// Starts after the change of that number, which is durable.
-    pub(super) fn start(mut syncer: Syncer, number: u64) -> io::Result<Self> {
-        let shared = Arc::new(Shared {
+impl Standing {
+    /// After the change of that number, which is durable.
+    pub(super) fn after(number: u64) -> Self {
+        Self {
             committed: number.into(),
             durable: number.into(),
-            ..Shared::default()
-        });
-        let thread = thread::Builder::new()
-            .name("tower-mcp-auth-sync".to_owned())
-            .spawn({
-                let shared = Arc::clone(&shared);
-                move || serve(&shared, |covered| syncer.sync(covered))
-            })?;
-        Ok(Self {
-            shared,
-            thread: Some(thread),
-        })
+            ..Self::default()
+        }
     }
 
     /// The number of the next change. Whoever asks has their turn, and nobody else asks meanwhile.
     pub(super) fn next(&self) -> u64 {
-        self.shared.committed.load(Ordering::SeqCst) + 1
+        self.committed.load(Ordering::SeqCst) + 1
     }
 
-    /// Takes note that sled has committed the change of that number.
+    /// Takes note that sled has committed the changes up to that number.
     pub(super) fn committed(&self, number: u64) {
-        self.shared.committed.store(number, Ordering::SeqCst);
-    }
-
-    /// Returns when everything committed until now is durable.
-    pub(super) async fn durable(&self) -> Result<(), StoreError> {
-        let shared = &self.shared;
-        let mine = shared.committed.load(Ordering::SeqCst);
-        if shared.durable.load(Ordering::SeqCst) >= mine {
-            return self.check();
-        }
-        let (served, notice) = oneshot::channel();
-        shared.room().waiting.push(served);
-        shared.arrival.notify_one();
-        let served = notice.await;
-        self.check()?;
-        // Dropped unserved only when a sync failed for good.
-        served
-            .map_err(StoreError::unavailable)?
-            .map_err(StoreError::unavailable)
+        self.committed.store(number, Ordering::SeqCst);
     }
 
     /// Fails when the store must be opened anew.
     pub(super) fn check(&self) -> Result<(), StoreError> {
-        match self.shared.poisoned.get() {
+        match self.poisoned.get() {
             Some(cause) => Err(StoreError::Poisoned(Arc::clone(cause))),
             None => Ok(()),
         }
@@ -233,15 +189,99 @@ impl Commits {
 
     /// Refuses everything from now on, and says why.
     pub(super) fn poison(&self, cause: impl Error + Send + Sync + 'static) -> StoreError {
-        let cause = self.shared.poisoned.get_or_init(|| Arc::new(cause));
+        let cause = self.poisoned.get_or_init(|| Arc::new(cause));
         StoreError::Poisoned(Arc::clone(cause))
+    }
+}
+
+/// The waiting room, and the thread that serves it.
+pub(super) struct Commits {
+    standing: Arc<Standing>,
+    room: Arc<Room>,
+    thread: Option<JoinHandle<()>>,
+}
+
+#[derive(Default)]
+struct Room {
+    gathered: Mutex<Gathered>,
+    arrival: Condvar,
+}
+
+#[derive(Default)]
+struct Gathered {
+    /// Changes that are still to be made.
+    changes: Vec<Box<dyn Change>>,
+    /// Who waits for what was committed without this thread.
+    waiting: Vec<oneshot::Sender<io::Result<()>>>,
+    closing: bool,
+}
+
+impl Room {
+    fn lock(&self) -> MutexGuard<'_, Gathered> {
+        // Nothing panics while it holds this lock.
+        self.gathered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Commits {
+    /// Starts the thread: `make` commits changes, `sync` makes everything durable.
+    pub(super) fn start(
+        standing: Arc<Standing>,
+        make: impl FnMut(&mut [Box<dyn Change>]) + Send + 'static,
+        sync: impl FnMut(u64) -> Result<(), SyncError> + Send + 'static,
+    ) -> io::Result<Self> {
+        let room = Arc::new(Room::default());
+        let thread = thread::Builder::new()
+            .name("tower-mcp-auth-sync".to_owned())
+            .spawn({
+                let (standing, room) = (Arc::clone(&standing), Arc::clone(&room));
+                move || serve(&standing, &room, make, sync)
+            })?;
+        Ok(Self {
+            standing,
+            room,
+            thread: Some(thread),
+        })
+    }
+
+    /// Makes a change together with those of others, and returns when it is durable.
+    pub(super) async fn change<T: Send + 'static>(
+        &self,
+        step: impl Fn(&mut SledTx<'_>) -> Result<T, TxError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.standing.check()?;
+        let (change, made) = together::change(step);
+        self.room.lock().changes.push(change);
+        self.room.arrival.notify_one();
+        made.await.unwrap_or_else(|unanswered| {
+            self.standing.check()?;
+            Err(StoreError::unavailable(unanswered))
+        })
+    }
+
+    /// Returns when everything committed until now is durable.
+    pub(super) async fn durable(&self) -> Result<(), StoreError> {
+        let standing = &self.standing;
+        let mine = standing.committed.load(Ordering::SeqCst);
+        if standing.durable.load(Ordering::SeqCst) >= mine {
+            return standing.check();
+        }
+        let (served, notice) = oneshot::channel();
+        self.room.lock().waiting.push(served);
+        self.room.arrival.notify_one();
+        let served = notice.await;
+        standing.check()?;
+        // Dropped unserved only when a sync failed for good.
+        served
+            .map_err(StoreError::unavailable)?
+            .map_err(StoreError::unavailable)
     }
 }
 
 impl Drop for Commits {
     fn drop(&mut self) {
-        self.shared.room().closing = true;
-        self.shared.arrival.notify_one();
+        self.room.lock().closing = true;
+        self.room.arrival.notify_one();
         if let Some(thread) = self.thread.take() {
             // The thread catches its panics.
             let _ = thread.join();
@@ -249,39 +289,54 @@ impl Drop for Commits {
     }
 }
 
-/// Syncs for whoever waits, and a last time at the end.
-fn serve(shared: &Shared, mut sync: impl FnMut(u64) -> Result<(), SyncError>) {
+/// Commits and syncs for whoever waits, and syncs a last time at the end.
+fn serve(
+    standing: &Standing,
+    room: &Room,
+    mut make: impl FnMut(&mut [Box<dyn Change>]),
+    mut sync: impl FnMut(u64) -> Result<(), SyncError>,
+) {
     loop {
-        let (waiting, closing) = {
-            let mut room = shared.room();
-            while room.waiting.is_empty() && !room.closing {
-                let woken = shared.arrival.wait(room);
-                room = woken.unwrap_or_else(PoisonError::into_inner);
+        let Gathered {
+            mut changes,
+            waiting,
+            closing,
+        } = {
+            let mut gathered = room.lock();
+            while gathered.changes.is_empty() && gathered.waiting.is_empty() && !gathered.closing {
+                let woken = room.arrival.wait(gathered);
+                gathered = woken.unwrap_or_else(PoisonError::into_inner);
             }
-            (std::mem::take(&mut room.waiting), room.closing)
+            let closing = gathered.closing;
+            Gathered {
+                closing,
+                ..std::mem::take(&mut gathered)
+            }
         };
+        make(&mut changes);
         // Whoever waits committed before coming here, so before this is read and the sync begins.
-        let covered = shared.committed.load(Ordering::SeqCst);
-        let synced = match shared.poisoned.get() {
+        let covered = standing.committed.load(Ordering::SeqCst);
+        let synced = match standing.poisoned.get() {
             Some(_) => None,
+            // Changes that changed nothing rest on what is durable already.
+            None if !closing && standing.durable.load(Ordering::SeqCst) >= covered => Some(Ok(())),
             None => Some(unpanicked(|| sync(covered))),
         };
         match synced {
-            None => drop(waiting),
+            // Unanswered, everybody looks why.
+            None => {}
             Some(Ok(())) => {
-                shared.durable.store(covered, Ordering::SeqCst);
-                answer(waiting, || Ok(()));
+                standing.durable.store(covered, Ordering::SeqCst);
+                answer(changes, waiting, || Ok(()));
             }
             Some(Err(SyncError::Later(error))) => {
-                answer(waiting, || {
-                    Err(io::Error::new(error.kind(), error.to_string()))
-                });
+                let error = || Err(io::Error::new(error.kind(), error.to_string()));
+                answer(changes, waiting, error);
             }
             Some(Err(SyncError::Failed(error))) => {
                 // Once a sync has failed the kernel may have dropped the data and call the next
                 // sync a success: there is no second try.
-                let _ = shared.poisoned.set(Arc::new(error));
-                drop(waiting);
+                let _ = standing.poisoned.set(Arc::new(error));
             }
         }
         if closing {
@@ -290,7 +345,14 @@ fn serve(shared: &Shared, mut sync: impl FnMut(u64) -> Result<(), SyncError>) {
     }
 }
 
-fn answer(waiting: Vec<oneshot::Sender<io::Result<()>>>, answer: impl Fn() -> io::Result<()>) {
+fn answer(
+    changes: Vec<Box<dyn Change>>,
+    waiting: Vec<oneshot::Sender<io::Result<()>>>,
+    answer: impl Fn() -> io::Result<()>,
+) {
+    for change in changes {
+        change.answer(answer().map_err(StoreError::unavailable));
+    }
     for waiter in waiting {
         // One that gave up waiting needs no answer.
         let _ = waiter.send(answer());
@@ -317,14 +379,13 @@ mod tests {
 
     /// Commits whose sync does what a test says.
     fn start(mut sync: impl FnMut() -> Result<(), SyncError> + Send + 'static) -> Commits {
-        let shared = Arc::new(Shared::default());
-        let thread = thread::spawn({
-            let shared = Arc::clone(&shared);
-            move || serve(&shared, |_| sync())
-        });
-        Commits {
-            shared,
-            thread: Some(thread),
+        Commits::start(Arc::default(), |_| {}, move |_| sync()).unwrap()
+    }
+
+    impl Commits {
+        /// What a change that is committed elsewhere does.
+        fn commit(&self) {
+            self.standing.committed(self.standing.next());
         }
     }
 
@@ -332,7 +393,7 @@ mod tests {
     async fn nothing_written_is_nothing_to_wait_for() {
         let commits = start(|| panic!("no sync is needed"));
         commits.durable().await.unwrap();
-        commits.check().unwrap();
+        commits.standing.check().unwrap();
     }
 
     #[tokio::test(flavor = "multi_thread")]
@@ -345,7 +406,7 @@ mod tests {
         }));
         let wait = || {
             let commits = Arc::clone(&commits);
-            commits.committed(commits.next());
+            commits.commit();
             tokio::spawn(async move { commits.durable().await })
         };
         let first = wait();
@@ -370,7 +431,7 @@ mod tests {
             assert_eq!(tries, 1, "tried again");
             Err(io::Error::other("the disk is gone").into())
         });
-        commits.committed(commits.next());
+        commits.commit();
         for _ in 0..2 {
             let answer = commits.durable().await;
             let Err(StoreError::Poisoned(cause)) = answer else {
@@ -378,7 +439,7 @@ mod tests {
             };
             assert_eq!(cause.to_string(), "the disk is gone");
         }
-        assert!(commits.check().is_err());
+        assert!(commits.standing.check().is_err());
     }
 
     #[tokio::test]
@@ -388,7 +449,7 @@ mod tests {
             let error = refusals.recv().ok().map(io::Error::from_raw_os_error);
             error.map_or(Ok(()), |error| Err(unopened(error)))
         });
-        commits.committed(commits.next());
+        commits.commit();
         for too_many in [24, 23] {
             refuse.send(too_many).unwrap();
             let answer = commits.durable().await;
@@ -409,7 +470,7 @@ mod tests {
     #[tokio::test]
     async fn a_panic_in_a_sync_poisons() {
         let commits = start(|| panic!("on purpose"));
-        commits.committed(commits.next());
+        commits.commit();
         let answer = commits.durable().await;
         assert!(matches!(answer, Err(StoreError::Poisoned(_))), "{answer:?}");
     }

@@ -8,20 +8,22 @@ mod schema;
 mod store;
 #[cfg(test)]
 mod tests;
+mod together;
 mod tx;
 
 use std::{
     fmt, io,
     panic::{self, AssertUnwindSafe},
     path::{Path, PathBuf},
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use ::sled::Db;
 
 use self::{
-    commit::{Commits, Syncer, panic_text},
+    commit::{Commits, Standing, Syncer, panic_text},
     mark::Mark,
+    together::Change,
     tx::{ReadError, Reader, SledTx, TxError, engine_error, transact},
 };
 use super::{
@@ -50,12 +52,18 @@ const CHUNK: usize = 256;
 ///
 /// Dropping it syncs a last time, which blocks for as long as the disk takes.
 pub struct SledStore {
+    engine: Arc<Engine>,
+    commits: Commits,
+}
+
+/// What the store's callers and the thread that commits for them work on.
+struct Engine {
     db: Db,
     path: PathBuf,
     /// Held through every change, and through every scan that a change rests on. sled itself lets
     /// only one transaction run at a time, so this costs nothing.
     turn: Mutex<()>,
-    commits: Commits,
+    standing: Arc<Standing>,
 }
 
 impl SledStore {
@@ -97,20 +105,38 @@ impl SledStore {
         let number = prepared.unwrap_or_else(|panic| Err(open::panicked(path, &*panic)))?;
         let mut syncer = Syncer::new(db.clone(), mark, path).map_err(io)?;
         syncer.sync(number).map_err(|error| io(error.into()))?;
-        Ok(Self {
+        let standing = Arc::new(Standing::after(number));
+        let engine = Arc::new(Engine {
             db,
             path: path.clone(),
             turn: Mutex::new(()),
-            commits: Commits::start(syncer, number).map_err(io)?,
-        })
+            standing: Arc::clone(&standing),
+        });
+        let make = {
+            let engine = Arc::clone(&engine);
+            move |changes: &mut [Box<dyn Change>]| engine.make(changes)
+        };
+        let sync = move |covered| syncer.sync(covered);
+        let commits = Commits::start(standing, make, sync).map_err(io)?;
+        Ok(Self { engine, commits })
     }
 
+    /// A change that is durable when this returns, with everything it saw.
+    async fn change_durably<T: Send + 'static>(
+        &self,
+        step: impl Fn(&mut SledTx<'_>) -> Result<T, TxError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.commits.change(step).await
+    }
+}
+
+impl Engine {
     /// Runs sled code, of which a panic must not take the request along.
     fn guarded<T>(&self, code: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
-        self.commits.check()?;
+        self.standing.check()?;
         panic::catch_unwind(AssertUnwindSafe(code)).unwrap_or_else(|panic| {
             let cause = io::Error::other(panic_text(&*panic));
-            Err(self.commits.poison(cause))
+            Err(self.standing.poison(cause))
         })
     }
 
@@ -160,7 +186,7 @@ impl SledStore {
         step: impl Fn(&mut SledTx<'_>) -> Result<T, TxError>,
     ) -> Result<(T, bool), StoreError> {
         transact(&self.db, &self.path, step).map_err(|failed| match failed.halfway {
-            true => self.commits.poison(failed.error),
+            true => self.standing.poison(failed.error),
             false => failed.error,
         })
     }
@@ -170,7 +196,7 @@ impl SledStore {
         &self,
         step: impl Fn(&mut SledTx<'_>) -> Result<T, TxError>,
     ) -> Result<T, StoreError> {
-        let number = self.commits.next();
+        let number = self.standing.next();
         let (value, changed) = self.transact(|tx| {
             let value = step(tx)?;
             if tx.wrote {
@@ -179,7 +205,7 @@ impl SledStore {
             Ok(value)
         })?;
         if changed {
-            self.commits.committed(number);
+            self.standing.committed(number);
         }
         Ok(value)
     }
@@ -190,16 +216,6 @@ impl SledStore {
         step: impl Fn(&mut SledTx<'_>) -> Result<T, TxError>,
     ) -> Result<T, StoreError> {
         self.in_turn(|| self.transact(step).map(|(value, _)| value))
-    }
-
-    /// A change that is durable when this returns, with everything it saw.
-    async fn change_durably<T>(
-        &self,
-        step: impl Fn(&mut SledTx<'_>) -> Result<T, TxError>,
-    ) -> Result<T, StoreError> {
-        let value = self.in_turn(|| self.commit(step))?;
-        self.commits.durable().await?;
-        Ok(value)
     }
 
     /// Revokes as much as one transaction may touch. Whatever is found within the first chunk is
@@ -250,7 +266,7 @@ impl SledStore {
 impl fmt::Debug for SledStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SledStore")
-            .field("path", &self.path)
+            .field("path", &self.engine.path)
             .finish_non_exhaustive()
     }
 }
@@ -280,11 +296,11 @@ impl Cursor {
         }
     }
 
-    fn next(&mut self, store: &SledStore) -> Result<Vec<Vec<u8>>, StoreError> {
+    fn next(&mut self, engine: &Engine) -> Result<Vec<Vec<u8>>, StoreError> {
         if self.done {
             return Ok(Vec::new());
         }
-        let keys = store.scan(&self.from, &self.end, CHUNK)?;
+        let keys = engine.scan(&self.from, &self.end, CHUNK)?;
         self.done = keys.len() < CHUNK;
         if let Some(last) = keys.last() {
             self.from.clone_from(last);

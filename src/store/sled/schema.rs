@@ -290,7 +290,7 @@ mod tests {
         while store.sweep(late, 1000).await.unwrap() > 0 {}
         let kept = [Record::Key(kept)];
         assert_eq!(store.export(None, 10).await.unwrap().records, kept);
-        let left: Vec<_> = store.db.iter().keys().map(Result::unwrap).collect();
+        let left: Vec<_> = store.engine.db.iter().keys().map(Result::unwrap).collect();
         assert!(
             left.iter()
                 .all(|key| key.starts_with(b"M") || key.starts_with(b"k")),
@@ -304,7 +304,7 @@ mod tests {
         lay_down(directory.path());
         drop(SledStore::open(directory.path()).unwrap());
         let store = SledStore::open(directory.path()).unwrap();
-        let version = store.db.get(SCHEMA).unwrap().unwrap();
+        let version = store.engine.db.get(SCHEMA).unwrap().unwrap();
         assert_eq!(*version, CURRENT.to_be_bytes());
         check_migrated(&store).await;
     }

@@ -21,28 +21,28 @@ use crate::store::{
 impl SledStore {
     /// Everything under a prefix of which there are only ever a few.
     fn list<T: Table>(&self, prefix: &[u8]) -> Result<Vec<T>, StoreError> {
-        let rows = self.db.scan_prefix(prefix);
+        let rows = self.engine.db.scan_prefix(prefix);
         rows.map(|row| Ok(decode(&row?.1)?))
             .collect::<Result<_, ReadError>>()
-            .map_err(|error| self.read_error(error))
+            .map_err(|error| self.engine.read_error(error))
     }
 
     /// The index rows of a user code, of which there are only ever a few.
     fn same_code(&self, user_code: &Digest) -> Result<Vec<Vec<u8>>, StoreError> {
-        Cursor::of(keys::devices_of_user_code(user_code)).next(self)
+        Cursor::of(keys::devices_of_user_code(user_code)).next(&self.engine)
     }
 
     /// The unrevoked, unexpired grants under a prefix of the users' index.
     fn live_grants(&self, prefix: &[u8], now: Timestamp) -> Result<Vec<GrantRecord>, StoreError> {
-        self.guarded(|| {
+        self.engine.guarded(|| {
             let mut live = Vec::new();
-            for key in self.db.scan_prefix(prefix).keys() {
-                let key = key.map_err(|error| self.engine_error(error))?;
+            for key in self.engine.db.scan_prefix(prefix).keys() {
+                let key = key.map_err(|error| self.engine.engine_error(error))?;
                 let Some(id) = keys::grant_of_index(&key) else {
                     continue;
                 };
-                let grant = Reader(&self.db).read::<GrantRecord>(&keys::grant(&id));
-                let grant = grant.map_err(|error| self.read_error(error))?;
+                let grant = Reader(&self.engine.db).read::<GrantRecord>(&keys::grant(&id));
+                let grant = grant.map_err(|error| self.engine.read_error(error))?;
                 live.extend(grant.filter(|grant| transition::is_live(grant, now)));
             }
             Ok(live)
@@ -51,10 +51,10 @@ impl SledStore {
 
     async fn revoke_many(&self, many: Many, now: Timestamp) -> Result<Revocation, StoreError> {
         let mut progress = Progress::of(&many);
-        let mut reached = self.revoke_chunk(&many, &mut progress, now)?;
+        let mut reached = self.engine.revoke_chunk(&many, &mut progress, now)?;
         while !progress.done() {
             yield_now().await;
-            let more = self.revoke_chunk(&many, &mut progress, now)?;
+            let more = self.engine.revoke_chunk(&many, &mut progress, now)?;
             reached.grants.extend(more.grants);
         }
         self.commits.durable().await?;
@@ -66,7 +66,7 @@ impl SledStore {
         if start >= end {
             return Ok(page);
         }
-        for row in self.db.range(start..end) {
+        for row in self.engine.db.range(start..end) {
             let (key, value): (IVec, IVec) = row?;
             if page.records.len() == limit {
                 page.next = Some(key.to_vec());
@@ -85,7 +85,7 @@ impl Store for SledStore {
         max: u64,
         now: Timestamp,
     ) -> Result<CreateClient, StoreError> {
-        self.change_durably(|tx| ops::create_client(tx, &client, max, now))
+        self.change_durably(move |tx| ops::create_client(tx, &client, max, now))
             .await
     }
 
@@ -94,7 +94,7 @@ impl Store for SledStore {
         id: ClientId,
         now: Timestamp,
     ) -> Result<Option<ClientRecord>, StoreError> {
-        let found: Option<ClientRecord> = self.read(|rows| rows.read(&keys::client(&id)))?;
+        let found: Option<ClientRecord> = self.engine.read(|rows| rows.read(&keys::client(&id)))?;
         Ok(found.filter(|client| now < client.expires_at))
     }
 
@@ -103,7 +103,7 @@ impl Store for SledStore {
         client: ClientRecord,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
-        self.change_durably(|tx| ops::update_client(tx, &client, now))
+        self.change_durably(move |tx| ops::update_client(tx, &client, now))
             .await
     }
 
@@ -118,7 +118,8 @@ impl Store for SledStore {
         max: u64,
         _now: Timestamp,
     ) -> Result<BeginAuthorization, StoreError> {
-        self.change(|tx| ops::begin_authorization(tx, &id, &pending, max))
+        self.engine
+            .change(|tx| ops::begin_authorization(tx, &id, &pending, max))
     }
 
     async fn pending_authorization(
@@ -127,7 +128,7 @@ impl Store for SledStore {
         now: Timestamp,
     ) -> Result<Option<PendingAuthorization>, StoreError> {
         let found: Option<PendingAuthorization> =
-            self.read(|rows| rows.read(&keys::pending(&id)))?;
+            self.engine.read(|rows| rows.read(&keys::pending(&id)))?;
         Ok(found.filter(|pending| now < pending.expires_at))
     }
 
@@ -136,7 +137,8 @@ impl Store for SledStore {
         id: Digest,
         now: Timestamp,
     ) -> Result<Option<PendingAuthorization>, StoreError> {
-        self.change(|tx| ops::end_authorization(tx, &id, now))
+        self.engine
+            .change(|tx| ops::end_authorization(tx, &id, now))
     }
 
     async fn issue_code(
@@ -144,12 +146,12 @@ impl Store for SledStore {
         issue: IssueCode,
         now: Timestamp,
     ) -> Result<IssueCodeOutcome, StoreError> {
-        self.change_durably(|tx| ops::issue_code(tx, &issue, now))
+        self.change_durably(move |tx| ops::issue_code(tx, &issue, now))
             .await
     }
 
     async fn code(&self, digest: Digest) -> Result<Option<(CodeRecord, GrantRecord)>, StoreError> {
-        self.read(|rows| ops::code(rows, &digest))
+        self.engine.read(|rows| ops::code(rows, &digest))
     }
 
     async fn redeem_code(
@@ -157,7 +159,7 @@ impl Store for SledStore {
         redeem: RedeemCode,
         now: Timestamp,
     ) -> Result<RedeemCodeOutcome, StoreError> {
-        self.change_durably(|tx| ops::redeem_code(tx, &redeem, now))
+        self.change_durably(move |tx| ops::redeem_code(tx, &redeem, now))
             .await
     }
 
@@ -167,7 +169,7 @@ impl Store for SledStore {
         max_used: u64,
         now: Timestamp,
     ) -> Result<IssueTokensOutcome, StoreError> {
-        self.change_durably(|tx| ops::issue_tokens(tx, &issue, max_used, now))
+        self.change_durably(move |tx| ops::issue_tokens(tx, &issue, max_used, now))
             .await
     }
 
@@ -178,7 +180,7 @@ impl Store for SledStore {
         max: u64,
         now: Timestamp,
     ) -> Result<UseOnce, StoreError> {
-        self.change_durably(|tx| ops::use_once(tx, &digest, expires_at, max, now))
+        self.change_durably(move |tx| ops::use_once(tx, &digest, expires_at, max, now))
             .await
     }
 
@@ -189,10 +191,11 @@ impl Store for SledStore {
         max: u64,
         now: Timestamp,
     ) -> Result<BeginDevice, StoreError> {
-        self.in_turn(|| {
+        self.engine.in_turn(|| {
             let same_code = self.same_code(&record.user_code)?;
-            let begun =
-                self.transact(|tx| devices::begin(tx, &same_code, &device, &record, max, now))?;
+            let begun = self
+                .engine
+                .transact(|tx| devices::begin(tx, &same_code, &device, &record, max, now))?;
             Ok(begun.0)
         })
     }
@@ -202,10 +205,10 @@ impl Store for SledStore {
         user_code: Digest,
         now: Timestamp,
     ) -> Result<Option<DeviceRecord>, StoreError> {
-        self.guarded(|| {
+        self.engine.guarded(|| {
             let same_code = self.same_code(&user_code)?;
-            let found = devices::by_user_code(&mut Reader(&self.db), &same_code, now);
-            let found = found.map_err(|error| self.read_error(error))?;
+            let found = devices::by_user_code(&mut Reader(&self.engine.db), &same_code, now);
+            let found = found.map_err(|error| self.engine.read_error(error))?;
             Ok(found.map(|(_, device)| device))
         })
     }
@@ -216,9 +219,10 @@ impl Store for SledStore {
         decision: DecideDevice,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
-        let decided = self.in_turn(|| {
+        let decided = self.engine.in_turn(|| {
             let same_code = self.same_code(&user_code)?;
-            self.commit(|tx| devices::decide(tx, &same_code, &decision, now))
+            self.engine
+                .commit(|tx| devices::decide(tx, &same_code, &decision, now))
         })?;
         self.commits.durable().await?;
         Ok(decided)
@@ -230,7 +234,8 @@ impl Store for SledStore {
         client: ClientId,
         now: Timestamp,
     ) -> Result<PollDevice, StoreError> {
-        self.change(|tx| devices::poll(tx, &device, &client, now))
+        self.engine
+            .change(|tx| devices::poll(tx, &device, &client, now))
     }
 
     async fn redeem_device(
@@ -239,7 +244,7 @@ impl Store for SledStore {
         redeem: DeviceTokens,
         now: Timestamp,
     ) -> Result<RedeemDevice, StoreError> {
-        self.change_durably(|tx| devices::redeem(tx, &device, &redeem, now))
+        self.change_durably(move |tx| devices::redeem(tx, &device, &redeem, now))
             .await
     }
 
@@ -247,7 +252,7 @@ impl Store for SledStore {
         &self,
         digest: Digest,
     ) -> Result<Option<(RefreshTokenRecord, GrantRecord)>, StoreError> {
-        self.read(|rows| ops::refresh_token(rows, &digest))
+        self.engine.read(|rows| ops::refresh_token(rows, &digest))
     }
 
     async fn rotate_refresh(
@@ -255,12 +260,12 @@ impl Store for SledStore {
         rotate: RotateRefresh,
         now: Timestamp,
     ) -> Result<RotateRefreshOutcome, StoreError> {
-        self.change_durably(|tx| ops::rotate_refresh(tx, &rotate, now))
+        self.change_durably(move |tx| ops::rotate_refresh(tx, &rotate, now))
             .await
     }
 
     async fn access_token(&self, digest: Digest) -> Result<Option<AccessToken>, StoreError> {
-        self.read(|rows| ops::access_token(rows, &digest))
+        self.engine.read(|rows| ops::access_token(rows, &digest))
     }
 
     async fn revoked_among(
@@ -268,12 +273,16 @@ impl Store for SledStore {
         grants: Vec<GrantId>,
         access_tokens: Vec<Digest>,
     ) -> Result<Revocation, StoreError> {
-        self.read(|rows| revoke::among(rows, &grants, &access_tokens))
+        self.engine
+            .read(|rows| revoke::among(rows, &grants, &access_tokens))
     }
 
     async fn revoke(&self, target: RevokeTarget, now: Timestamp) -> Result<Revocation, StoreError> {
         match Reach::from(target) {
-            Reach::One(one) => self.change_durably(|tx| revoke::one(tx, &one, now)).await,
+            Reach::One(one) => {
+                self.change_durably(move |tx| revoke::one(tx, &one, now))
+                    .await
+            }
             Reach::Many(many) => self.revoke_many(many, now).await,
         }
     }
@@ -301,15 +310,17 @@ impl Store for SledStore {
         client: ClientId,
         resource: ResourceUri,
     ) -> Result<Option<ConsentRecord>, StoreError> {
-        self.read(|rows| rows.read(&keys::consent(&subject, &client, &resource)))
+        self.engine
+            .read(|rows| rows.read(&keys::consent(&subject, &client, &resource)))
     }
 
     async fn consents(&self, subject: Subject) -> Result<Vec<ConsentRecord>, StoreError> {
-        self.guarded(|| self.list(&keys::consents(&subject, None)))
+        self.engine
+            .guarded(|| self.list(&keys::consents(&subject, None)))
     }
 
     async fn keys(&self, purpose: KeyPurpose) -> Result<Vec<KeyRecord>, StoreError> {
-        let found = self.in_turn(|| self.list(&keys::keys(purpose)))?;
+        let found = self.engine.in_turn(|| self.list(&keys::keys(purpose)))?;
         // Nothing may be derived from or signed with a key that a crash could take back.
         self.commits.durable().await?;
         Ok(found)
@@ -321,9 +332,10 @@ impl Store for SledStore {
         overlap: Duration,
         now: Timestamp,
     ) -> Result<Vec<KeyRecord>, StoreError> {
-        let keys = self.in_turn(|| {
+        let keys = self.engine.in_turn(|| {
             let stored = self.list(&keys::keys(key.purpose))?;
-            self.commit(|tx| upkeep::add_key(tx, &stored, &key, overlap, now))
+            self.engine
+                .commit(|tx| upkeep::add_key(tx, &stored, &key, overlap, now))
         })?;
         self.commits.durable().await?;
         Ok(keys)
@@ -332,7 +344,7 @@ impl Store for SledStore {
     async fn sweep(&self, now: Timestamp, limit: usize) -> Result<usize, StoreError> {
         let mut removed = 0;
         while removed < limit {
-            let (count, more) = self.sweep_chunk(now, CHUNK.min(limit - removed))?;
+            let (count, more) = self.engine.sweep_chunk(now, CHUNK.min(limit - removed))?;
             removed += count;
             if !more {
                 break;
@@ -352,16 +364,17 @@ impl Store for SledStore {
         let start = cursor.unwrap_or_else(|| first.to_vec());
         // Not more at once than others should have to wait for.
         let limit = limit.clamp(1, CHUNK);
-        self.guarded(|| {
+        self.engine.guarded(|| {
             self.export_page(&start, end, limit)
-                .map_err(|error| self.read_error(error))
+                .map_err(|error| self.engine.read_error(error))
         })
     }
 
     async fn import(&self, records: Vec<Record>) -> Result<(), StoreError> {
         for chunk in records.chunks(CHUNK) {
-            self.in_turn(|| {
-                self.commit(|tx| chunk.iter().try_for_each(|r| upkeep::import(tx, r)))
+            self.engine.in_turn(|| {
+                self.engine
+                    .commit(|tx| chunk.iter().try_for_each(|r| upkeep::import(tx, r)))
             })?;
             yield_now().await;
         }

@@ -62,15 +62,22 @@ async fn each_change_has_a_number_of_its_own() {
     for task in tasks {
         task.await.unwrap();
     }
-    assert_eq!(open::sequence(&store.db, &store.path).unwrap(), 400);
-    assert_eq!(store.commits.next(), 401);
+    assert_eq!(
+        open::sequence(&store.engine.db, &store.engine.path).unwrap(),
+        400
+    );
+    assert_eq!(store.engine.standing.next(), 401);
     // Nothing changed: nothing is counted, and nothing waited for.
     let created = Store::create_client(&*store, client("0-0"), 1000, NOW).await;
     assert!(matches!(created.unwrap(), CreateClient::Exists(_)));
-    assert_eq!(store.commits.next(), 401);
+    assert_eq!(store.engine.standing.next(), 401);
     drop(store);
     let store = SledStore::open(directory.path()).unwrap();
-    assert_eq!(store.commits.next(), 401, "numbers go on after a restart");
+    assert_eq!(
+        store.engine.standing.next(),
+        401,
+        "numbers go on after a restart"
+    );
 }
 
 #[tokio::test]
@@ -108,7 +115,7 @@ async fn a_value_that_cannot_be_read_is_damage_and_no_verdict() {
     store.create_client(client("a"), 10, NOW).await.unwrap();
     let id = ClientId::new("a").unwrap();
     for value in [&b""[..], b"\x02{}", b"\x01{}", b"\x01not json"] {
-        store.db.insert(keys::client(&id), value).unwrap();
+        store.engine.db.insert(keys::client(&id), value).unwrap();
         let failed = store.client(id.clone(), NOW).await;
         assert!(
             matches!(failed, Err(StoreError::Corrupt { .. })),

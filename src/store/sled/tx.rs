@@ -82,6 +82,18 @@ impl<'a> SledTx<'a> {
         Self { tree, wrote: false }
     }
 
+    /// Whether `step` writes anything.
+    pub(super) fn writes(
+        &mut self,
+        step: impl FnOnce(&mut Self) -> Result<(), TxError>,
+    ) -> Result<bool, TxError> {
+        let before = std::mem::take(&mut self.wrote);
+        step(self)?;
+        let writes = self.wrote;
+        self.wrote |= before;
+        Ok(writes)
+    }
+
     pub(super) fn set(&mut self, key: &[u8], value: impl Into<IVec>) -> Result<(), TxError> {
         self.wrote = true;
         self.tree.insert(key, value)?;
