@@ -86,6 +86,22 @@ async fn each_caller_has_an_allowance_of_its_own() {
     }
 }
 
+#[tokio::test]
+async fn pages_have_an_allowance_of_their_own() {
+    for page in ["/oauth/consent", "/oauth/device"] {
+        let app = App::with(at_most(2));
+        for limited in [false, false, true] {
+            let request = Request::get(page).header("x-test-peer", "one");
+            let answer = app.send(request.body(Body::empty()).unwrap()).await;
+            assert_eq!(answer.status.as_u16() == 429, limited, "{page}");
+        }
+        // Nobody can use up what belongs to all who are not told apart.
+        for _ in 0..5 {
+            assert_ne!(app.get(page).await.status.as_u16(), 429, "{page}");
+        }
+    }
+}
+
 /// As with an assistant in the cloud, which is one client for all its users.
 #[tokio::test]
 async fn users_of_one_hosted_client_do_not_starve_each_other() {

@@ -66,7 +66,7 @@ impl RateLimits {
     }
 
     /// Authorization requests a minute, with those of devices and those to sign out: 600 by
-    /// default.
+    /// default. As many on the pages where users decide, where callers are told apart.
     #[must_use]
     pub const fn authorize(mut self, per_minute: NonZeroU32) -> Self {
         self.authorize = per_minute;
@@ -108,6 +108,8 @@ pub(crate) struct RateLimiter {
     client_key: Option<ClientKey>,
     register: Limiter,
     authorize: Limiter,
+    /// As many as of those, on a page of our own.
+    pages: Limiter,
     token: Limiter,
     /// Keyed at random: nobody can choose whose allowance to share.
     hasher: RandomState,
@@ -121,6 +123,7 @@ impl RateLimiter {
         Self {
             register: limiter(limits.register),
             authorize: limiter(limits.authorize),
+            pages: limiter(limits.authorize),
             token: limiter(limits.token),
             client_key,
             hasher: RandomState::new(),
@@ -136,6 +139,7 @@ impl RateLimiter {
         client_id: Option<&str>,
         parts: &Parts,
     ) -> Result<(), Duration> {
+        let caller = self.client_key.as_ref().and_then(|key| key(parts));
         let limiter = match endpoint {
             Endpoint::Register => &self.register,
             Endpoint::Authorize | Endpoint::PushedAuthorization | Endpoint::DeviceAuthorization => {
@@ -146,11 +150,11 @@ impl RateLimiter {
             Endpoint::Jwks => return Ok(()),
             #[cfg(feature = "jwt")]
             Endpoint::EndSession => &self.authorize,
-            Endpoint::Consent | Endpoint::Device | Endpoint::Userinfo | Endpoint::GetSession => {
-                return Ok(());
-            }
+            // One allowance for everybody would be everybody's to use up.
+            Endpoint::Consent | Endpoint::Device if caller.is_none() => return Ok(()),
+            Endpoint::Consent | Endpoint::Device => &self.pages,
+            Endpoint::Userinfo | Endpoint::GetSession => return Ok(()),
         };
-        let caller = self.client_key.as_ref().and_then(|key| key(parts));
         if let Some(caller) = &caller {
             self.take(&limiter.keys, self.hasher.hash_one(caller))?;
         }

@@ -193,6 +193,12 @@ impl AuthorizationServer {
     }
 
     async fn handle(&self, endpoint: Endpoint, parts: Parts, body: Bytes) -> EndpointResponse {
+        // Whose page it is turns out later, where it costs something.
+        if matches!(endpoint, Endpoint::Consent | Endpoint::Device)
+            && let Some(limited) = self.limited(endpoint, None, &parts)
+        {
+            return limited;
+        }
         match endpoint {
             Endpoint::Authorize => self.authorize(&parts, &body).await,
             Endpoint::Consent if parts.method == Method::POST => {

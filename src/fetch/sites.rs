@@ -40,12 +40,20 @@ impl Sites {
 }
 
 /// What has one owner, as far as a name tells: its last two labels, since below them names cost
-/// nothing. That some strangers share those only makes them wait for each other.
+/// nothing, or the network that an address is in, whose others come with it. That some strangers share those only makes them wait for each other.
 fn site(host: &str) -> String {
     let host = host.trim_end_matches('.').to_ascii_lowercase();
     let bare = host.trim_start_matches('[').trim_end_matches(']');
-    if bare.parse::<IpAddr>().is_ok() {
-        return host;
+    match bare.parse::<IpAddr>() {
+        Ok(IpAddr::V4(address)) => {
+            let [a, b, c, _] = address.octets();
+            return format!("{a}.{b}.{c}.0/24");
+        }
+        Ok(IpAddr::V6(address)) => {
+            let [a, b, c, d, ..] = address.segments();
+            return format!("{a:x}:{b:x}:{c:x}:{d:x}::/64");
+        }
+        Err(_) => {}
     }
     match host.rmatch_indices('.').nth(1) {
         Some((dot, _)) => host[dot + 1..].to_owned(),
@@ -64,8 +72,11 @@ mod tests {
             ("EVIL.example.", "evil.example"),
             ("evil.example", "evil.example"),
             ("localhost", "localhost"),
-            ("192.0.2.1", "192.0.2.1"),
-            ("[2001:db8::1]", "[2001:db8::1]"),
+            ("192.0.2.1", "192.0.2.0/24"),
+            ("192.0.2.200", "192.0.2.0/24"),
+            ("[2001:db8::1]", "2001:db8:0:0::/64"),
+            ("[2001:DB8:0:0:ffff::2]", "2001:db8:0:0::/64"),
+            ("[2001:db8:0:1::1]", "2001:db8:0:1::/64"),
             ("", ""),
         ] {
             assert_eq!(site(host), name);

@@ -122,9 +122,13 @@ impl PublicKey {
                 x: coordinate("x")?,
                 y: coordinate("y")?,
             },
-            (Some("OKP"), Some("Ed25519")) => Material::Ed25519 {
-                x: coordinate("x")?,
-            },
+            (Some("OKP"), Some("Ed25519")) => {
+                let x = coordinate("x")?;
+                if is_of_small_order(&x) {
+                    return Err(JwkError::Key);
+                }
+                Material::Ed25519 { x }
+            }
             (Some(_), _) => return Ok(None),
             (None, _) => return Err(JwkError::Key),
         };
@@ -335,6 +339,38 @@ impl JwkSet {
 impl FromIterator<PublicKey> for JwkSet {
     fn from_iter<I: IntoIterator<Item = PublicKey>>(keys: I) -> Self {
         Self(keys.into_iter().collect())
+    }
+}
+
+/// Whether anybody can sign for that point of edwards25519: eight points have few multiples, and some
+/// of them two spellings.
+fn is_of_small_order(point: &[u8]) -> bool {
+    /// The heights of the four whose order is eight.
+    const EIGHTH: [[u8; 32]; 2] = [
+        [
+            0x26, 0xe8, 0x95, 0x8f, 0xc2, 0xb2, 0x27, 0xb0, 0x45, 0xc3, 0xf4, 0x89, 0xf2, 0xef,
+            0x98, 0xf0, 0xd5, 0xdf, 0xac, 0x05, 0xd3, 0xc6, 0x33, 0x39, 0xb1, 0x38, 0x02, 0x88,
+            0x6d, 0x53, 0xfc, 0x05,
+        ],
+        [
+            0xc7, 0x17, 0x6a, 0x70, 0x3d, 0x4d, 0xd8, 0x4f, 0xba, 0x3c, 0x0b, 0x76, 0x0d, 0x10,
+            0x67, 0x0f, 0x2a, 0x20, 0x53, 0xfa, 0x2c, 0x39, 0xcc, 0xc6, 0x4e, 0xc7, 0xfd, 0x77,
+            0x92, 0xac, 0x03, 0x7a,
+        ],
+    ];
+    let [first, between @ .., last] = point else {
+        return false;
+    };
+    // Without the bit that tells left from right.
+    let last = last & 0x7f;
+    let all = |byte| between.iter().all(|other| *other == byte);
+    match (first, last) {
+        (0 | 1, 0) => all(0),
+        // One below the prime, the prime, and one above, which is written for 0 and 1.
+        (0xec..=0xee, 0x7f) => all(0xff),
+        _ => EIGHTH
+            .iter()
+            .any(|height| height[0] == *first && height[1..31] == *between && height[31] == last),
     }
 }
 

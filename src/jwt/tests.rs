@@ -5,6 +5,7 @@ mod dpop;
 
 use std::time::Duration;
 
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Map, Value, json};
 
 use super::{
@@ -287,6 +288,38 @@ fn what_is_not_signed_by_the_rules_is_refused() {
         verify(&good, &wrong, &expect()).unwrap_err(),
         JwtError::UnknownKey
     );
+}
+
+#[test]
+fn nobody_has_a_key_that_everybody_can_sign_for() {
+    let parse = |x: &[u8]| {
+        let jwk = json!({ "kty": "OKP", "crv": "Ed25519", "x": base64url(x) });
+        JwkSet::from_value(&json!({ "keys": [jwk] }))
+    };
+    for (first, between, last) in [
+        (0x00, 0x00, 0x00),
+        (0x01, 0x00, 0x00),
+        (0xec, 0xff, 0x7f),
+        (0xed, 0xff, 0x7f),
+        (0xee, 0xff, 0x7f),
+    ] {
+        let mut point = [between; 32];
+        (point[0], point[31]) = (first, last);
+        assert_eq!(parse(&point).unwrap_err(), JwkError::Key);
+        point[31] |= 0x80;
+        assert_eq!(parse(&point).unwrap_err(), JwkError::Key);
+        point[16] ^= 1;
+        assert!(parse(&point).is_ok());
+    }
+    for eighth in [
+        "JuiVj8KyJ7BFw_SJ8u-Y8NXfrAXTxjM5sTgCiG1T_AU",
+        "xxdqcD1N2E-6PAt2DRBnDyogU_osOczGTsf9d5KsA3o",
+    ] {
+        let mut point = URL_SAFE_NO_PAD.decode(eighth).unwrap();
+        assert_eq!(parse(&point).unwrap_err(), JwkError::Key);
+        point[31] |= 0x80;
+        assert_eq!(parse(&point).unwrap_err(), JwkError::Key);
+    }
 }
 
 #[test]

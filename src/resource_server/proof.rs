@@ -128,12 +128,21 @@ pub(crate) fn only(headers: &HeaderMap) -> Result<&str, Refusal> {
 #[cfg(feature = "jwt")]
 fn candidates(resource: &ResourceUri, path: &str) -> Vec<String> {
     let origin = resource.origin();
-    let below = resource.path().trim_end_matches('/');
-    vec![
-        format!("{origin}{}", resource.path()),
-        format!("{origin}{below}{path}"),
-        format!("{origin}{path}"),
-    ]
+    let own = resource.path();
+    let below = own.trim_end_matches('/');
+    let mut urls = vec![format!("{origin}{below}{path}")];
+    // Mounts take away all of the resource's path, none, or some from the front.
+    if path == "/" || own.ends_with(path) {
+        urls.push(format!("{origin}{own}"));
+    }
+    // Elsewhere a path is never whole: the mount is the resource.
+    let is_whole = path
+        .strip_prefix(below)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    if is_whole {
+        urls.push(format!("{origin}{path}"));
+    }
+    urls
 }
 
 /// Tells whether a token comes with the key that it is bound to. Clones share which proofs were
@@ -269,22 +278,30 @@ mod tests {
 
     #[test]
     fn a_mount_may_take_the_resources_path_away() {
-        let at =
-            |resource: &str, path: &str| candidates(&ResourceUri::parse(resource).unwrap(), path);
+        let at = |resource: &str, path: &str, url: &str| {
+            let urls = candidates(&ResourceUri::parse(resource).unwrap(), path);
+            urls.iter().any(|known| known == url)
+        };
         let mcp = "https://a.example/mcp";
         // axum's `nest_service`, `route`, and something below.
-        assert_eq!(at(mcp, "/")[0], mcp);
-        assert_eq!(at(mcp, "/mcp")[2], mcp);
-        assert_eq!(at(mcp, "/sub")[1], "https://a.example/mcp/sub");
-        assert_eq!(at("https://a.example", "/x")[1], "https://a.example/x");
-        assert_eq!(
-            at("https://a.example/t/?q=1", "/x")[1],
-            "https://a.example/t/x"
-        );
-        assert_eq!(
-            at("https://a.example/t/?q=1", "/x")[0],
-            "https://a.example/t/"
-        );
+        assert!(at(mcp, "/", mcp));
+        assert!(at(mcp, "/mcp", mcp));
+        assert!(at(
+            "https://a.example/api/mcp",
+            "/mcp",
+            "https://a.example/api/mcp"
+        ));
+        assert!(at(mcp, "/sub", "https://a.example/mcp/sub"));
+        assert!(at(mcp, "/mcp/sub", "https://a.example/mcp/sub"));
+        assert!(at("https://a.example", "/x", "https://a.example/x"));
+        let tenant = "https://a.example/t/?q=1";
+        assert!(at(tenant, "/x", "https://a.example/t/x"));
+        assert!(at(tenant, "/", "https://a.example/t/"));
+        // A proof for one place is none for another.
+        assert!(!at(mcp, "/sub", mcp));
+        assert!(!at(mcp, "/mcp/sub", mcp));
+        assert!(!at(mcp, "/sub", "https://a.example/sub"));
+        assert!(!at(mcp, "/mcpx", "https://a.example/mcpx"));
     }
 
     #[test]
