@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::*;
 use crate::{
     ApplicationType, ClientAuthMethod, ClientId, ClientMetadata,
-    store::{CreateClient, Store, record::ClientRecord},
+    store::{CreateClient, Store, kv::ops, record::ClientRecord},
 };
 
 const NOW: Timestamp = Timestamp::from_secs(1000);
@@ -133,4 +133,45 @@ async fn a_value_that_cannot_be_read_is_damage_and_no_verdict() {
         None,
         "not poisoned"
     );
+}
+
+#[tokio::test]
+async fn who_shares_a_transaction_with_damage_is_served_all_the_same() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = SledStore::open(directory.path()).unwrap();
+    store.create_client(client("bad"), 10, NOW).await.unwrap();
+    let bad = ClientId::new("bad").unwrap();
+    let damage = &b"\x01not json"[..];
+    store.engine.db.insert(keys::client(&bad), damage).unwrap();
+
+    let (mut changes, answers): (Vec<_>, Vec<_>) = ["one", "bad", "two"]
+        .map(client)
+        .map(|client| together::change(move |tx| ops::create_client(tx, &client, 10, NOW)))
+        .into_iter()
+        .unzip();
+    store.engine.make(&mut changes);
+    for change in changes {
+        change.answer(Ok(()));
+    }
+    let mut came = Vec::new();
+    for answer in answers {
+        came.push(answer.await.unwrap());
+    }
+    assert!(
+        matches!(
+            *came,
+            [
+                Ok(CreateClient::Created),
+                Err(StoreError::Corrupt { .. }),
+                Ok(CreateClient::Created),
+            ]
+        ),
+        "{came:?}"
+    );
+    for name in ["one", "two"] {
+        let kept = store.client(ClientId::new(name).unwrap(), NOW).await;
+        assert!(kept.unwrap().is_some(), "{name}");
+    }
+    // Bad's first, and these two.
+    assert_eq!(store.engine.standing.next(), 4);
 }
