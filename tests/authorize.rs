@@ -441,12 +441,12 @@ async fn what_has_to_be_kept_for_a_client_is_bounded() {
     let app = App::new();
     let client = app.public_client().await;
     let browser = Browser::of(&app, "alice");
-    let long = "x".repeat(8 * 1024);
-    for name in ["state", "nonce", "login_hint"] {
-        browser.consent_page(&client, &[(name, &long)]).await;
-        let answer = browser
-            .authorize(&client, &[(name, &format!("{long}x"))])
-            .await;
+    let of = |bytes: usize| "x".repeat(bytes);
+    for (state, nonce, hint) in [(8192, 0, 0), (0, 8192, 0), (0, 0, 8192), (3000, 3000, 2192)] {
+        let (state, nonce, fits, too_much) = (of(state), of(nonce), of(hint), of(hint + 1));
+        let params = |hint| [("state", &*state), ("nonce", &*nonce), ("login_hint", hint)];
+        browser.consent_page(&client, &params(&fits)).await;
+        let answer = browser.authorize(&client, &params(&too_much)).await;
         assert_eq!(answer.redirect(CALLBACK)["error"], "invalid_request");
     }
 }

@@ -185,47 +185,45 @@ async fn guessing_codes_comes_to_an_end_for_the_one_who_guesses() {
 }
 
 #[tokio::test]
-async fn deciding_without_looking_is_guessing_too() {
+async fn deciding_without_looking_decides_and_tells_nothing() {
     let app = App::with(|builder| builder.store(MemoryStore::new()).danger_no_rate_limits());
     let browser = Browser::of(&app, "mallory");
-    let page = browser.get(PAGE).await;
-    let cookie = page.header("set-cookie").split(';').next().unwrap();
-    let secret = cookie.split_once('=').unwrap().1.to_owned();
-    // Nobody's browser keeps its cookie from its owner, who can work out the token of any form.
-    let decide = async |user_code: &str| {
-        let code = user_code.replace('-', "");
-        let id = URL_SAFE_NO_PAD.encode(digest(&code).as_bytes());
-        let token = digest(&format!("{secret}\n{id}\nmallory"));
-        let token = URL_SAFE_NO_PAD.encode(token.as_bytes());
-        let pairs = [
-            ("user_code", &*code),
-            ("token", &*token),
-            ("decision", "approve"),
-        ];
-        browser.post(PAGE, form(&pairs)).await
-    };
     let own = device(&app).await;
-    for _ in 0..12 {
-        // Right ones cost nothing.
-        let own = device_of(&app, &own.client).await;
-        assert_eq!(decide(&own.user_code).await.status, StatusCode::OK);
-    }
+    let page = confirm_page(&browser, &own).await;
+    let token = page.fields()["token"].clone();
+    let secret = browser.cookie("__Host-mcp-auth");
     let victim = device_of(&app, &own.client).await;
     let wrong = match &*victim.user_code {
         "BBBB-BBBB" => "CCCC-CCCC",
         _ => "BBBB-BBBB",
     };
-    for _ in 0..10 {
-        let answer = decide(wrong).await;
-        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{answer:?}");
-    }
-    for code in [wrong, &victim.user_code] {
-        let answer = decide(code).await;
-        assert_eq!(answer.status, StatusCode::TOO_MANY_REQUESTS, "{answer:?}");
+    let guess = async |user_code: &str| {
+        let code = user_code.replace('-', "");
+        let id = URL_SAFE_NO_PAD.encode(digest(&code).as_bytes());
+        // The token of another form, and one made of all that is known to whoever has the cookie.
+        let made = digest(&format!("{secret}\n{id}\nmallory"));
+        let made = URL_SAFE_NO_PAD.encode(made.as_bytes());
+        let mut answers = Vec::new();
+        for token in [&token, &made] {
+            let pairs = [
+                ("user_code", &*code),
+                ("token", token),
+                ("decision", "approve"),
+            ];
+            let answer = browser.post(PAGE, form(&pairs)).await;
+            assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{answer:?}");
+            answers.push(answer.body.replace(user_code, "(the code)"));
+        }
+        answers
+    };
+    for _ in 0..20 {
+        assert_eq!(guess(wrong).await, guess(&victim.user_code).await);
     }
     poll(&app, &victim)
         .await
         .assert_error(400, "authorization_pending");
+    let decided = decide(&browser, &page, "approve").await;
+    assert_eq!(decided.status, StatusCode::OK, "{decided:?}");
 }
 
 #[tokio::test]

@@ -35,6 +35,16 @@ async fn register(app: &App, peer: &str) -> Answer {
     app.send(request.unwrap()).await
 }
 
+async fn web_client(app: &App, name: &str) -> String {
+    let body = json!({
+        "redirect_uris": [CALLBACK],
+        "token_endpoint_auth_method": "none",
+        "client_name": name,
+    });
+    let client = app.register(body).await.json();
+    client["client_id"].as_str().unwrap().to_owned()
+}
+
 async fn token(app: &App, peer: &str, client: &str) -> Answer {
     let request = Request::post("/oauth/token")
         .header("content-type", "application/x-www-form-urlencoded")
@@ -100,6 +110,22 @@ async fn pages_have_an_allowance_of_their_own() {
             assert_ne!(app.get(page).await.status.as_u16(), 429, "{page}");
         }
     }
+}
+
+/// Each leaves a grant behind, and no page slows them down.
+#[tokio::test]
+async fn a_user_gets_only_so_many_codes_through_whatever_client_and_address() {
+    let app = App::with(at_most(3));
+    let (one, two) = (app.public_client().await, web_client(&app, "two").await);
+    let alice = Browser::of(&app, "alice");
+    alice.approve(&one, &[]).await;
+    alice.approve(&two, &[]).await;
+    let silent = alice.authorize(&two, &[]).await;
+    assert!(silent.redirect(CALLBACK).contains_key("code"), "{silent:?}");
+    let answer = alice.authorize(&one, &[]).await;
+    assert_eq!(answer.status.as_u16(), 429, "{answer:?}");
+    assert_ne!(answer.header("retry-after"), "");
+    Browser::of(&app, "bob").approve(&one, &[]).await;
 }
 
 /// As with an assistant in the cloud, which is one client for all its users.

@@ -18,7 +18,7 @@ use child::{itself, role, say, start};
 use flow::{Flow, NOW, giant_client};
 use tower_mcp_auth::{
     ClientId,
-    store::{RevokeTarget, SledStore, Store, StoreError, record::ClientRecord},
+    store::{RevokeTarget, SledOptions, SledStore, Store, StoreError, record::ClientRecord},
 };
 
 /// No test by itself: what a test below runs as a process of its own.
@@ -57,6 +57,42 @@ async fn a_store_in_use_is_not_opened_twice() {
     drop(child.stdin.take());
     child.wait().unwrap();
     open().unwrap();
+}
+
+#[tokio::test]
+async fn with_little_room_nothing_is_added_and_rights_still_end() {
+    let directory = tempfile::tempdir().unwrap();
+    let open = |least: u64| {
+        let options = SledOptions::default().min_free_space(least);
+        SledStore::with_options(directory.path(), options).unwrap()
+    };
+    let (one, two) = (Flow::new("one"), Flow::new("two"));
+    let store = open(0);
+    one.issue(&store).await;
+    one.redeem_code(&store).await;
+    drop(store);
+
+    let store = open(u64::MAX);
+    let refused = store
+        .issue_code(two.issue_request(), NOW)
+        .await
+        .unwrap_err();
+    assert!(matches!(refused, StoreError::Unavailable(_)), "{refused:?}");
+    let cause = std::error::Error::source(&refused).unwrap().to_string();
+    assert!(cause.contains("bytes are free"), "{cause}");
+    let is_revoked = async |store: &SledStore| {
+        let token = store.access_token(one.access(0)).await.unwrap();
+        token.unwrap().revoked
+    };
+    assert!(!is_revoked(&store).await);
+    let target = RevokeTarget::Grant(one.grant());
+    store.revoke(target, NOW).await.unwrap();
+    assert!(is_revoked(&store).await);
+    drop(store);
+
+    let store = open(0);
+    assert!(is_revoked(&store).await, "it was kept");
+    two.issue(&store).await;
 }
 
 #[test]

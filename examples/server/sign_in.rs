@@ -14,9 +14,10 @@ use std::{
 use axum::{
     Form, Router,
     extract::{
-        Query, State,
+        Query, Request, State,
         rejection::{FormRejection, QueryRejection},
     },
+    middleware::{self, Next},
     response::{Html, IntoResponse, Redirect, Response},
     routing::get,
 };
@@ -36,6 +37,7 @@ use tower_mcp_auth::{
 const USERS: [(&str, &str); 2] = [("demo", "demo"), ("alice", "alice")];
 
 const SESSION_LIFETIME: Duration = Duration::from_secs(12 * 3600);
+const FORM_DEADLINE: Duration = Duration::from_secs(30);
 
 /// Who is signed in: what the session cookie says, which nobody else can sign. So several machines
 /// that share a key share their sessions.
@@ -44,7 +46,8 @@ pub(crate) struct Login {
     cookie_name: Arc<str>,
     secure: bool,
     key: SessionKey,
-    /// Sessions that were ended here, by name, until their time would have been over.
+    /// Sessions that were ended here, by name, until their time would have been over. Other machines
+    /// do not know: where there are any, keep sessions where all of them look.
     ended: Arc<Mutex<HashMap<String, Timestamp>>>,
 }
 
@@ -212,7 +215,14 @@ impl SignOut for Login {
 pub(crate) fn routes(auth: McpAuth, login: Login) -> Router {
     Router::new()
         .route("/sign-in", get(page).post(submit))
+        .layer(middleware::from_fn(in_time))
         .with_state(Page { auth, login })
+}
+
+/// Nobody waits for ever for a form that trickles in.
+async fn in_time(request: Request, next: Next) -> Response {
+    let answer = tokio::time::timeout(FORM_DEADLINE, next.run(request)).await;
+    answer.unwrap_or_else(|_| StatusCode::REQUEST_TIMEOUT.into_response())
 }
 
 #[derive(Clone)]

@@ -73,6 +73,12 @@ impl StoreUrl {
 
     /// Copies everything to another store, and says how many records that were.
     pub(crate) async fn copy_to(&self, other: &Self) -> Result<u64, Error> {
+        // Opening makes what is not there, and there would be nothing in it.
+        if let Self::Sled(path) = self
+            && !path.exists()
+        {
+            return Err(format!("there is no store at {}", path.display()).into());
+        }
         self.open(CopyTo(other)).await
     }
 

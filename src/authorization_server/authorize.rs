@@ -23,7 +23,7 @@ use crate::{
     secret::{Digest, random_handle},
     store::{
         BeginAuthorization, StoreError,
-        record::{AuthorizationRequest, PendingAuthorization},
+        record::{AuthorizationRequest, ConsentRecord, PendingAuthorization},
     },
 };
 
@@ -187,24 +187,20 @@ impl AuthorizationServer {
         Ok(Ok((client, redirect_uri)))
     }
 
-    /// The request as it is put to the user: with all that the client has already.
-    pub(super) async fn widened(
+    /// The request as it is put to the user: with all that they allowed the client before.
+    pub(super) fn widened(
         &self,
         request: &AuthorizationRequest,
-        user: &SignedIn,
-    ) -> Result<AuthorizationRequest, StoreError> {
-        let granted = self
-            .store
-            .grants_of(user.subject.clone(), request.client_id.clone(), self.now())
-            .await?;
+        consent: Option<&ConsentRecord>,
+    ) -> AuthorizationRequest {
         let grantable = self
             .catalog
             .find(&request.resource)
             .map_or_else(Scopes::none, |resource| self.catalog.grantable(resource));
-        Ok(AuthorizationRequest {
-            scopes: step_up::widen(&request.scopes, &request.resource, &granted, &grantable),
+        AuthorizationRequest {
+            scopes: step_up::widen(&request.scopes, consent, &grantable),
             ..request.clone()
-        })
+        }
     }
 
     /// Stores the request and sends the browser on: to sign in, or to consent.

@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderValue, header};
 use zeroize::Zeroizing;
 
 use crate::{
-    secret::{Digest, base64url, is_handle, random_handle},
+    secret::{Digest, SecretKey, base64url, is_handle, random_handle},
     uri::Issuer,
 };
 
@@ -22,6 +22,15 @@ pub(crate) struct BrowserCookie {
 pub(crate) struct Browser {
     secret: Zeroizing<String>,
     is_new: bool,
+}
+
+/// What the tokens of forms are made with.
+pub(crate) struct FormKey(SecretKey);
+
+impl From<SecretKey> for FormKey {
+    fn from(key: SecretKey) -> Self {
+        Self(key)
+    }
 }
 
 impl BrowserCookie {
@@ -136,13 +145,14 @@ impl Browser {
 
     /// The token of a form shown in this browser: for one authorization, and for what was `shown`,
     /// such as the user, so that neither another site nor another account can send it.
-    pub(crate) fn form_token(&self, authorization: &Digest, shown: &str) -> String {
-        let input = Zeroizing::new(format!(
-            "{}\n{}\n{shown}",
-            *self.secret,
-            base64url(authorization.as_bytes())
-        ));
-        base64url(Digest::of(&input).as_bytes())
+    pub(crate) fn form_token(&self, key: &FormKey, authorization: &Digest, shown: &str) -> String {
+        let parts = [
+            b"form",
+            self.secret.as_bytes(),
+            authorization.as_bytes(),
+            shown.as_bytes(),
+        ];
+        base64url(&*key.0.derive(&parts))
     }
 }
 
@@ -223,12 +233,15 @@ mod tests {
             cookie.read_or_create(&HeaderMap::new()),
         );
         let (a, b) = (Digest::of("a"), Digest::of("b"));
-        let token = one.form_token(&a, "alice");
-        assert_eq!(token, one.form_token(&a, "alice"));
+        let key = || FormKey::from(SecretKey::random());
+        let (ours, theirs) = (key(), key());
+        let token = one.form_token(&ours, &a, "alice");
+        assert_eq!(token, one.form_token(&ours, &a, "alice"));
         for other in [
-            two.form_token(&a, "alice"),
-            one.form_token(&b, "alice"),
-            one.form_token(&a, "bob"),
+            one.form_token(&theirs, &a, "alice"),
+            two.form_token(&ours, &a, "alice"),
+            one.form_token(&ours, &b, "alice"),
+            one.form_token(&ours, &a, "bob"),
         ] {
             assert_ne!(token, other);
         }

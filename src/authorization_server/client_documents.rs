@@ -94,7 +94,8 @@ fn refusal(error: FetchError) -> Refusal {
         "client_document_unreachable",
         "the client_id is an address that does not answer now",
     );
-    if error.is_outage() {
+    // Where a name leads inside of this network is nobody's business who merely names it.
+    if error.is_outage() || error == FetchError::ForbiddenAddress {
         return UNREACHABLE;
     }
     Refusal::invalid_client(

@@ -9,8 +9,9 @@ use http::{StatusCode, header, request::Parts};
 use super::{
     AuthorizationServer, Endpoint,
     authorize::{REDIRECT_UNREGISTERED, is_meant, is_recent},
-    browser::Browser,
+    browser::{Browser, FormKey},
     clients::NoClient,
+    issue_code::answers,
     pages::ConsentPage,
     refuse::{MALFORMED, NOT_A_FORM},
     request::form_text,
@@ -40,6 +41,7 @@ struct Resumed {
     /// Who is signed in now; `None` also when the client asked for a fresh sign-in and this one is
     /// older.
     user: Option<SignedIn>,
+    form_key: FormKey,
 }
 
 impl Resumed {
@@ -51,7 +53,7 @@ impl Resumed {
     /// the scopes that the page names.
     fn form_token(&self, user: &SignedIn, request: &AuthorizationRequest) -> String {
         let shown = format!("{}\n{}", user.subject, request.scopes);
-        self.browser.form_token(&self.id, &shown)
+        self.browser.form_token(&self.form_key, &self.id, &shown)
     }
 }
 
@@ -70,24 +72,18 @@ impl AuthorizationServer {
             return response::see_other(&self.login_url(transaction, resumed.login_hint()));
         };
         let request = &resumed.pending.request;
-        match self.is_remembered(&resumed.client, request, user).await {
-            Ok(true) => {
-                self.issue_code(
-                    parts,
-                    Some(resumed.id),
-                    &resumed.client,
-                    request,
-                    user,
-                    true,
-                )
-                .await
-            }
-            Ok(false) => match self.widened(request, user).await {
-                Ok(request) => self.consent_page(transaction, &resumed, user, &request),
-                Err(error) => self.unavailable_here(parts, &error),
-            },
-            Err(error) => self.unavailable_here(parts, &error),
+        let consent = match self.consent_of(request, user).await {
+            Ok(consent) => consent,
+            Err(error) => return self.unavailable_here(parts, &error),
+        };
+        if answers(consent.as_ref(), &resumed.client, request) {
+            let (id, client) = (Some(resumed.id), &resumed.client);
+            return self
+                .issue_code(parts, id, client, request, user, true)
+                .await;
         }
+        let request = self.widened(request, consent.as_ref());
+        self.consent_page(transaction, &resumed, user, &request)
     }
 
     /// The user pressed a button.
@@ -110,8 +106,9 @@ impl AuthorizationServer {
         let Some(user) = &resumed.user else {
             return response::see_other(&self.login_url(transaction, resumed.login_hint()));
         };
-        let request = match self.widened(&resumed.pending.request, user).await {
-            Ok(request) => request,
+        let request = &resumed.pending.request;
+        let request = match self.consent_of(request, user).await {
+            Ok(consent) => self.widened(request, consent.as_ref()),
             Err(error) => return self.unavailable_here(parts, &error),
         };
         let expected = resumed.form_token(user, &request);
@@ -212,8 +209,11 @@ impl AuthorizationServer {
             } = &pending.request;
             return Err(self.refuse_there(&client, redirect_uri, state.as_deref(), &OTHER_USER));
         }
+        let form_key = self.form_key().await;
+        let form_key = form_key.map_err(|error| self.unavailable_here(parts, &error))?;
         Ok(Resumed {
             id,
+            form_key,
             client,
             browser,
             user,

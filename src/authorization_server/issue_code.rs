@@ -16,31 +16,36 @@ use crate::{
     event::Event,
     grant::issue,
     secret::{Code, Digest, GrantId, Token},
-    store::{IssueCode, IssueCodeOutcome, RevokeTarget, StoreError, record::AuthorizationRequest},
+    store::{
+        IssueCode, IssueCodeOutcome, RevokeTarget, StoreError,
+        record::{AuthorizationRequest, ConsentRecord},
+    },
 };
 
 impl AuthorizationServer {
-    /// Whether the user's earlier consent answers this request without a page. It never does where
-    /// any local program could be the one listening, unless the client proves who it is.
+    /// Whether the user's earlier consent answers this request without a page.
     pub(super) async fn is_remembered(
         &self,
         client: &Client,
         request: &AuthorizationRequest,
         user: &SignedIn,
     ) -> Result<bool, StoreError> {
-        let to_https = redirect::classify(&request.redirect_uri) == Ok(RedirectKind::Https);
-        if request.prompt_consent || (client.is_public() && !to_https) {
+        if !may_be_remembered(client, request) {
             return Ok(false);
         }
-        let consent = self
-            .store
-            .consent(
-                user.subject.clone(),
-                client.id.clone(),
-                request.resource.clone(),
-            )
-            .await?;
-        Ok(consent.is_some_and(|consent| consent.scopes.contains_all(&request.scopes)))
+        let consent = self.consent_of(request, user).await?;
+        Ok(answers(consent.as_ref(), client, request))
+    }
+
+    /// What the user allowed the client at the resource before.
+    pub(super) async fn consent_of(
+        &self,
+        request: &AuthorizationRequest,
+        user: &SignedIn,
+    ) -> Result<Option<ConsentRecord>, StoreError> {
+        let (subject, client) = (user.subject.clone(), request.client_id.clone());
+        let resource = request.resource.clone();
+        self.store.consent(subject, client, resource).await
     }
 
     /// Issues a code for what `user` approved, now or (`remembered`) earlier, and takes it to the
@@ -54,6 +59,9 @@ impl AuthorizationServer {
         user: &SignedIn,
         remembered: bool,
     ) -> EndpointResponse {
+        if let Some(limited) = self.user_limited(&client.id, &user.subject) {
+            return self.limited_here(parts, limited);
+        }
         let now = self.now();
         let code = Token::<Code>::random();
         let approval = issue::approve(request, user, &self.lifetimes, now);
@@ -118,4 +126,21 @@ impl AuthorizationServer {
         self.revoke(RevokeTarget::Grant(grant)).await?;
         Ok(true)
     }
+}
+
+/// Whether any consent could. None does where any local program could be the one listening, unless
+/// the client proves who it is.
+fn may_be_remembered(client: &Client, request: &AuthorizationRequest) -> bool {
+    let to_https = redirect::classify(&request.redirect_uri) == Ok(RedirectKind::Https);
+    !request.prompt_consent && (to_https || !client.is_public())
+}
+
+/// Whether this one, if there is one, answers the request without a page.
+pub(super) fn answers(
+    consent: Option<&ConsentRecord>,
+    client: &Client,
+    request: &AuthorizationRequest,
+) -> bool {
+    may_be_remembered(client, request)
+        && consent.is_some_and(|consent| consent.scopes.contains_all(&request.scopes))
 }

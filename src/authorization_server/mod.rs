@@ -62,6 +62,7 @@ pub use self::{
     sign_out_page::SignOutPage,
 };
 
+use self::browser::FormKey;
 #[cfg(feature = "cimd")]
 pub(crate) use self::client_documents::{ClientDocuments, HostPolicy};
 #[cfg(feature = "rate-limit")]
@@ -88,6 +89,7 @@ use crate::{
     discovery::Documents,
     event::{Event, Events},
     grant::issue::Lifetimes,
+    id::{ClientId, Subject},
     resource::Catalog,
     resource_server::{ProtectedResource, TokenGate},
     secret::{AccessForms, Digest, SecretKey},
@@ -207,19 +209,30 @@ impl AuthorizationServer {
         &self,
         id: Option<u32>,
     ) -> Result<(u32, SecretKey), StoreError> {
-        let keys = self
-            .refresh_keys
-            .get_or_try_init(|| {
-                let purpose = KeyPurpose::RefreshSuccessor;
-                store::shared_secret(&*self.store, purpose, self.now())
-            })
-            .await?;
+        let keys = self.refresh_keys().await?;
         let key = match id {
             Some(id) => keys.iter().find(|key| key.id == id),
             None => keys.last(),
         };
         key.and_then(|key| Some((key.id, key.key.secret_key()?)))
             .ok_or_else(|| StoreError::unavailable("the store has no key for refresh tokens"))
+    }
+
+    /// The key that tokens of forms are made with: whoever knows a browser's cookie, having planted
+    /// it perhaps, can still not make one. Every machine has the oldest key, whenever it started.
+    async fn form_key(&self) -> Result<FormKey, StoreError> {
+        let keys = self.refresh_keys().await?;
+        let key = keys.first().and_then(|key| key.key.secret_key());
+        key.map(FormKey::from)
+            .ok_or_else(|| StoreError::unavailable("the store has no key for forms"))
+    }
+
+    async fn refresh_keys(&self) -> Result<&[KeyRecord], StoreError> {
+        let keys = self.refresh_keys.get_or_try_init(|| {
+            let purpose = KeyPurpose::RefreshSuccessor;
+            store::shared_secret(&*self.store, purpose, self.now())
+        });
+        Ok(keys.await?)
     }
 
     /// The answer to a caller who asks too often, `None` to everyone else.
@@ -238,6 +251,20 @@ impl AuthorizationServer {
         }
         #[cfg(not(feature = "rate-limit"))]
         let _ = (endpoint, client_id, parts);
+        None
+    }
+
+    /// As [`limited`](Self::limited), for a user who is about to get a code.
+    fn user_limited(&self, client_id: &ClientId, user: &Subject) -> Option<EndpointResponse> {
+        #[cfg(feature = "rate-limit")]
+        if let Some(limiter) = &self.rate_limiter
+            && let Err(wait) = limiter.check_user(user)
+        {
+            self.refused(Endpoint::Authorize, Some(client_id.as_str()), &RATE_LIMITED);
+            return Some(response::too_many_requests(&RATE_LIMITED, wait));
+        }
+        #[cfg(not(feature = "rate-limit"))]
+        let _ = (client_id, user);
         None
     }
 

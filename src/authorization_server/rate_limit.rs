@@ -21,6 +21,7 @@ use governor::{
 use http::request::Parts;
 
 use super::Endpoint;
+use crate::id::Subject;
 
 /// How many callers are told apart; more share one allowance.
 const MAX_CALLERS: usize = 100_000;
@@ -66,7 +67,8 @@ impl RateLimits {
     }
 
     /// Authorization requests a minute, with those of devices and those to sign out: 600 by
-    /// default. As many on the pages where users decide, where callers are told apart.
+    /// default. As many on the pages where users decide, where callers are told apart. No user is
+    /// given more codes in that time, whether or not a page was needed.
     #[must_use]
     pub const fn authorize(mut self, per_minute: NonZeroU32) -> Self {
         self.authorize = per_minute;
@@ -110,6 +112,8 @@ pub(crate) struct RateLimiter {
     authorize: Limiter,
     /// As many as of those, on a page of our own.
     pages: Limiter,
+    /// Codes by user, whichever client and address they come through: each makes rows.
+    users: Direct,
     token: Limiter,
     /// Keyed at random: nobody can choose whose allowance to share.
     hasher: RandomState,
@@ -124,6 +128,7 @@ impl RateLimiter {
             register: limiter(limits.register),
             authorize: limiter(limits.authorize),
             pages: limiter(limits.authorize),
+            users: Direct::hashmap(Quota::per_minute(limits.authorize)),
             token: limiter(limits.token),
             client_key,
             hasher: RandomState::new(),
@@ -160,6 +165,11 @@ impl RateLimiter {
         }
         let key = self.hasher.hash_one((client_id, caller));
         self.take(&limiter.callers, key)
+    }
+
+    /// Takes one code off a user's allowance, or says how long to wait.
+    pub(crate) fn check_user(&self, user: &Subject) -> Result<(), Duration> {
+        self.take(&self.users, self.hasher.hash_one(user))
     }
 
     fn take(&self, limiter: &Direct, mut key: u64) -> Result<(), Duration> {

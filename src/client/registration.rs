@@ -11,7 +11,7 @@ mod tests;
 use serde_json::{Map, Value};
 
 use self::{
-    fields::{member, strings, text, url},
+    fields::{member, name, strings, text, url},
     keys::{auth_method, dpop_bound, id_token_alg, jwks, signing_alg},
 };
 use super::{
@@ -27,6 +27,8 @@ use crate::{
 
 /// What the ids begin with that are given here.
 const GIVEN: &str = "mcp_";
+/// All of it is kept for as long as the client is.
+const MAX_BYTES: usize = 16 * 1024;
 const MAX_REDIRECT_URIS: usize = 32;
 const MAX_LIST: usize = 32;
 /// What is told who sends something else.
@@ -65,6 +67,11 @@ pub(crate) struct Offer {
 
 /// Reads a registration request.
 pub(crate) fn parse(body: &[u8], offer: &Offer) -> Result<ClientMetadata, RegistrationError> {
+    if body.len() > MAX_BYTES {
+        return Err(invalid(format!(
+            "a registration may have {MAX_BYTES} bytes"
+        )));
+    }
     let Some(fields) = parse_strictly(body) else {
         return Err(invalid(NO_OBJECT));
     };
@@ -89,7 +96,7 @@ pub(crate) fn parse(body: &[u8], offer: &Offer) -> Result<ClientMetadata, Regist
         grant_types,
         response_types: response_types(&fields, is_redirected)?,
         scope: scope(&fields, &offer.scopes)?,
-        client_name: text(&fields, "client_name")?,
+        client_name: name(&fields, "client_name")?,
         client_uri: url(&fields, "client_uri")?,
         logo_uri: url(&fields, "logo_uri")?,
         tos_uri: url(&fields, "tos_uri")?,

@@ -28,7 +28,7 @@ use super::{
 };
 use crate::{error::ConfigError, uri::Parts};
 
-/// How many exchanges run at once; the others wait, within their deadline.
+/// How many exchanges run at once; the others wait, each for as long as one may take.
 const MAX_EXCHANGES: usize = 64;
 /// The longest URL that is fetched.
 const MAX_URL: usize = 2048;
@@ -78,13 +78,19 @@ impl Fetcher {
         request: Request<Full<Bytes>>,
         limits: Limits,
     ) -> Result<Fetched, FetchError> {
-        let exchange = async {
+        let line = async {
             // Where strangers name the address. What is asked by POST was configured.
-            let _turn = match *request.method() {
+            let turn = match *request.method() {
                 Method::GET => self.0.sites.turn(request.uri().host().unwrap_or("")).await,
                 _ => None,
             };
-            let _permit = self.0.exchanges.acquire().await;
+            (turn, self.0.exchanges.acquire().await)
+        };
+        // Who had to stand in line has all of their time left.
+        let _places = tokio::time::timeout(limits.deadline, line)
+            .await
+            .map_err(|_| FetchError::Deadline)?;
+        let exchange = async {
             let response = self
                 .0
                 .client

@@ -29,7 +29,7 @@ pub(crate) use self::{
 pub(crate) struct Limits {
     /// The longest body that is read.
     pub(crate) max_bytes: usize,
-    /// From the first lookup to the last byte.
+    /// From the first lookup to the last byte. As long again may pass in line before.
     pub(crate) deadline: Duration,
 }
 

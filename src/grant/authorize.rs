@@ -14,7 +14,7 @@ use crate::{
     uri::ResourceUri,
 };
 
-/// The longest value that is kept until the user decides and then handed back, in bytes.
+/// How much is kept until the user decides and then handed back, in bytes.
 const MAX_KEPT: usize = 8 * 1024;
 
 /// Decides on the parameters of an authorization request.
@@ -31,13 +31,13 @@ pub(crate) fn decide(
         ));
     }
     refuse_request_objects(params)?;
-    if ["state", "nonce", "login_hint"]
+    let kept = ["state", "nonce", "login_hint"]
         .into_iter()
-        .any(|name| params.get(name).is_some_and(|value| value.len() > MAX_KEPT))
-    {
+        .filter_map(|name| params.get(name));
+    if kept.map(str::len).sum::<usize>() > MAX_KEPT {
         return Err(Refusal::invalid_request(
             "parameter_too_long",
-            "state, nonce and login_hint may have 8192 bytes each",
+            "state, nonce and login_hint may have 8192 bytes together",
         ));
     }
     match params.get("response_type") {

@@ -232,8 +232,8 @@ mod seen {
     use super::WINDOW;
     use crate::secret::Digest;
 
-    /// How many proofs are remembered. Only who has a good token and its key gets one in here, so
-    /// nobody else can make it forget; the oldest go first.
+    /// How many proofs are remembered; the oldest go first. Only who has a good token and its key
+    /// gets one in here, and needs as many within the window to have another's forgotten.
     const MAX_SEEN: u64 = 100_000;
 
     /// The proofs that were used in this process.

@@ -271,18 +271,11 @@ pub trait Store: Send + Sync + 'static {
         now: Timestamp,
     ) -> impl Future<Output = Result<Revocation, StoreError>> + Send;
 
-    /// The grants of one user that are neither revoked nor expired.
+    /// The grants of one user that are neither revoked nor expired. There can be any number: this
+    /// may be read in several steps, so that nobody else waits for the whole.
     fn grants(
         &self,
         subject: Subject,
-        now: Timestamp,
-    ) -> impl Future<Output = Result<Vec<GrantRecord>, StoreError>> + Send;
-
-    /// As [`grants`](Self::grants), of one user to one client.
-    fn grants_of(
-        &self,
-        subject: Subject,
-        client: ClientId,
         now: Timestamp,
     ) -> impl Future<Output = Result<Vec<GrantRecord>, StoreError>> + Send;
 

@@ -373,6 +373,11 @@ impl<'a> Browser<'a> {
             .insert(name.to_owned(), value.to_owned());
     }
 
+    /// What the browser keeps under a name, and its owner can look up.
+    pub fn cookie(&self, name: &str) -> String {
+        self.cookies.lock().unwrap()[name].clone()
+    }
+
     pub fn forget(&self, name: &str) {
         self.cookies.lock().unwrap().remove(name);
     }

@@ -33,7 +33,6 @@ pub enum Call {
     Among(Vec<GrantId>, Vec<Digest>),
     Revoke(RevokeTarget),
     Grants(Subject),
-    GrantsOf(Subject, ClientId),
     Consent(Subject, ClientId, ResourceUri),
     Consents(Subject),
     Keys(KeyPurpose),
@@ -78,9 +77,6 @@ impl Call {
             Self::Among(grants, tokens) => said(store.revoked_among(grants, tokens).await),
             Self::Revoke(target) => said(store.revoke(target, now).await.map(sorted)),
             Self::Grants(subject) => said(store.grants(subject, now).await.map(by_text)),
-            Self::GrantsOf(subject, client) => {
-                said(store.grants_of(subject, client, now).await.map(by_text))
-            }
             Self::Consent(subject, client, resource) => {
                 said(store.consent(subject, client, resource).await)
             }

@@ -211,10 +211,9 @@ impl Plan {
                 2 => RevokeTarget::Consent(subject(of), client_id(which)),
                 _ => RevokeTarget::Session(subject(of), session(which)),
             }),
-            What::Lists => match more % 4 {
+            What::Lists => match more % 3 {
                 0 => Call::Grants(subject(of)),
-                1 => Call::GrantsOf(subject(of), client_id(which)),
-                2 => Call::Consent(subject(of), client_id(which), resource()),
+                1 => Call::Consent(subject(of), client_id(which), resource()),
                 _ => Call::Consents(subject(of)),
             },
             What::Keys => Call::Keys(KeyPurpose::RefreshSuccessor),
@@ -236,7 +235,6 @@ impl Plan {
         for number in 0..2 {
             all.push(Call::Grants(subject(number)));
             all.push(Call::Consents(subject(number)));
-            all.extend((0..3).map(|client| Call::GrantsOf(subject(number), client_id(client))));
         }
         all
     }

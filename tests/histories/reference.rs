@@ -454,16 +454,6 @@ impl Store for Reference {
         Ok(grants.cloned().collect())
     }
 
-    async fn grants_of(
-        &self,
-        subject: Subject,
-        client: ClientId,
-        now: Timestamp,
-    ) -> Done<Vec<GrantRecord>> {
-        let grants = self.grants(subject, now).await?.into_iter();
-        Ok(grants.filter(|grant| grant.client_id == client).collect())
-    }
-
     async fn consent(
         &self,
         subject: Subject,

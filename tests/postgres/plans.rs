@@ -283,8 +283,6 @@ async fn people_and_programs_are_found_by_their_names() {
     assert_uses(&database, &["grants_of_subject"], async |store, _| {
         let grants = store.grants(flow.subject(), NOW).await.unwrap();
         assert_eq!(grants.len(), 1);
-        let grants = store.grants_of(flow.subject(), flow.client(), NOW).await;
-        assert_eq!(grants.unwrap().len(), 1);
     })
     .await;
     assert_uses(&database, &["consents_pkey"], async |store, _| {

@@ -48,7 +48,7 @@ impl AuthorizationServer {
             Err(response) => return response,
         };
         let shown = code.as_ref().map(UserCode::shown).unwrap_or_default();
-        self.device_code_page(parts, &user, &shown, None)
+        self.device_code_page(parts, &user, &shown, None).await
     }
 
     /// A form came back.
@@ -85,10 +85,16 @@ impl AuthorizationServer {
             (Some(_), None) => return self.refuse_here(parts, Endpoint::Device, None, &MALFORMED),
         };
         let token = params.get("token").unwrap_or_default();
-        if !self.is_own_device_form(parts, &form, &user, token) {
-            // Somebody else may have filled it in: all that is kept is a code to look at again.
-            let shown = code.as_ref().map(UserCode::shown).unwrap_or_default();
-            return self.device_code_page(parts, &user, &shown, Some(&WRONG_TOKEN));
+        match self.is_own_device_form(parts, &form, &user, token).await {
+            Ok(true) => {}
+            Ok(false) => {
+                // Somebody else may have filled it in: all that is kept is a code to look at again.
+                let shown = code.as_ref().map(UserCode::shown).unwrap_or_default();
+                return self
+                    .device_code_page(parts, &user, &shown, Some(&WRONG_TOKEN))
+                    .await;
+            }
+            Err(error) => return self.unavailable_here(parts, &error),
         }
         let answer = match (form, decision) {
             (Form::Decision(code), Some(approves)) => {
@@ -120,18 +126,19 @@ impl AuthorizationServer {
         }
     }
 
-    fn is_own_device_form(
+    async fn is_own_device_form(
         &self,
         parts: &Parts,
         form: &Form<'_>,
         user: &SignedIn,
         token: &str,
-    ) -> bool {
-        self.cookie.read(&parts.headers).is_some_and(|browser| {
-            let expected = browser.form_token(&form.id(), user.subject.as_str());
+    ) -> Result<bool, StoreError> {
+        let key = self.form_key().await?;
+        Ok(self.cookie.read(&parts.headers).is_some_and(|browser| {
+            let expected = browser.form_token(&key, &form.id(), user.subject.as_str());
             // Compared as digests, and so in constant time.
             Digest::of(token) == Digest::of(&expected)
-        })
+        }))
     }
 
     /// Somebody typed a code.
@@ -144,16 +151,23 @@ impl AuthorizationServer {
     ) -> Result<EndpointResponse, StoreError> {
         let Some(code) = code else {
             let typed: String = typed.chars().take(MAX_SHOWN).collect();
-            return Ok(self.device_code_page(parts, user, &typed, Some(&NO_CODE)));
+            return Ok(self
+                .device_code_page(parts, user, &typed, Some(&NO_CODE))
+                .await);
         };
         let (device, client) = match self.guessed_device(user, code).await? {
             Guess::Right(device, client) => (device, client),
             Guess::Wrong => {
-                return Ok(self.device_code_page(parts, user, &code.shown(), Some(&UNKNOWN)));
+                let shown = code.shown();
+                return Ok(self
+                    .device_code_page(parts, user, &shown, Some(&UNKNOWN))
+                    .await);
             }
             Guess::TooMany(wait) => return Ok(self.too_many_guesses(wait.as_secs())),
         };
-        Ok(self.device_confirm_page(parts, user, code, &device, &client))
+        Ok(self
+            .device_confirm_page(parts, user, code, &device, &client)
+            .await)
     }
 
     /// Somebody pressed a button.
@@ -164,11 +178,9 @@ impl AuthorizationServer {
         code: &UserCode,
         approves: bool,
     ) -> Result<EndpointResponse, StoreError> {
-        // Counted here too: whoever knows their own cookie needs no page to fill in its form.
-        let (device, client) = match self.guessed_device(user, code).await? {
-            Guess::Right(device, client) => (device, client),
-            Guess::Wrong => return Ok(self.device_code_page(parts, user, "", Some(&UNKNOWN))),
-            Guess::TooMany(wait) => return Ok(self.too_many_guesses(wait.as_secs())),
+        // No guess, so not counted as one: the form's token was made when the code was right.
+        let Some((device, client)) = self.waiting_device(code).await? else {
+            return Ok(self.device_code_page(parts, user, "", Some(&UNKNOWN)).await);
         };
         let now = self.now();
         let approval = approves.then(|| device::approve(&device, user, now));
@@ -184,7 +196,7 @@ impl AuthorizationServer {
         let is_done = self.has_decision(code.digest(), grant);
         // Somebody may have been faster.
         if !self.settle(answer.await, true, is_done).await? {
-            return Ok(self.device_code_page(parts, user, "", Some(&UNKNOWN)));
+            return Ok(self.device_code_page(parts, user, "", Some(&UNKNOWN)).await);
         }
         let (client_id, subject) = (&client.id, &user.subject);
         let page = match grant {
@@ -241,7 +253,7 @@ impl AuthorizationServer {
     }
 
     /// The form for the code, and why it is shown again.
-    fn device_code_page(
+    async fn device_code_page(
         &self,
         parts: &Parts,
         user: &SignedIn,
@@ -264,9 +276,10 @@ impl AuthorizationServer {
                 fields: vec![("token", token)],
             })
         })
+        .await
     }
 
-    fn device_confirm_page(
+    async fn device_confirm_page(
         &self,
         parts: &Parts,
         user: &SignedIn,
@@ -294,19 +307,23 @@ impl AuthorizationServer {
                 fields: vec![("user_code", code.plain()), ("token", token)],
             })
         })
+        .await
     }
 
     /// A page with a form on it, for this browser and this user.
-    fn device_form_page(
+    async fn device_form_page(
         &self,
         parts: &Parts,
         status: StatusCode,
         form: &Form<'_>,
         user: &SignedIn,
-        render: impl FnOnce(&str, &str) -> String,
+        render: impl FnOnce(&str, &str) -> String + Send,
     ) -> EndpointResponse {
         let browser = self.cookie.read_or_create(&parts.headers);
-        let token = browser.form_token(&form.id(), user.subject.as_str());
+        let token = match self.form_key().await {
+            Ok(key) => browser.form_token(&key, &form.id(), user.subject.as_str()),
+            Err(error) => return self.unavailable_here(parts, &error),
+        };
         let html = render(&token, &self.url(Endpoint::Device));
         let mut response = response::page(status, html, &self.pages.style_source());
         if let Some(cookie) = self.cookie.set_cookie(&browser) {

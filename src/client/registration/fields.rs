@@ -36,6 +36,47 @@ pub(super) fn text(
     Ok((!visible.is_empty()).then(|| visible.to_owned()))
 }
 
+/// How a client calls itself. Pages put it in quotation marks: what it says must not seem to end
+/// there. Nor may marks pile up on a letter until they cover the lines above.
+pub(super) fn name(
+    fields: &Map<String, Value>,
+    name: &str,
+) -> Result<Option<String>, RegistrationError> {
+    const PILE: usize = 2;
+    let Some(text) = text(fields, name)? else {
+        return Ok(None);
+    };
+    let mut pile = 0;
+    let kept = text.chars().filter(|c| {
+        pile = if is_combining(*c) { pile + 1 } else { 0 };
+        pile <= PILE && !is_quotation_mark(*c)
+    });
+    let kept: String = kept.collect();
+    let kept = kept.trim();
+    Ok((!kept.is_empty()).then(|| kept.to_owned()))
+}
+
+/// Single ones are apostrophes, too.
+fn is_quotation_mark(c: char) -> bool {
+    matches!(
+        c,
+        '"' | '«' | '»' | '“'..='‟' | '〝'..='〟' | '「'..='』' | '\u{2e42}' | '\u{ff02}'
+    )
+}
+
+/// The blocks of marks that combine with any letter.
+fn is_combining(c: char) -> bool {
+    matches!(
+        c,
+        '\u{300}'..='\u{36f}'
+            | '\u{483}'..='\u{489}'
+            | '\u{1ab0}'..='\u{1aff}'
+            | '\u{1dc0}'..='\u{1dff}'
+            | '\u{20d0}'..='\u{20ff}'
+            | '\u{fe20}'..='\u{fe2f}'
+    )
+}
+
 /// What is not seen: controls, all that Unicode says may be ignored when it is shown
 /// (`Default_Ignorable_Code_Point`), line breaks and the blank of Braille.
 fn is_deceptive(c: char) -> bool {

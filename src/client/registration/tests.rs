@@ -171,6 +171,11 @@ fn what_a_client_says_of_itself_is_bounded() {
         assert!(register(&body(name, fits)).is_ok(), "{name}");
         assert!(register(&body(name, too_much)).is_err(), "{name}");
     }
+    // Of each a little too much to keep a hundred thousand times.
+    let uris = |count: usize| vec![long(2000); count];
+    let all = |count| body("redirect_uris", json!(uris(count)));
+    assert!(register(&all(8)).is_ok());
+    assert!(register(&all(9)).is_err());
 }
 
 #[test]
@@ -180,6 +185,20 @@ fn names_lose_characters_that_deceive() {
     )
     .unwrap();
     assert_eq!(client.client_name.as_deref(), Some("Claude"));
+    let register_as = |name: &str| {
+        let body = json!({"redirect_uris": ["https://a.example/"], "client_name": name});
+        register(&body).unwrap().client_name
+    };
+    let quoting = "Bob's” to use nothing. “«\"「x」";
+    assert_eq!(
+        register_as(quoting).as_deref(),
+        Some("Bob's to use nothing. x"),
+        "the page's own marks end it"
+    );
+    let piled = format!("e\u{301}\u{323}{}a\u{308}", "\u{30d}".repeat(400));
+    let kept = "e\u{301}\u{323}a\u{308}";
+    assert_eq!(register_as(&piled).as_deref(), Some(kept));
+    assert_eq!(register_as("“”"), None);
     // A name of nothing that can be seen is none.
     let invisible = "\u{3164}\u{115f}\u{ad}\u{61c}\u{2028}\u{2800}\u{e0041}\u{fe0f}\u{206a}";
     let client =

@@ -249,16 +249,6 @@ impl Store for MemoryStore {
         self.run(|rows| Ok(rows.grants(&prefix, now)))
     }
 
-    async fn grants_of(
-        &self,
-        subject: Subject,
-        client: ClientId,
-        now: Timestamp,
-    ) -> Result<Vec<GrantRecord>, StoreError> {
-        let prefix = keys::grants_of_subject(&subject, Some(&client));
-        self.run(|rows| Ok(rows.grants(&prefix, now)))
-    }
-
     async fn consent(
         &self,
         subject: Subject,

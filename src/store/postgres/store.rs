@@ -16,7 +16,8 @@ use crate::{
     store::{record::*, *},
 };
 
-/// How many records one step of a sweep, an export or an import takes: others get their turn in between.
+/// How many records one step of a list, a sweep, an export or an import takes: others get their
+/// turn in between.
 const CHUNK: usize = 1000;
 
 impl Store for PostgresStore {
@@ -338,20 +339,21 @@ impl Store for PostgresStore {
         subject: Subject,
         now: Timestamp,
     ) -> Result<Vec<GrantRecord>, StoreError> {
-        let given = json!({"subject": subject, "now": now.to_json()});
-        let found: Vec<GrantRow> = self.calls.question("grants", given).await?;
-        Ok(found.into_iter().map(|row| row.0).collect())
-    }
-
-    async fn grants_of(
-        &self,
-        subject: Subject,
-        client: ClientId,
-        now: Timestamp,
-    ) -> Result<Vec<GrantRecord>, StoreError> {
-        let given = json!({"subject": subject, "client_id": client, "now": now.to_json()});
-        let found: Vec<GrantRow> = self.calls.question("grants", given).await?;
-        Ok(found.into_iter().map(|row| row.0).collect())
+        let mut grants: Vec<GrantRecord> = Vec::new();
+        loop {
+            let given = json!({
+                "subject": subject,
+                "after": grants.last().map(|grant| grant.id.to_json()),
+                "limit": CHUNK,
+                "now": now.to_json(),
+            });
+            let found: Vec<GrantRow> = self.calls.question("grants", given).await?;
+            let is_last = found.len() < CHUNK;
+            grants.extend(found.into_iter().map(|row| row.0));
+            if is_last {
+                return Ok(grants);
+            }
+        }
     }
 
     async fn consent(

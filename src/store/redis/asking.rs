@@ -1,7 +1,7 @@
 //! What several operations are made of.
 
 use super::{
-    RedisStore,
+    CHUNK, RedisStore,
     error::damaged,
     keys::Kind,
     rows::{Found, Row, timestamp},
@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     clock::Timestamp,
-    id::{ClientId, Subject},
+    id::Subject,
     secret::{Digest, GrantId},
     store::{Revocation, StoreError, UseOnce, record::GrantRecord},
 };
@@ -43,14 +43,22 @@ impl RedisStore {
     pub(super) async fn live_grants(
         &self,
         subject: &Subject,
-        client: Option<&ClientId>,
         now: Timestamp,
     ) -> Result<Vec<GrantRecord>> {
-        let call = self
-            .ask_at(&scripts::GRANTS_LISTED, now)
-            .key(self.keys.grants_of(subject))
-            .maybe(client.map(ClientId::as_str));
-        rows(self.link.call(&call).await?)
+        let (mut live, mut position) = (Vec::new(), String::new());
+        loop {
+            let call = self
+                .ask_at(&scripts::GRANTS_LISTED, now)
+                .key(self.keys.grants_of(subject))
+                .number(CHUNK as u64)
+                .arg(position);
+            let found: Vec<Found>;
+            (position, found) = self.link.call(&call).await?;
+            live.extend(rows(found)?);
+            if position.is_empty() {
+                return Ok(live);
+            }
+        }
     }
 
     /// Revokes one grant, named by itself or by a record of it.

@@ -389,16 +389,7 @@ impl Store for RedisStore {
     }
 
     async fn grants(&self, subject: Subject, now: Timestamp) -> Result<Vec<GrantRecord>> {
-        self.live_grants(&subject, None, now).await
-    }
-
-    async fn grants_of(
-        &self,
-        subject: Subject,
-        client: ClientId,
-        now: Timestamp,
-    ) -> Result<Vec<GrantRecord>> {
-        self.live_grants(&subject, Some(&client), now).await
+        self.live_grants(&subject, now).await
     }
 
     async fn consent(

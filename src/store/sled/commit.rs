@@ -6,13 +6,9 @@
 
 use std::{
     any::Any,
-    collections::HashSet,
     error::Error,
-    ffi::OsString,
-    fs::File,
     io,
     panic::{self, AssertUnwindSafe},
-    path::{Path, PathBuf},
     sync::{
         Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -20,133 +16,14 @@ use std::{
     thread::{self, JoinHandle},
 };
 
-use ::sled::Db;
 use tokio::sync::oneshot;
 
 use super::{
-    mark::Mark,
+    sync::SyncError,
     together::{self, Change},
     tx::{SledTx, TxError},
 };
 use crate::store::StoreError;
-
-/// Why nothing was made durable.
-#[derive(Debug)]
-pub(super) enum SyncError {
-    /// A sync failed, or may have: nobody knows any more what the disk holds.
-    Failed(io::Error),
-    /// The process had too many files open to begin. What is written is still whole, and the next
-    /// sync answers for it as well.
-    Later(io::Error),
-}
-
-impl From<SyncError> for io::Error {
-    fn from(error: SyncError) -> Self {
-        match error {
-            SyncError::Failed(error) | SyncError::Later(error) => error,
-        }
-    }
-}
-
-impl From<io::Error> for SyncError {
-    fn from(error: io::Error) -> Self {
-        Self::Failed(error)
-    }
-}
-
-/// An error of opening something: whoever takes all descriptors, with connections perhaps, must not
-/// stop the store for good.
-fn unopened(error: io::Error) -> SyncError {
-    // Of this process, and of the whole system; the numbers are the same on every Unix.
-    const EMFILE: i32 = 24;
-    const ENFILE: i32 = 23;
-    match error.raw_os_error() {
-        Some(EMFILE | ENFILE) if cfg!(unix) => SyncError::Later(error),
-        _ => SyncError::Failed(error),
-    }
-}
-
-/// Makes what sled wrote durable.
-///
-/// sled's own flush is a `sync_file_range` on Linux, which leaves the file's length and the disk's
-/// write cache alone: after a power cut its data may be gone. So every flush is followed by a real
-/// data sync, through a descriptor of our own, since sled shows nobody its file.
-pub(super) struct Syncer {
-    db: Db,
-    file: File,
-    mark: Mark,
-    blobs: PathBuf,
-    /// The blob files that were synced before; sled never changes one.
-    synced_blobs: HashSet<OsString>,
-}
-
-impl Syncer {
-    /// For the database that sled has open in `directory`.
-    pub(super) fn new(db: Db, mark: Mark, directory: &Path) -> io::Result<Self> {
-        Ok(Self {
-            db,
-            mark,
-            // Windows syncs only what is open for writing.
-            file: File::options()
-                .read(true)
-                .write(true)
-                .open(directory.join("db"))?,
-            blobs: directory.join("blobs"),
-            synced_blobs: HashSet::new(),
-        })
-    }
-
-    /// Makes everything durable, of which `covered` is the last change.
-    pub(super) fn sync(&mut self, covered: u64) -> Result<(), SyncError> {
-        self.db.flush().map_err(io::Error::other)?;
-        // First what is pointed at, then what points at it.
-        self.sync_blobs()?;
-        self.file.sync_data()?;
-        // The changes are durable whether or not this can be noted.
-        let _ = self.mark.write(covered);
-        Ok(())
-    }
-
-    /// sled puts what is larger than an eighth of a mebibyte into files of its own and never
-    /// syncs those.
-    fn sync_blobs(&mut self) -> Result<(), SyncError> {
-        let mut present = HashSet::new();
-        let mut fresh = false;
-        for entry in self.blobs.read_dir().map_err(unopened)? {
-            let name = entry?.file_name();
-            if !self.synced_blobs.contains(&name) {
-                match File::options().write(true).open(self.blobs.join(&name)) {
-                    Ok(blob) => blob.sync_all()?,
-                    // sled removed it meanwhile: nothing points there any more.
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                    Err(error) => return Err(unopened(error)),
-                }
-                fresh = true;
-            }
-            present.insert(name);
-        }
-        if fresh && let Some(blobs) = directory(&self.blobs).map_err(unopened)? {
-            blobs.sync_all()?;
-        }
-        // Last, so that what is tried again leaves nothing out.
-        self.synced_blobs = present;
-        Ok(())
-    }
-}
-
-/// A directory to sync. Elsewhere directories cannot be opened, and names are as durable as the file
-/// system likes.
-fn directory(path: &Path) -> io::Result<Option<File>> {
-    cfg!(unix).then(|| File::open(path)).transpose()
-}
-
-/// Makes the names in a directory durable.
-pub(super) fn sync_directory(path: &Path) -> io::Result<()> {
-    match directory(path)? {
-        Some(directory) => directory.sync_all(),
-        None => Ok(()),
-    }
-}
 
 /// How far the store has come, and whether it may go on.
 #[derive(Default)]
@@ -375,7 +252,7 @@ pub(super) fn panic_text(panic: &(dyn Any + Send)) -> String {
 mod tests {
     use std::sync::mpsc;
 
-    use super::*;
+    use super::{super::sync::unopened, *};
 
     /// Commits whose sync does what a test says.
     fn start(mut sync: impl FnMut() -> Result<(), SyncError> + Send + 'static) -> Commits {
@@ -460,11 +337,6 @@ mod tests {
         }
         drop(refuse);
         commits.durable().await.unwrap();
-        // Whatever else keeps a file from being opened is no passing matter.
-        assert!(matches!(
-            unopened(io::ErrorKind::PermissionDenied.into()),
-            SyncError::Failed(_)
-        ));
     }
 
     #[tokio::test]

@@ -6,6 +6,7 @@ mod open;
 mod options;
 mod schema;
 mod store;
+mod sync;
 #[cfg(test)]
 mod tests;
 mod together;
@@ -21,8 +22,9 @@ use std::{
 use ::sled::Db;
 
 use self::{
-    commit::{Commits, Standing, Syncer, panic_text},
+    commit::{Commits, Standing, panic_text},
     mark::Mark,
+    sync::Syncer,
     together::Change,
     tx::{ReadError, Reader, SledTx, TxError, engine_error, transact},
 };
@@ -64,6 +66,7 @@ struct Engine {
     /// only one transaction run at a time, so this costs nothing.
     turn: Mutex<()>,
     standing: Arc<Standing>,
+    min_free_space: u64,
 }
 
 impl SledStore {
@@ -111,6 +114,7 @@ impl SledStore {
             path: path.clone(),
             turn: Mutex::new(()),
             standing: Arc::clone(&standing),
+            min_free_space: options.min_free_space,
         });
         let make = {
             let engine = Arc::clone(&engine);
@@ -119,6 +123,15 @@ impl SledStore {
         let sync = move |covered| syncer.sync(covered);
         let commits = Commits::start(standing, make, sync).map_err(io)?;
         Ok(Self { engine, commits })
+    }
+
+    /// As [`change_durably`](Self::change_durably), of one that adds rows.
+    async fn add_durably<T: Send + 'static>(
+        &self,
+        step: impl Fn(&mut SledTx<'_>) -> Result<T, TxError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.engine.check_room()?;
+        self.change_durably(step).await
     }
 
     /// A change that is durable when this returns, with everything it saw.
@@ -138,6 +151,23 @@ impl Engine {
             let cause = io::Error::other(panic_text(&*panic));
             Err(self.standing.poison(cause))
         })
+    }
+
+    /// Fails while the disk has little room. A write that finds none at all would poison the store,
+    /// so those that only add to it end before; what gives room, or takes rights away, goes on.
+    fn check_room(&self) -> Result<(), StoreError> {
+        match fs2::available_space(&self.path) {
+            Ok(free) if free < self.min_free_space => Err(StoreError::unavailable(io::Error::new(
+                io::ErrorKind::StorageFull,
+                format!(
+                    "{free} bytes are free for the store at {}, which leaves the last {} alone",
+                    self.path.display(),
+                    self.min_free_space
+                ),
+            ))),
+            // Where the system does not say, the disk itself will.
+            _ => Ok(()),
+        }
     }
 
     /// Reads rows; no lock, no wait.

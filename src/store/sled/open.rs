@@ -11,10 +11,7 @@ use std::{
 
 use ::sled::{Config, Db};
 
-use super::{
-    SledOptions,
-    commit::{panic_text, sync_directory},
-};
+use super::{SledOptions, commit::panic_text, sync::sync_directory};
 use crate::store::{StoreError, kv::keys};
 
 /// How often, and after what pause, a locked database is tried again: one that was just closed

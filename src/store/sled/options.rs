@@ -8,6 +8,7 @@ use std::time::Duration;
 pub struct SledOptions {
     pub(super) cache_capacity: u64,
     background_flush: Duration,
+    pub(super) min_free_space: u64,
 }
 
 impl Default for SledOptions {
@@ -15,6 +16,7 @@ impl Default for SledOptions {
         Self {
             cache_capacity: 64 << 20,
             background_flush: Duration::from_millis(250),
+            min_free_space: 64 << 20,
         }
     }
 }
@@ -30,6 +32,15 @@ impl SledOptions {
     /// acknowledged is durable whatever is set here.
     pub fn background_flush(mut self, every: Duration) -> Self {
         self.background_flush = every;
+        self
+    }
+
+    /// How many bytes of the disk are left alone; 64 MiB unless told. While no more are free,
+    /// whatever adds to the store is answered [`Unavailable`](crate::StoreError::Unavailable);
+    /// reading, revoking and sweeping go on, and everything does once there is room again. A disk
+    /// that is full to the last byte would leave the store refusing until it is opened anew.
+    pub fn min_free_space(mut self, bytes: u64) -> Self {
+        self.min_free_space = bytes;
         self
     }
 

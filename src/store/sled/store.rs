@@ -32,15 +32,11 @@ impl SledStore {
         Cursor::of(keys::devices_of_user_code(user_code)).next(&self.engine)
     }
 
-    /// The unrevoked, unexpired grants under a prefix of the users' index.
-    fn live_grants(&self, prefix: &[u8], now: Timestamp) -> Result<Vec<GrantRecord>, StoreError> {
+    /// Of the grants that index rows name, those that live.
+    fn live_among(&self, rows: &[Vec<u8>], now: Timestamp) -> Result<Vec<GrantRecord>, StoreError> {
         self.engine.guarded(|| {
             let mut live = Vec::new();
-            for key in self.engine.db.scan_prefix(prefix).keys() {
-                let key = key.map_err(|error| self.engine.engine_error(error))?;
-                let Some(id) = keys::grant_of_index(&key) else {
-                    continue;
-                };
+            for id in rows.iter().filter_map(|key| keys::grant_of_index(key)) {
                 let grant = Reader(&self.engine.db).read::<GrantRecord>(&keys::grant(&id));
                 let grant = grant.map_err(|error| self.engine.read_error(error))?;
                 live.extend(grant.filter(|grant| transition::is_live(grant, now)));
@@ -85,7 +81,7 @@ impl Store for SledStore {
         max: u64,
         now: Timestamp,
     ) -> Result<CreateClient, StoreError> {
-        self.change_durably(move |tx| ops::create_client(tx, &client, max, now))
+        self.add_durably(move |tx| ops::create_client(tx, &client, max, now))
             .await
     }
 
@@ -103,7 +99,7 @@ impl Store for SledStore {
         client: ClientRecord,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
-        self.change_durably(move |tx| ops::update_client(tx, &client, now))
+        self.add_durably(move |tx| ops::update_client(tx, &client, now))
             .await
     }
 
@@ -118,6 +114,7 @@ impl Store for SledStore {
         max: u64,
         _now: Timestamp,
     ) -> Result<BeginAuthorization, StoreError> {
+        self.engine.check_room()?;
         self.engine
             .change(|tx| ops::begin_authorization(tx, &id, &pending, max))
     }
@@ -146,7 +143,7 @@ impl Store for SledStore {
         issue: IssueCode,
         now: Timestamp,
     ) -> Result<IssueCodeOutcome, StoreError> {
-        self.change_durably(move |tx| ops::issue_code(tx, &issue, now))
+        self.add_durably(move |tx| ops::issue_code(tx, &issue, now))
             .await
     }
 
@@ -159,7 +156,7 @@ impl Store for SledStore {
         redeem: RedeemCode,
         now: Timestamp,
     ) -> Result<RedeemCodeOutcome, StoreError> {
-        self.change_durably(move |tx| ops::redeem_code(tx, &redeem, now))
+        self.add_durably(move |tx| ops::redeem_code(tx, &redeem, now))
             .await
     }
 
@@ -169,7 +166,7 @@ impl Store for SledStore {
         max_used: u64,
         now: Timestamp,
     ) -> Result<IssueTokensOutcome, StoreError> {
-        self.change_durably(move |tx| ops::issue_tokens(tx, &issue, max_used, now))
+        self.add_durably(move |tx| ops::issue_tokens(tx, &issue, max_used, now))
             .await
     }
 
@@ -180,7 +177,7 @@ impl Store for SledStore {
         max: u64,
         now: Timestamp,
     ) -> Result<UseOnce, StoreError> {
-        self.change_durably(move |tx| ops::use_once(tx, &digest, expires_at, max, now))
+        self.add_durably(move |tx| ops::use_once(tx, &digest, expires_at, max, now))
             .await
     }
 
@@ -191,6 +188,7 @@ impl Store for SledStore {
         max: u64,
         now: Timestamp,
     ) -> Result<BeginDevice, StoreError> {
+        self.engine.check_room()?;
         self.engine.in_turn(|| {
             let same_code = self.same_code(&record.user_code)?;
             let begun = self
@@ -219,6 +217,7 @@ impl Store for SledStore {
         decision: DecideDevice,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
+        self.engine.check_room()?;
         let decided = self.engine.in_turn(|| {
             let same_code = self.same_code(&user_code)?;
             self.engine
@@ -244,7 +243,7 @@ impl Store for SledStore {
         redeem: DeviceTokens,
         now: Timestamp,
     ) -> Result<RedeemDevice, StoreError> {
-        self.change_durably(move |tx| devices::redeem(tx, &device, &redeem, now))
+        self.add_durably(move |tx| devices::redeem(tx, &device, &redeem, now))
             .await
     }
 
@@ -260,7 +259,7 @@ impl Store for SledStore {
         rotate: RotateRefresh,
         now: Timestamp,
     ) -> Result<RotateRefreshOutcome, StoreError> {
-        self.change_durably(move |tx| ops::rotate_refresh(tx, &rotate, now))
+        self.add_durably(move |tx| ops::rotate_refresh(tx, &rotate, now))
             .await
     }
 
@@ -292,16 +291,16 @@ impl Store for SledStore {
         subject: Subject,
         now: Timestamp,
     ) -> Result<Vec<GrantRecord>, StoreError> {
-        self.live_grants(&keys::grants_of_subject(&subject, None), now)
-    }
-
-    async fn grants_of(
-        &self,
-        subject: Subject,
-        client: ClientId,
-        now: Timestamp,
-    ) -> Result<Vec<GrantRecord>, StoreError> {
-        self.live_grants(&keys::grants_of_subject(&subject, Some(&client)), now)
+        let mut index = Cursor::of(keys::grants_of_subject(&subject, None));
+        let mut live = Vec::new();
+        loop {
+            let rows = index.next(&self.engine)?;
+            live.extend(self.live_among(&rows, now)?);
+            if index.done {
+                return Ok(live);
+            }
+            yield_now().await;
+        }
     }
 
     async fn consent(
@@ -372,6 +371,7 @@ impl Store for SledStore {
 
     async fn import(&self, records: Vec<Record>) -> Result<(), StoreError> {
         for chunk in records.chunks(CHUNK) {
+            self.engine.check_room()?;
             self.engine.in_turn(|| {
                 self.engine
                     .commit(|tx| chunk.iter().try_for_each(|r| upkeep::import(tx, r)))

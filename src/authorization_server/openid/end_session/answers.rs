@@ -7,7 +7,7 @@ use crate::{
     authenticator::SignedIn,
     authorization_server::{
         AuthorizationServer, Endpoint, MessagePage, SignOutPage,
-        browser::Browser,
+        browser::{Browser, FormKey},
         consent::destination,
         refuse::{TRY_LATER, wants_html},
         response::{self, EndpointResponse},
@@ -19,14 +19,17 @@ use crate::{
 
 impl AuthorizationServer {
     /// Asks whether to sign out.
-    pub(super) fn sign_out_page(
+    pub(super) async fn sign_out_page(
         &self,
         parts: &Parts,
         user: &SignedIn,
         asked: &Asked,
     ) -> EndpointResponse {
         let browser = self.cookie.read_or_create(&parts.headers);
-        let token = form_token(&browser, user, asked);
+        let token = match self.form_key().await {
+            Ok(key) => form_token(&browser, &key, user, asked),
+            Err(error) => return self.sign_out_unavailable(parts, &error),
+        };
         let mut fields = asked.fields();
         fields.push(("token", &token));
         let html = self.pages.sign_out(&SignOutPage {
@@ -119,12 +122,17 @@ impl AuthorizationServer {
 
 /// The token of the form: for this browser, this user, and all that the form says. No authorization
 /// has the digest of so short a text.
-pub(super) fn form_token(browser: &Browser, user: &SignedIn, asked: &Asked) -> String {
+pub(super) fn form_token(
+    browser: &Browser,
+    key: &FormKey,
+    user: &SignedIn,
+    asked: &Asked,
+) -> String {
     let mut shown = user.subject.to_string();
     for (name, value) in asked.fields() {
         shown.push_str(&format!("\n{name}={value}"));
     }
-    browser.form_token(&Digest::of("end-session"), &shown)
+    browser.form_token(key, &Digest::of("end-session"), &shown)
 }
 
 const SIGNED_OUT: MessagePage<'_> = MessagePage {

@@ -87,7 +87,7 @@ impl AuthorizationServer {
             None if asked.hint.as_ref().is_some_and(|hint| hint.is_about(&user)) => {
                 self.sign_user_out(parts, &user, &asked, false).await
             }
-            None => self.sign_out_page(parts, &user, &asked),
+            None => self.sign_out_page(parts, &user, &asked).await,
         }
     }
 
@@ -111,9 +111,13 @@ impl AuthorizationServer {
         decision: &str,
         token: &str,
     ) -> EndpointResponse {
+        let key = match self.form_key().await {
+            Ok(key) => key,
+            Err(error) => return self.sign_out_unavailable(parts, &error),
+        };
         let is_own = self.cookie.read(&parts.headers).is_some_and(|browser| {
             // Compared as digests, and so in constant time.
-            Digest::of(token) == Digest::of(&form_token(&browser, user, asked))
+            Digest::of(token) == Digest::of(&form_token(&browser, &key, user, asked))
         });
         match decision {
             _ if !is_own => self.refuse_sign_out(parts, None, &WRONG_TOKEN),

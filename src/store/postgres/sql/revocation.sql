@@ -122,10 +122,15 @@ create or replace function tower_mcp_auth.grants(a jsonb) returns jsonb
 language plpgsql stable as $$
 begin
     return (
-        select coalesce(jsonb_agg(to_jsonb(g)), '[]') from tower_mcp_auth.grants g
-        where g.subject = a->>'subject' and g.holder = 'user'
-            and (a->>'client_id' is null or g.client_id = a->>'client_id')
-            and g.revoked_at is null and g.expires_at > (a->>'now')::bigint
+        select coalesce(jsonb_agg(to_jsonb(live) order by live.id), '[]')
+        from (
+            select * from tower_mcp_auth.grants g
+            where g.subject = a->>'subject' and g.holder = 'user'
+                and g.id > coalesce((a->>'after')::bytea, '')
+                and g.revoked_at is null and g.expires_at > (a->>'now')::bigint
+            order by g.id
+            limit (a->>'limit')::integer
+        ) live
     );
 end $$;
 
