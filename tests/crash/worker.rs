@@ -97,9 +97,9 @@ impl Worker {
         let method = ["none", "client_secret_post"][usize::from(self.rng.one_in(2))];
         let mut redirect_uris = vec![CALLBACK.to_owned()];
         if self.rng.one_in(4) {
-            // As large as can be: a few of these and sled keeps them in files of their own.
+            // As large as can be.
             let long = "x".repeat(1900);
-            redirect_uris.extend((0..30).map(|number| format!("{CALLBACK}/{number}/{long}")));
+            redirect_uris.extend((0..7).map(|number| format!("{CALLBACK}/{number}/{long}")));
         }
         let metadata = json!({
             "client_name": format!("Client {:x}", self.rng.next()),

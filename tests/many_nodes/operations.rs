@@ -16,7 +16,7 @@ const EXPECTED: [(&str, usize); 12] = [
     ("authorize", 2),
     ("sign-in page", 0),
     ("sign-in", 0),
-    ("consent page", 4),
+    ("consent page", 3),
     ("consent", 4),
     ("code exchange", 3),
     ("refresh", 3),

@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    hash::{BuildHasher, BuildHasherDefault, Hash, RandomState},
+    hash::{BuildHasher, BuildHasherDefault, RandomState},
     sync::{
         Arc, Weak,
         atomic::{AtomicBool, Ordering},
@@ -54,44 +54,37 @@ impl<N> Live<N> {
 
 /// How a register finds a name.
 pub(super) trait Name: Copy + Eq {
-    /// All of the name, or so much that two alike are next to impossible.
-    type Short: Eq + Hash;
-    type Hasher: BuildHasher + Default;
-
-    fn short(&self) -> Self::Short;
+    /// So much of the name that two alike are next to impossible.
+    fn short(&self, random: &RandomState) -> u64;
 }
 
 impl Name for Key {
-    type Short = u64;
-    type Hasher = BuildHasherDefault<KeyHasher>;
-
-    fn short(&self) -> u64 {
+    fn short(&self, _: &RandomState) -> u64 {
         self.start()
     }
 }
 
 /// As whoever issued it chose it, which may be without any randomness.
 impl Name for GrantId {
-    type Short = Self;
-    type Hasher = RandomState;
-
-    fn short(&self) -> Self {
-        *self
+    fn short(&self, random: &RandomState) -> u64 {
+        random.hash_one(self)
     }
 }
 
 /// What somebody still holds: all who hold one name hold the same [`Live`].
-pub(super) struct Register<N: Name> {
-    live: HashMap<N::Short, Weak<Live<N>>, N::Hasher>,
+pub(super) struct Register<N> {
+    live: HashMap<u64, Weak<Live<N>>, BuildHasherDefault<KeyHasher>>,
+    random: RandomState,
     /// Size at which dead ones are looked for: twice what was alive the last time, so that the
     /// search costs each insertion a constant.
     high_water: usize,
 }
 
-impl<N: Name> Default for Register<N> {
+impl<N> Default for Register<N> {
     fn default() -> Self {
         Self {
             live: HashMap::default(),
+            random: RandomState::new(),
             high_water: 0,
         }
     }
@@ -99,7 +92,8 @@ impl<N: Name> Default for Register<N> {
 
 impl<N: Name> Register<N> {
     pub(super) fn hold(&mut self, name: N) -> Arc<Live<N>> {
-        if let Some(live) = self.live.get(&name.short()).and_then(Weak::upgrade) {
+        let short = name.short(&self.random);
+        if let Some(live) = self.live.get(&short).and_then(Weak::upgrade) {
             if live.name == name {
                 return live;
             }
@@ -114,17 +108,18 @@ impl<N: Name> Register<N> {
             on: AtomicBool::new(true),
             name,
         });
-        self.live.insert(name.short(), Arc::downgrade(&live));
+        self.live.insert(short, Arc::downgrade(&live));
         live
     }
 
     /// Whether anybody held it.
     pub(super) fn end(&mut self, name: N) -> bool {
-        let live = self.live.get(&name.short()).and_then(Weak::upgrade);
+        let short = name.short(&self.random);
+        let live = self.live.get(&short).and_then(Weak::upgrade);
         let Some(live) = live.filter(|live| live.name == name) else {
             return false;
         };
-        self.live.remove(&name.short());
+        self.live.remove(&short);
         live.end();
         true
     }
@@ -153,7 +148,7 @@ mod tests {
         let one = Key::of(Digest::from_bytes(bytes));
         bytes[31] = 8;
         let two = Key::of(Digest::from_bytes(bytes));
-        assert_eq!(one.short(), two.short());
+        assert_eq!(one.start(), two.start());
         let first = register.hold(one);
         assert!(!register.end(two) && first.is_on());
         let second = register.hold(two);
