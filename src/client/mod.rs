@@ -6,6 +6,8 @@ pub(crate) mod metadata;
 pub(crate) mod policy;
 pub(crate) mod redirect;
 pub(crate) mod registration;
+#[cfg(test)]
+mod tests;
 
 use std::{collections::HashMap, fmt};
 
