@@ -17,7 +17,7 @@ use histories::{
 use proptest::{
     collection::vec,
     prelude::*,
-    test_runner::{Config, FileFailurePersistence, TestRunner},
+    test_runner::{Config, FileFailurePersistence},
 };
 use tokio::{runtime::Runtime, sync::Barrier};
 use tower_mcp_auth::{MemoryStore, Timestamp, store::Store};
@@ -450,7 +450,7 @@ fn on_postgres<S: Strategy>(histories: S, run: impl Fn(S::Value)) {
         source_file: Some(file!()),
         ..config(24)
     };
-    let result = TestRunner::new(config).run(&histories, |history| {
+    let result = proptest::test_runner::TestRunner::new(config).run(&histories, |history| {
         run(history);
         Ok(())
     });

@@ -145,6 +145,45 @@ mod tests {
         assert!(client.allows_none);
     }
 
+    #[cfg(feature = "jwt")]
+    #[test]
+    fn a_key_is_better_than_none_where_there_is_one() {
+        use ClientAuthMethod::{None as Nothing, PrivateKeyJwt as Key};
+        for (method, supported, has_keys, expected) in [
+            (None, json!(null), false, (Nothing, true)),
+            (None, json!(null), true, (Nothing, true)),
+            (None, json!(["private_key_jwt"]), true, (Key, false)),
+            (None, json!(["private_key_jwt", "none"]), true, (Key, true)),
+            (None, json!(["private_key_jwt"]), false, (Nothing, true)),
+            (None, json!(["none"]), true, (Nothing, true)),
+            (
+                Some("none"),
+                json!(["private_key_jwt"]),
+                true,
+                (Nothing, true),
+            ),
+            (Some("private_key_jwt"), json!(null), true, (Key, false)),
+            (Some("private_key_jwt"), json!(["none"]), true, (Key, true)),
+        ] {
+            let mut document = json!({
+                "client_id": URL, "client_name": "App", "redirect_uris": ["https://app.example/cb"],
+                "token_endpoint_auth_methods_supported": supported,
+            });
+            if let Some(method) = method {
+                document["token_endpoint_auth_method"] = json!(method);
+            }
+            if has_keys {
+                document["jwks_uri"] = json!("https://app.example/jwks");
+            }
+            let client = read(&document).unwrap();
+            let got = (
+                client.metadata.token_endpoint_auth_method,
+                client.allows_none,
+            );
+            assert_eq!(got, expected, "{document}");
+        }
+    }
+
     #[test]
     fn only_plain_addresses_are_ids() {
         for good in [

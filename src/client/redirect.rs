@@ -171,6 +171,7 @@ mod tests {
             ("https://localhost/cb", "https://localhost:1/cb"),
             ("http://127.0.0.1/cb", "http://127.0.0.1:1@evil.example/cb"),
             ("http://127.0.0.1/cb", "http://127.0.0.1:1/%63b"),
+            ("http://127.0.0.1/cb", "http://127.0.0.1:99999/cb"),
             ("cursor://a/cb", "cursor://a:1/cb"),
         ] {
             assert!(!matches(registered, requested), "{registered} {requested}");

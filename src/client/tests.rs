@@ -132,6 +132,15 @@ fn a_document_counts_as_it_was_when_the_request_came() {
     assert!(remembered.is_public());
 }
 
+#[test]
+fn what_a_client_never_said_is_not_said_of_it() {
+    let mut metadata = client("app", &[WEB]).metadata;
+    let said = |metadata: &ClientMetadata| serde_json::to_value(metadata).unwrap();
+    assert_eq!(said(&metadata).get("dpop_bound_access_tokens"), None);
+    metadata.dpop_bound_access_tokens = true;
+    assert_eq!(said(&metadata)["dpop_bound_access_tokens"], true);
+}
+
 fn pending(client: &Client) -> PendingAuthorization {
     let now = Timestamp::from_secs(1000);
     PendingAuthorization {
