@@ -161,6 +161,7 @@ fn what_a_client_says_of_itself_is_bounded() {
         ("redirect_uris", json!(uris(32)), json!(uris(33))),
         ("redirect_uris", json!([long(2048)]), json!([long(2049)])),
         ("contacts", json!(vec!["a"; 32]), json!(vec!["a"; 33])),
+        ("contacts", json!([long(2048)]), json!([long(2049)])),
         (
             "client_name",
             json!("ü".repeat(512)),
@@ -214,4 +215,58 @@ fn the_same_metadata_is_the_same_public_client() {
     let id = |body: &Value| content_id(&register(body).unwrap());
     assert_eq!(id(&body), id(&body.clone()));
     assert_ne!(id(&body), id(&other));
+}
+
+#[cfg(feature = "jwt")]
+#[test]
+fn users_return_to_usable_addresses_only() {
+    let returns = |application_type: Option<&str>| {
+        let body = json!({
+            "redirect_uris": ["https://a.example/cb"],
+            "application_type": application_type,
+            "post_logout_redirect_uris": [
+                "https://a.example/bye", "javascript:alert(1)", "http://127.0.0.1/bye",
+                "https://a.example/bye",
+            ],
+        });
+        register(&body).unwrap().post_logout_redirect_uris
+    };
+    let both = ["https://a.example/bye", "http://127.0.0.1/bye"];
+    assert_eq!(returns(None), both);
+    assert_eq!(returns(Some("native")), both);
+    assert_eq!(returns(Some("web")), ["https://a.example/bye"]);
+}
+
+#[cfg(feature = "jwt")]
+#[test]
+fn algorithms_and_bound_tokens_are_asked_for() {
+    let with = |name: &str, value: Value| {
+        let mut body = json!({"redirect_uris": ["https://a.example/cb"]});
+        body[name] = value;
+        register(&body)
+    };
+    for known in ["RS256", "EdDSA"] {
+        let client = with("id_token_signed_response_alg", json!(known)).unwrap();
+        assert_eq!(client.id_token_signed_response_alg.as_deref(), Some(known));
+    }
+    for unknown in ["HS256", "none"] {
+        assert!(with("id_token_signed_response_alg", json!(unknown)).is_err());
+    }
+    for bound in [true, false] {
+        let client = with("dpop_bound_access_tokens", json!(bound)).unwrap();
+        assert_eq!(client.dpop_bound_access_tokens, bound);
+    }
+    assert!(with("dpop_bound_access_tokens", json!("yes")).is_err());
+}
+
+#[test]
+fn ids_that_are_given_here_can_be_told() {
+    let client = register(&json!({"redirect_uris": ["https://a.example/cb"]})).unwrap();
+    for given in [random_id(), random_id(), content_id(&client)] {
+        assert!(is_given_id(&given), "{given}");
+    }
+    assert_ne!(random_id(), random_id());
+    for other in ["mcp_", "mcp_short", "app", ""] {
+        assert!(!is_given_id(other), "{other}");
+    }
 }
