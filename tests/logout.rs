@@ -300,7 +300,7 @@ async fn without_a_hint_about_them_people_are_asked_first() {
         let page = end_session(&bob, &ask).await;
         assert_asks(&page);
         assert!(page.body.contains("<strong>BOB</strong>"), "{page:?}");
-        assert!(page.body.contains("“App”"), "{page:?}");
+        assert!(page.body.contains(">App<"), "{page:?}");
         assert!(page.body.contains(">client.example<"), "{page:?}");
         // It is a hint and no more: alone it names neither user nor client.
         let alone = end_session(&bob, &[("id_token_hint", hint)]).await;

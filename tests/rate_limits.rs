@@ -105,11 +105,41 @@ async fn pages_have_an_allowance_of_their_own() {
             let answer = app.send(request.body(Body::empty()).unwrap()).await;
             assert_eq!(answer.status.as_u16() == 429, limited, "{page}");
         }
+        let request = Request::get(page)
+            .header("x-test-peer", "one")
+            .header("accept", "text/html");
+        let answer = app.send(request.body(Body::empty()).unwrap()).await;
+        assert_eq!(answer.status.as_u16(), 429, "{page}");
+        assert!(answer.header("content-type").starts_with("text/html"));
         // Nobody can use up what belongs to all who are not told apart.
         for _ in 0..5 {
             assert_ne!(app.get(page).await.status.as_u16(), 429, "{page}");
         }
     }
+}
+
+/// Each may keep a place among the fetches until somebody notices that nobody answers.
+#[cfg(feature = "cimd")]
+#[tokio::test]
+async fn only_so_many_documents_are_fetched_for_one_caller() {
+    let app = App::with(|builder| {
+        let fetcher = tower_mcp_auth::Fetcher::builder().danger_allow_loopback(true);
+        at_most(1000)(builder).fetcher(fetcher.build().unwrap())
+    });
+    let ask = async |peer: &str, number: u32| {
+        // Nobody listens there.
+        let client = format!("http://127.0.0.1:1/client-{number}");
+        let query = authorize_params(&client, &[]);
+        let request = Request::get(format!("/oauth/authorize?{query}")).header("x-test-peer", peer);
+        let answer = app.send(request.body(Body::empty()).unwrap()).await;
+        answer.status.as_u16()
+    };
+    for number in 0..8 {
+        assert_ne!(ask("one", number).await, 429, "{number}");
+    }
+    assert_eq!(ask("one", 8).await, 429);
+    assert_ne!(ask("one", 7).await, 429, "what is known is not fetched");
+    assert_ne!(ask("two", 8).await, 429);
 }
 
 /// Each leaves a grant behind, and no page slows them down.
@@ -165,6 +195,19 @@ async fn one_caller_gains_little_by_many_clients() {
     }
     assert_limited(&token(&app, "one", "client-20").await);
     token(&app, "two", "client-20")
+        .await
+        .assert_error(401, "invalid_client");
+}
+
+#[tokio::test]
+async fn a_client_that_goes_on_and_on_takes_nothing_from_its_neighbours() {
+    let app = App::with(at_most(2));
+    let client = app.public_client().await;
+    for _ in 0..100 {
+        token(&app, "one", &client).await;
+    }
+    assert_limited(&token(&app, "one", &client).await);
+    token(&app, "one", "neighbour")
         .await
         .assert_error(401, "invalid_client");
 }

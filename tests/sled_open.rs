@@ -18,7 +18,10 @@ use child::{itself, role, say, start};
 use flow::{Flow, NOW, giant_client};
 use tower_mcp_auth::{
     ClientId,
-    store::{RevokeTarget, SledOptions, SledStore, Store, StoreError, record::ClientRecord},
+    store::{
+        RedeemCodeOutcome, RevokeTarget, SledOptions, SledStore, Store, StoreError,
+        record::ClientRecord,
+    },
 };
 
 /// No test by itself: what a test below runs as a process of its own.
@@ -85,8 +88,8 @@ async fn with_little_room_nothing_is_added_and_rights_still_end() {
         token.unwrap().revoked
     };
     assert!(!is_revoked(&store).await);
-    let target = RevokeTarget::Grant(one.grant());
-    store.revoke(target, NOW).await.unwrap();
+    let replayed = RedeemCodeOutcome::Replayed(one.grant());
+    assert_eq!(one.redeem_code(&store).await, replayed, "a theft is one");
     assert!(is_revoked(&store).await);
     drop(store);
 

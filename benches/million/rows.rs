@@ -1,6 +1,7 @@
 //! Rows by the million, as grants and their tokens leave them, and what they take.
 
 use std::{
+    ops::Range,
     path::Path,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -11,6 +12,8 @@ use tower_mcp_auth::{
 };
 
 const CHUNK: usize = 500;
+/// In how many parts all tokens are replaced.
+const PARTS: usize = 20;
 const FAR: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 fn now() -> Timestamp {
@@ -18,83 +21,89 @@ fn now() -> Timestamp {
     Timestamp::from_secs(now.as_secs())
 }
 
-/// Tokens that were stored together and expire together.
-pub struct Generation {
-    number: usize,
-    grants: Vec<GrantId>,
-}
+/// Tokens of grants of their own.
+pub struct Tokens(Vec<GrantId>);
 
-impl Generation {
-    /// The first one.
+impl Tokens {
     pub async fn fill(store: &impl Store, count: usize) -> Self {
-        let first = Self {
-            number: 0,
-            grants: (0..count).map(|_| GrantId::random()).collect(),
-        };
-        first.store(store, now().plus(FAR)).await;
-        first
+        let all = Self(grants(count));
+        all.store(store, 0..count, now().plus(FAR)).await;
+        all
     }
 
-    /// Another one as large, while this one has expired and waits to be swept.
-    pub async fn replaced(self, store: &impl Store, count: usize) -> Self {
-        self.store(store, Timestamp::from_secs(now().as_secs() - 3600))
-            .await;
-        let next = Self {
-            number: self.number + 1,
-            grants: (0..count).map(|_| GrantId::random()).collect(),
-        };
-        next.store(store, now().plus(FAR)).await;
-        next
-    }
-
-    async fn store(&self, store: &impl Store, expires_at: Timestamp) {
-        for (chunk, grants) in self.grants.chunks(CHUNK).enumerate() {
-            let first = chunk * CHUNK;
-            let records = grants.iter().enumerate();
-            let records =
-                records.flat_map(|(place, grant)| self.records(first + place, *grant, expires_at));
-            store.import(records.collect()).await.unwrap();
+    /// All are replaced, a part at a time: it expires, is swept, and others come.
+    pub async fn turn_over(&mut self, store: &impl Store) {
+        let part = self.0.len().div_ceil(PARTS);
+        for first in (0..self.0.len()).step_by(part) {
+            let part = first..self.0.len().min(first + part);
+            self.expire(store, part.clone()).await;
+            sweep(store).await;
+            self.0[part.clone()].copy_from_slice(&grants(part.len()));
+            self.store(store, part, now().plus(FAR)).await;
         }
     }
 
-    /// Each is somebody else's; they share a hundred clients.
-    fn records(&self, index: usize, id: GrantId, expires_at: Timestamp) -> [Record; 2] {
-        let grant = GrantRecord {
-            id,
-            client_id: ClientId::new(format!("client-{}", index % 100)).unwrap(),
-            subject: Subject::new(format!("user-{index}")).unwrap(),
-            scopes: Scopes::parse("notes:read").unwrap(),
-            resource: ResourceUri::parse("https://api.example.com/mcp").unwrap(),
-            created_at: now(),
-            expires_at,
-            revoked_at: None,
-            refresh_generation: 0,
-            holder: GrantHolder::User,
-            auth_time: None,
-            dpop_jkt: None,
-            session: None,
-        };
-        let token = AccessTokenRecord {
-            grant: id,
-            client_id: grant.client_id.clone(),
-            subject: grant.subject.clone(),
-            scopes: grant.scopes.clone(),
-            resource: grant.resource.clone(),
-            issued_at: grant.created_at,
-            expires_at,
-            revoked_at: None,
-            holder: GrantHolder::User,
-            dpop_jkt: None,
-        };
-        let digest = Digest::of(&format!("{} {index}", self.number));
-        [
-            Record::Grant(grant),
-            Record::AccessToken {
-                digest,
-                record: token,
-            },
-        ]
+    /// All wait to be swept.
+    pub async fn expire_all(&self, store: &impl Store) {
+        self.expire(store, 0..self.0.len()).await;
     }
+
+    async fn expire(&self, store: &impl Store, part: Range<usize>) {
+        let past = Timestamp::from_secs(now().as_secs() - 3600);
+        self.store(store, part, past).await;
+    }
+
+    async fn store(&self, store: &impl Store, part: Range<usize>, expires_at: Timestamp) {
+        let all: Vec<_> = part.collect();
+        for chunk in all.chunks(CHUNK) {
+            let records = chunk.iter();
+            let records = records.flat_map(|index| records_of(*index, self.0[*index], expires_at));
+            store.import(records.collect()).await.unwrap();
+        }
+    }
+}
+
+fn grants(count: usize) -> Vec<GrantId> {
+    (0..count).map(|_| GrantId::random()).collect()
+}
+
+/// Each is somebody else's; they share a hundred clients.
+fn records_of(index: usize, id: GrantId, expires_at: Timestamp) -> [Record; 2] {
+    let grant = GrantRecord {
+        id,
+        client_id: ClientId::new(format!("client-{}", index % 100)).unwrap(),
+        subject: Subject::new(format!("user-{index}")).unwrap(),
+        scopes: Scopes::parse("notes:read").unwrap(),
+        resource: ResourceUri::parse("https://api.example.com/mcp").unwrap(),
+        created_at: now(),
+        expires_at,
+        revoked_at: None,
+        refresh_generation: 0,
+        holder: GrantHolder::User,
+        auth_time: None,
+        dpop_jkt: None,
+        session: None,
+    };
+    let token = AccessTokenRecord {
+        grant: id,
+        client_id: grant.client_id.clone(),
+        subject: grant.subject.clone(),
+        scopes: grant.scopes.clone(),
+        resource: grant.resource.clone(),
+        issued_at: grant.created_at,
+        expires_at,
+        revoked_at: None,
+        holder: GrantHolder::User,
+        dpop_jkt: None,
+    };
+    let digest = Digest::of(&id.to_string());
+    [
+        Record::Grant(grant),
+        Record::AccessToken {
+            digest,
+            record: token,
+        },
+    ]
 }
 
 /// All that has expired, as the task in the background does it.

@@ -46,8 +46,8 @@ pub(crate) struct Login {
     cookie_name: Arc<str>,
     secure: bool,
     key: SessionKey,
-    /// Sessions that were ended here, by name, until their time would have been over. Other machines
-    /// do not know: where there are any, keep sessions where all of them look.
+    /// Sessions that were ended here, by name, until their time would have been over. Neither other
+    /// machines know nor this one after a restart: where that matters, keep sessions in a table.
     ended: Arc<Mutex<HashMap<String, Timestamp>>>,
 }
 

@@ -53,6 +53,14 @@ impl ClientDocuments {
     }
 }
 
+#[cfg(feature = "rate-limit")]
+impl ClientDocuments {
+    /// Whether a client of that id would have to be fetched first.
+    pub(super) fn is_new(&self, id: &str) -> bool {
+        document::is_document_url(id) && !self.cache.knows(id)
+    }
+}
+
 impl AuthorizationServer {
     /// The client that the document at `id` describes.
     pub(super) async fn documented_client(&self, id: ClientId) -> Result<Client, NoClient> {

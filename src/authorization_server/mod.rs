@@ -243,11 +243,16 @@ impl AuthorizationServer {
         parts: &Parts,
     ) -> Option<EndpointResponse> {
         #[cfg(feature = "rate-limit")]
-        if let Some(limiter) = &self.rate_limiter
-            && let Err(wait) = limiter.check(endpoint, client_id, parts)
-        {
-            self.refused(endpoint, self.nameable(client_id), &RATE_LIMITED);
-            return Some(response::too_many_requests(&RATE_LIMITED, wait));
+        if let Some(limiter) = &self.rate_limiter {
+            let mut checked = limiter.check(endpoint, client_id, parts);
+            #[cfg(feature = "cimd")]
+            if checked.is_ok() && client_id.is_some_and(|id| self.client_documents.is_new(id)) {
+                checked = limiter.check_document(parts);
+            }
+            if let Err(wait) = checked {
+                self.refused(endpoint, self.nameable(client_id), &RATE_LIMITED);
+                return Some(response::too_many_requests(&RATE_LIMITED, wait));
+            }
         }
         #[cfg(not(feature = "rate-limit"))]
         let _ = (endpoint, client_id, parts);

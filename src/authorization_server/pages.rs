@@ -138,6 +138,7 @@ h1{font-size:1.4rem}\
 .warn{border-left:.3rem solid #b45309;padding-left:.8rem}\
 li{margin:.3rem 0}\
 code{overflow-wrap:anywhere}\
+.name{display:inline-block;max-width:100%;padding:0 .3em;border:1px solid;border-radius:.3em;vertical-align:bottom;overflow:hidden;overflow-wrap:anywhere}\
 .code{font-family:ui-monospace,monospace;font-size:1.2rem;letter-spacing:.1em}\
 label{display:block;margin-bottom:.3rem}\
 input{font:inherit;box-sizing:border-box;width:100%;max-width:18rem;padding:.5rem;border:1px solid;border-radius:.4rem}\
@@ -159,7 +160,7 @@ button:focus-visible,input:focus-visible{outline:.2rem solid #f59e0b;outline-off
 </head>
 <body>
 <main>
-<h1>Allow “{{ page.client_name }}” to use {{ page.resource }}?</h1>
+<h1>Allow <bdi class="name">{{ page.client_name }}</bdi> to use {{ page.resource }}?</h1>
 <p>You are signed in as <strong>{{ page.user }}</strong>.</p>
 <p>The answer goes to <span class="to">{{ page.destination }}</span>.{% if let Some(host) = page.client_host %} The program is described by <span class="to">{{ host }}</span>.{% endif %}{% if let Some(uri) = page.client_uri %} The program says its home page is <code>{{ uri }}</code>.{% endif %}</p>
 {% if page.is_local %}<p class="warn" role="note">This is a program on your own computer. Approve only if you have just started it yourself: any program running there could be asking.</p>

@@ -105,6 +105,20 @@ impl Limiter {
     }
 }
 
+/// How many documents of new clients one caller may have fetched: eight at once, a sixth of all
+/// places even where each takes three seconds to find that nobody is there; then one a second.
+#[cfg(feature = "cimd")]
+fn documents(has_client_key: bool) -> Quota {
+    const A_MINUTE: NonZeroU32 = NonZeroU32::MIN.saturating_add(59);
+    const AT_ONCE: NonZeroU32 = NonZeroU32::MIN.saturating_add(7);
+    const FACTOR: NonZeroU32 = NonZeroU32::MIN.saturating_add(SHARED_FACTOR - 1);
+    let share = |own: NonZeroU32| match has_client_key {
+        true => own,
+        false => own.saturating_mul(FACTOR),
+    };
+    Quota::per_minute(share(A_MINUTE)).allow_burst(share(AT_ONCE))
+}
+
 /// The allowances of all callers.
 pub(crate) struct RateLimiter {
     client_key: Option<ClientKey>,
@@ -115,6 +129,10 @@ pub(crate) struct RateLimiter {
     /// Codes by user, whichever client and address they come through: each makes rows.
     users: Direct,
     token: Limiter,
+    /// Documents that have to be fetched first, by key: each may keep a place among the fetches for
+    /// as long as a silent host likes.
+    #[cfg(feature = "cimd")]
+    documents: Direct,
     /// Keyed at random: nobody can choose whose allowance to share.
     hasher: RandomState,
     clock: DefaultClock,
@@ -130,6 +148,8 @@ impl RateLimiter {
             pages: limiter(limits.authorize),
             users: Direct::hashmap(Quota::per_minute(limits.authorize)),
             token: limiter(limits.token),
+            #[cfg(feature = "cimd")]
+            documents: Direct::hashmap(documents(client_key.is_some())),
             client_key,
             hasher: RandomState::new(),
             clock: DefaultClock::default(),
@@ -160,11 +180,21 @@ impl RateLimiter {
             Endpoint::Consent | Endpoint::Device => &self.pages,
             Endpoint::Userinfo | Endpoint::GetSession => return Ok(()),
         };
-        if let Some(caller) = &caller {
-            self.take(&limiter.keys, self.hasher.hash_one(caller))?;
+        // In this order: one client that goes on and on takes nothing from the others that come from
+        // where it does.
+        let own = self.hasher.hash_one((client_id, &caller));
+        self.take(&limiter.callers, own)?;
+        match &caller {
+            Some(caller) => self.take(&limiter.keys, self.hasher.hash_one(caller)),
+            None => Ok(()),
         }
-        let key = self.hasher.hash_one((client_id, caller));
-        self.take(&limiter.callers, key)
+    }
+
+    /// Takes one document that is not known yet off the caller's allowance, or says how long to wait.
+    #[cfg(feature = "cimd")]
+    pub(crate) fn check_document(&self, parts: &Parts) -> Result<(), Duration> {
+        let caller = self.client_key.as_ref().and_then(|key| key(parts));
+        self.take(&self.documents, self.hasher.hash_one(caller))
     }
 
     /// Takes one code off a user's allowance, or says how long to wait.

@@ -197,7 +197,7 @@ impl AuthorizationServer {
         if matches!(endpoint, Endpoint::Consent | Endpoint::Device)
             && let Some(limited) = self.limited(endpoint, None, &parts)
         {
-            return limited;
+            return self.limited_here(&parts, limited);
         }
         match endpoint {
             Endpoint::Authorize => self.authorize(&parts, &body).await,

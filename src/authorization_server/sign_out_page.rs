@@ -40,7 +40,7 @@ mod built_in {
 <body>
 <main>
 <h1>Do you want to sign out?</h1>
-<p>You are signed in as <strong>{{ page.user }}</strong>.{% if let Some(name) = page.client_name %} “{{ name }}” asks you to sign out here too.{% endif %}</p>
+<p>You are signed in as <strong>{{ page.user }}</strong>.{% if let Some(name) = page.client_name %} <bdi class="name">{{ name }}</bdi> asks you to sign out here too.{% endif %}</p>
 {% if let Some(destination) = page.destination %}<p>Afterwards you go on to <span class="to">{{ destination }}</span>.</p>
 {% endif %}<form method="post" action="{{ page.action }}">
 {% for (name, value) in page.fields %}<input type="hidden" name="{{ name }}" value="{{ value }}">

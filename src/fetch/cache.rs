@@ -103,6 +103,14 @@ impl<T: Send + Sync + 'static> FetchCache<T> {
         }))
     }
 
+    /// Whether something can be said of `key` without a fetch.
+    #[cfg(all(feature = "cimd", feature = "rate-limit"))]
+    pub(crate) fn knows(&self, key: &str) -> bool {
+        let (now, stale) = (self.0.clock.now(), self.0.settings.stale);
+        let slot = self.0.slots.get(key);
+        slot.is_some_and(|slot| slot.state().known(now, stale).is_some())
+    }
+
     /// What is at `key`: from memory, or from `load`, which then runs to its end even if nobody
     /// waits any more. Many who ask at once make one fetch.
     ///

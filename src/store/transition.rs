@@ -152,9 +152,10 @@ pub(crate) fn rotate(
         };
     };
 
-    let window_ends = first.at.plus(Duration::from_secs(request.grace));
+    // Of no length it has no first second either.
+    let is_late = request.grace == 0 || now > first.at.plus(Duration::from_secs(request.grace));
     let successor_unused = grant.refresh_generation == next;
-    if now > window_ends || !successor_unused {
+    if is_late || !successor_unused {
         revoke(grant, now);
         return Rotation {
             changed: true,

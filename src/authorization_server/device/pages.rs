@@ -107,7 +107,7 @@ mod built_in {
 </head>
 <body>
 <main>
-<h1>Allow “{{ page.client_name }}” on a device to use {{ page.resource }}?</h1>
+<h1>Allow <bdi class="name">{{ page.client_name }}</bdi> on a device to use {{ page.resource }}?</h1>
 <p>You are signed in as <strong>{{ page.user }}</strong>.</p>
 <p>The answer goes to a device that shows the code <strong class="code">{{ page.user_code }}</strong>.{% if let Some(uri) = page.client_uri %} The program says its home page is <code>{{ uri }}</code>.{% endif %}</p>
 <p class="warn" role="note">Approve only if you started this on your device yourself and the code matches. If somebody sent you the code or a link, it is their device that you would let in.</p>

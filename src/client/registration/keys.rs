@@ -34,7 +34,7 @@ pub(super) fn jwks(fields: &Map<String, Value>) -> Result<Option<Value>, Registr
     };
     #[cfg(feature = "jwt")]
     match crate::jwt::JwkSet::from_value(keys) {
-        Ok(set) if !set.is_empty() => Ok(Some(keys.clone())),
+        Ok(set) if !set.is_empty() => Ok(Some(texts_of(keys))),
         Ok(_) => Err(invalid("jwks has no key that can be used")),
         Err(error) => Err(invalid(format!("jwks cannot be used: {}", error.message()))),
     }
@@ -43,6 +43,32 @@ pub(super) fn jwks(fields: &Map<String, Value>) -> Result<Option<Value>, Registr
         let _ = keys;
         Ok(None)
     }
+}
+
+/// The members of keys that are text, as all are that anybody reads here. A number of five
+/// characters may become one of three hundred where a database keeps it.
+#[cfg(feature = "jwt")]
+fn texts_of(set: &Value) -> Value {
+    let is_text = |value: &Value| {
+        let texts = |all: &Vec<Value>| all.iter().all(Value::is_string);
+        value.is_string() || value.as_array().is_some_and(texts)
+    };
+    let keys = set
+        .get("keys")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten();
+    let keys = keys.filter_map(Value::as_object).map(|key| {
+        let members = key.iter().filter(|(_, value)| is_text(value));
+        members
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect::<Map<_, _>>()
+            .into()
+    });
+    Value::Object(Map::from_iter([(
+        "keys".to_owned(),
+        keys.collect::<Vec<Value>>().into(),
+    )]))
 }
 
 pub(super) fn signing_alg(

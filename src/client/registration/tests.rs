@@ -177,6 +177,13 @@ fn what_a_client_says_of_itself_is_bounded() {
     let all = |count| body("redirect_uris", json!(uris(count)));
     assert!(register(&all(8)).is_ok());
     assert!(register(&all(9)).is_err());
+    let padded = |length: usize| format!("{:length$}", all(1).to_string());
+    let offer = Offer {
+        scopes: Scopes::none(),
+        jwt_bearer: false,
+    };
+    assert!(parse(padded(16 * 1024).as_bytes(), &offer).is_ok());
+    assert!(parse(padded(16 * 1024 + 1).as_bytes(), &offer).is_err());
 }
 
 #[test]
@@ -235,6 +242,24 @@ fn users_return_to_usable_addresses_only() {
     assert_eq!(returns(None), both);
     assert_eq!(returns(Some("native")), both);
     assert_eq!(returns(Some("web")), ["https://a.example/bye"]);
+}
+
+#[cfg(feature = "jwt")]
+#[test]
+fn of_keys_only_text_is_kept() {
+    let key = json!({
+        "kty": "OKP", "crv": "Ed25519", "kid": "1", "key_ops": ["verify"],
+        "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo",
+    });
+    let mut padded = key.clone();
+    padded["pad"] = json!([1e308, 1e308]);
+    padded["more"] = json!(1e308);
+    let client = register(&json!({
+        "redirect_uris": ["https://a.example/cb"],
+        "token_endpoint_auth_method": "private_key_jwt",
+        "jwks": {"keys": [padded], "pad": 1e308},
+    }));
+    assert_eq!(client.unwrap().jwks, Some(json!({"keys": [key]})));
 }
 
 #[cfg(feature = "jwt")]

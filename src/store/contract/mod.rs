@@ -111,6 +111,7 @@ suite! {
         unknown_targets_reach_nothing
         users_and_clients_are_told_apart
         many_grants_are_revoked
+        nothing_issued_meanwhile_is_passed_over
         a_session_ends_alone
         live_grants_are_listed
         a_revocation_says_all_that_is_dead

@@ -86,6 +86,13 @@ pub async fn a_repeat_after_the_window_revokes_the_grant<S: Store>(store: Arc<S>
     assert!(other.is_live(&store, 0).await, "other grants are untouched");
     let outcome = rotate(&store, other.rotate(0, late), late).await;
     assert_eq!(outcome, Outcome::Rotated, "other grants are untouched");
+    let strictly = RotateRefresh {
+        grace: 0,
+        ..other.rotate(0, late)
+    };
+    let outcome = rotate(&store, strictly, late).await;
+    let replayed = Outcome::Replayed(other.grant());
+    assert_eq!(outcome, replayed, "without a window, in the same second");
 }
 
 /// Two generations are never answered at once, not even within the window.

@@ -226,6 +226,48 @@ pub async fn a_session_ends_alone<S: Store>(store: Arc<S>) {
     assert_eq!(reached, Revocation::default(), "no session is not any");
 }
 
+/// Whoever issues by a remembered consent looks afterwards whether it is there still. So a
+/// revocation of many steps, however they fall, leaves nothing alive.
+pub async fn nothing_issued_meanwhile_is_passed_over<S: Store>(store: Arc<S>) {
+    let consent = consent("ann", "app", "notes:read notes:write");
+    let consented = (0..2500).map(|number| Flow::new(&format!("old {number}"), "ann", "app"));
+    let mut old: Vec<_> = consented
+        .map(|flow| Record::Grant(flow.issue.grant))
+        .collect();
+    old.push(Record::Consent(consent));
+    store.import(old).await.expect("no store error");
+
+    let issuing = all(8, {
+        let store = Arc::clone(&store);
+        move |worker| {
+            let store = Arc::clone(&store);
+            async move {
+                for number in 0.. {
+                    let flow = Flow::new(&format!("new {worker} {number}"), "ann", "app");
+                    let issue = IssueCode {
+                        consent: None,
+                        ..flow.issue.clone()
+                    };
+                    store.issue_code(issue, NOW).await?;
+                    let (subject, client) = (subject("ann"), client_id("app"));
+                    if store.consent(subject, client, resource()).await?.is_none() {
+                        store.revoke(RevokeTarget::Grant(flow.grant()), NOW).await?;
+                        break;
+                    }
+                }
+                Ok(())
+            }
+        }
+    });
+    let target = RevokeTarget::Consent(subject("ann"), client_id("app"));
+    let (issued, revoked) = tokio::join!(issuing, store.revoke(target, NOW));
+    assert_eq!(issued.len(), 8);
+    let revoked = revoked.expect("no store error").grants;
+    assert!(revoked.len() >= 2500, "{}", revoked.len());
+    let left = store.grants(subject("ann"), NOW).await;
+    assert_eq!(left.expect("no store error"), [], "nothing is left alive");
+}
+
 /// The grants of a user are those that live, and of nobody else.
 pub async fn live_grants_are_listed<S: Store>(store: Arc<S>) {
     let one = Flow::new("1", "ann", "app").redeemed(&store).await;

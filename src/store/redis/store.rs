@@ -286,7 +286,11 @@ impl Store for RedisStore {
             .number(access.issued_at.until(access.expires_at).as_secs())
             .number(rotate.key.into())
             // First uses before that are out of the window.
-            .number(now.as_secs().saturating_sub(rotate.grace))
+            .number(match rotate.grace {
+                // No first use is late enough.
+                0 => u64::MAX,
+                grace => now.as_secs().saturating_sub(grace),
+            })
             .number(rotate.max_access_tokens.into())
             .renewal(rotate.renew_client)
             .revoking();

@@ -257,8 +257,12 @@ impl Engine {
         now: Timestamp,
     ) -> Result<Revocation, StoreError> {
         self.in_turn(|| {
-            let grants = progress.grants.next(self)?;
+            // In this order: what is issued by a consent between two chunks would be passed over.
             let consents = progress.consents.next(self)?;
+            let grants = match progress.consents.done {
+                true => progress.grants.next(self)?,
+                false => Vec::new(),
+            };
             self.commit(|tx| revoke::many(tx, many, &grants, &consents, now))
         })
     }

@@ -156,7 +156,14 @@ impl Store for SledStore {
         redeem: RedeemCode,
         now: Timestamp,
     ) -> Result<RedeemCodeOutcome, StoreError> {
-        self.add_durably(move |tx| ops::redeem_code(tx, &redeem, now))
+        if let Err(full) = self.engine.check_room() {
+            let found = self.engine.read(|rows| ops::code(rows, &redeem.code))?;
+            // A second use takes rights away.
+            if found.is_none_or(|(code, _)| code.redeemed_at.is_none()) {
+                return Err(full);
+            }
+        }
+        self.change_durably(move |tx| ops::redeem_code(tx, &redeem, now))
             .await
     }
 
@@ -259,7 +266,16 @@ impl Store for SledStore {
         rotate: RotateRefresh,
         now: Timestamp,
     ) -> Result<RotateRefreshOutcome, StoreError> {
-        self.add_durably(move |tx| ops::rotate_refresh(tx, &rotate, now))
+        if let Err(full) = self.engine.check_room() {
+            let found = self
+                .engine
+                .read(|rows| ops::refresh_token(rows, &rotate.presented))?;
+            // A repeat adds little, and a late one takes rights away.
+            if found.is_none_or(|(token, _)| token.used.is_none()) {
+                return Err(full);
+            }
+        }
+        self.change_durably(move |tx| ops::rotate_refresh(tx, &rotate, now))
             .await
     }
 

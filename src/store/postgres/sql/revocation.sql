@@ -43,8 +43,8 @@ begin
 end $$;
 
 -- Up to `limit` grants of a user, of a user to a client, of a user's session, or of a client, in
--- the order of their names from `after` on. With the last of them go the consents, and the client
--- if it is to be forgotten.
+-- the order of their names from `after` on. With the first of them go the consents, and the client
+-- if it is to be forgotten: what is issued by them between two steps would be passed over.
 create or replace function tower_mcp_auth.revoke_grants(a jsonb) returns jsonb
 language plpgsql as $$
 declare
@@ -55,6 +55,7 @@ declare
     after constant bytea := coalesce((a->>'after')::bytea, '');
     reached bytea[];
     revoked bytea[];
+    is_first constant boolean := a->>'after' is null;
     is_last boolean;
     is_forgotten boolean := false;
 begin
@@ -88,11 +89,11 @@ begin
     perform tower_mcp_auth.tell('g', revoked);
 
     is_last := cardinality(reached) < most;
-    if is_last and (a->>'forget')::boolean then
+    if is_first and (a->>'forget')::boolean then
         delete from tower_mcp_auth.clients where id = client;
         is_forgotten := found;
     end if;
-    if is_last and (a->>'consents')::boolean then
+    if is_first and (a->>'consents')::boolean then
         perform tower_mcp_auth.forget_consents(user_, client);
     end if;
     if is_forgotten then

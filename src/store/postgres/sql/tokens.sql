@@ -114,7 +114,8 @@ begin
         return '"rotated"';
     end if;
 
-    if at - presented.used_at > (a->>'grace')::bigint
+    if (a->>'grace')::bigint = 0
+        or at - presented.used_at > (a->>'grace')::bigint
         or owner.refresh_generation <> presented.generation + 1
     then
         perform tower_mcp_auth.revoke_locked(owner, at);

@@ -1,5 +1,6 @@
--- Revokes listed grants, then forgets listed consents, some at a time. Answers how far it came in
--- both lists, and which grants are revoked.
+-- Forgets listed consents, then revokes listed grants, some at a time. Answers how far it came in
+-- both lists, and which grants are revoked. In this order: what is issued by a consent between two
+-- steps would be passed over.
 local END = '~'
 local grants, limit, client, session = key(), tonumber(arg()), flag() and arg(), flag() and arg()
 local consents, forgotten = flag() and key(), flag() and key()
@@ -15,6 +16,20 @@ if forgotten then
   drop(forgotten, CLIENT)
 end
 local found, reached, ids = nil, {}, {}
+if not consents then
+  consent_position = END
+elseif consent_position ~= END then
+  found, consent_position = next_of(consents, consent_position)
+  for _, name in ipairs(found) do
+    local consent = CONSENT .. ':' .. name
+    if not client or redis.call('HGET', consent, 'client') == client then
+      forget_consent(consent)
+    end
+  end
+end
+if consent_position ~= END then
+  return { grant_position, consent_position, ids }
+end
 found, grant_position = next_of(grants, grant_position)
 for _, id in ipairs(found) do
   local grant = grant_of(id)
@@ -29,16 +44,5 @@ for _, id in ipairs(found) do
 end
 if #reached > 0 then
   revoke(reached)
-end
-if not consents then
-  consent_position = END
-elseif grant_position == END then
-  found, consent_position = next_of(consents, consent_position)
-  for _, name in ipairs(found) do
-    local consent = CONSENT .. ':' .. name
-    if not client or redis.call('HGET', consent, 'client') == client then
-      forget_consent(consent)
-    end
-  end
 end
 return { grant_position, consent_position, ids }
