@@ -244,11 +244,12 @@ impl AuthorizationServer {
     ) -> Option<EndpointResponse> {
         #[cfg(feature = "rate-limit")]
         if let Some(limiter) = &self.rate_limiter {
-            let mut checked = limiter.check(endpoint, client_id, parts);
+            let checked = limiter.check(endpoint, client_id, parts);
             #[cfg(feature = "cimd")]
-            if checked.is_ok() && client_id.is_some_and(|id| self.client_documents.is_new(id)) {
-                checked = limiter.check_document(parts);
-            }
+            let checked = checked.and_then(|()| match client_id {
+                Some(id) if self.client_documents.is_new(id) => limiter.check_document(parts),
+                _ => Ok(()),
+            });
             if let Err(wait) = checked {
                 self.refused(endpoint, self.nameable(client_id), &RATE_LIMITED);
                 return Some(response::too_many_requests(&RATE_LIMITED, wait));
