@@ -24,7 +24,7 @@ mod worker;
 use std::{error::Error, fs, path::Path, process::Command, sync::Arc};
 
 use tokio::sync::Semaphore;
-use tower_mcp_auth::store::{SledStore, StoreError};
+use tower_mcp_auth::store::{SledOptions, SledStore, StoreError};
 
 use self::{
     caller::{Broken, PUBLIC},
@@ -109,8 +109,16 @@ async fn child() {
 /// Works until the disk is full, makes room, and looks.
 async fn fill(disk: &Path) {
     let (path, ballast) = (disk.join("auth"), disk.join("ballast"));
-    fs::write(&ballast, vec![1; 2 << 20]).unwrap();
-    let store = SledStore::open(&path).unwrap();
+    let load = || fs::write(&ballast, vec![1; 2 << 20]).unwrap();
+    load();
+    leave_some(&path, &ballast).await;
+    fs::remove_dir_all(&path).unwrap();
+    load();
+    let open = || {
+        let to_the_last_byte = SledOptions::default().min_free_space(0);
+        SledStore::with_options(&path, to_the_last_byte)
+    };
+    let store = open().unwrap();
     let mut flows = Vec::new();
     let failed = loop {
         let flow = Flow::new(&flows.len().to_string());
@@ -127,14 +135,34 @@ async fn fill(disk: &Path) {
     drop(store);
 
     // As long as there is no room it opens and is whole, or says why not.
-    match SledStore::open(&path) {
+    match open() {
         Ok(store) => all_live(&store, &flows).await,
         Err(error) => assert_no_space(&error),
     }
-    fs::remove_file(ballast).unwrap();
-    let store = SledStore::open(&path).unwrap();
+    fs::remove_file(&ballast).unwrap();
+    let store = open().unwrap();
     all_live(&store, &flows).await;
     Flow::new("with room").redeem(&store).await;
+}
+
+/// Works until little room is left, makes more, and goes on.
+async fn leave_some(path: &Path, ballast: &Path) {
+    let options = SledOptions::default().min_free_space(2 << 20);
+    let store = SledStore::with_options(path, options).unwrap();
+    let mut flows = Vec::new();
+    let failed = loop {
+        let flow = Flow::new(&flows.len().to_string());
+        match flow.try_redeem(&store).await {
+            Ok(()) => flows.push(flow),
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(failed, StoreError::Unavailable(_)), "{failed:?}");
+    assert!(!flows.is_empty(), "too early");
+    all_live(&store, &flows).await;
+    fs::remove_file(ballast).unwrap();
+    Flow::new("with room").redeem(&store).await;
+    all_live(&store, &flows).await;
 }
 
 async fn all_live(store: &SledStore, flows: &[Flow]) {
