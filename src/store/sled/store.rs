@@ -288,8 +288,12 @@ impl Store for SledStore {
         grants: Vec<GrantId>,
         access_tokens: Vec<Digest>,
     ) -> Result<Revocation, StoreError> {
-        self.engine
-            .read(|rows| revoke::among(rows, &grants, &access_tokens))
+        // Of one moment: without a turn it would see half of what others are committing.
+        self.engine.in_turn(|| {
+            let mut rows = Reader(&self.engine.db);
+            revoke::among(&mut rows, &grants, &access_tokens)
+                .map_err(|error| self.engine.read_error(error))
+        })
     }
 
     async fn revoke(&self, target: RevokeTarget, now: Timestamp) -> Result<Revocation, StoreError> {
