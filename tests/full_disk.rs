@@ -119,14 +119,7 @@ async fn fill(disk: &Path) {
         SledStore::with_options(&path, to_the_last_byte)
     };
     let store = open().unwrap();
-    let mut flows = Vec::new();
-    let failed = loop {
-        let flow = Flow::new(&flows.len().to_string());
-        match flow.try_redeem(&store).await {
-            Ok(()) => flows.push(flow),
-            Err(error) => break error,
-        }
-    };
+    let (flows, failed) = work(&store).await;
     assert_no_space(&failed);
     assert!(flows.len() > 100, "too early: {}", flows.len());
     // Nobody knows what is on the disk: nothing is answered until somebody looks.
@@ -149,20 +142,25 @@ async fn fill(disk: &Path) {
 async fn leave_some(path: &Path, ballast: &Path) {
     let options = SledOptions::default().min_free_space(2 << 20);
     let store = SledStore::with_options(path, options).unwrap();
-    let mut flows = Vec::new();
-    let failed = loop {
-        let flow = Flow::new(&flows.len().to_string());
-        match flow.try_redeem(&store).await {
-            Ok(()) => flows.push(flow),
-            Err(error) => break error,
-        }
-    };
+    let (flows, failed) = work(&store).await;
     assert!(matches!(failed, StoreError::Unavailable(_)), "{failed:?}");
     assert!(!flows.is_empty(), "too early");
     all_live(&store, &flows).await;
     fs::remove_file(ballast).unwrap();
     Flow::new("with room").redeem(&store).await;
     all_live(&store, &flows).await;
+}
+
+/// Works until something goes wrong: what was acknowledged until then, and what went wrong.
+async fn work(store: &SledStore) -> (Vec<Flow>, StoreError) {
+    let mut flows = Vec::new();
+    loop {
+        let flow = Flow::new(&flows.len().to_string());
+        match flow.try_redeem(store).await {
+            Ok(()) => flows.push(flow),
+            Err(error) => return (flows, error),
+        }
+    }
 }
 
 async fn all_live(store: &SledStore, flows: &[Flow]) {

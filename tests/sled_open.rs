@@ -19,8 +19,8 @@ use flow::{Flow, NOW, giant_client};
 use tower_mcp_auth::{
     ClientId,
     store::{
-        RedeemCodeOutcome, RevokeTarget, SledOptions, SledStore, Store, StoreError,
-        record::ClientRecord,
+        RedeemCodeOutcome, RevokeTarget, RotateRefreshOutcome, SledOptions, SledStore, Store,
+        StoreError, record::ClientRecord,
     },
 };
 
@@ -73,6 +73,11 @@ async fn with_little_room_nothing_is_added_and_rights_still_end() {
     let store = open(0);
     one.issue(&store).await;
     one.redeem_code(&store).await;
+    let three = Flow::new("three");
+    three.issue(&store).await;
+    three.redeem_code(&store).await;
+    three.rotate(&store, 0).await;
+    three.rotate(&store, 1).await;
     drop(store);
 
     let store = open(u64::MAX);
@@ -89,8 +94,14 @@ async fn with_little_room_nothing_is_added_and_rights_still_end() {
     };
     assert!(!is_revoked(&store).await);
     let replayed = RedeemCodeOutcome::Replayed(one.grant());
-    assert_eq!(one.redeem_code(&store).await, replayed, "a theft is one");
+    assert_eq!(
+        one.redeem_code(&store).await,
+        replayed,
+        "a theft is no addition"
+    );
     assert!(is_revoked(&store).await);
+    let replayed = RotateRefreshOutcome::Replayed(three.grant());
+    assert_eq!(three.rotate(&store, 0).await, replayed, "nor is another");
     drop(store);
 
     let store = open(0);

@@ -27,7 +27,7 @@ use crate::id::Subject;
 const MAX_CALLERS: usize = 100_000;
 /// How much more is allowed where all users of a client look the same, and to all clients together
 /// that come from one address.
-const SHARED_FACTOR: u32 = 10;
+const SHARED_FACTOR: NonZeroU32 = NonZeroU32::MIN.saturating_add(9);
 
 /// What the application makes of a request to tell callers apart.
 pub(crate) type ClientKey = Arc<dyn Fn(&Parts) -> Option<String> + Send + Sync>;
@@ -95,8 +95,7 @@ struct Limiter {
 
 impl Limiter {
     fn new(per_minute: NonZeroU32, has_client_key: bool) -> Self {
-        let factor = NonZeroU32::MIN.saturating_add(SHARED_FACTOR - 1);
-        let shared = per_minute.saturating_mul(factor);
+        let shared = per_minute.saturating_mul(SHARED_FACTOR);
         let own = if has_client_key { per_minute } else { shared };
         Self {
             callers: Direct::hashmap(Quota::per_minute(own)),
@@ -111,10 +110,9 @@ impl Limiter {
 fn documents(has_client_key: bool) -> Quota {
     const A_MINUTE: NonZeroU32 = NonZeroU32::MIN.saturating_add(59);
     const AT_ONCE: NonZeroU32 = NonZeroU32::MIN.saturating_add(7);
-    const FACTOR: NonZeroU32 = NonZeroU32::MIN.saturating_add(SHARED_FACTOR - 1);
     let share = |own: NonZeroU32| match has_client_key {
         true => own,
-        false => own.saturating_mul(FACTOR),
+        false => own.saturating_mul(SHARED_FACTOR),
     };
     Quota::per_minute(share(A_MINUTE)).allow_burst(share(AT_ONCE))
 }

@@ -112,7 +112,8 @@ pub trait Store: Send + Sync + 'static {
         now: Timestamp,
     ) -> impl Future<Output = Result<bool, StoreError>> + Send;
 
-    /// Forgets a client and revokes all its grants and consents.
+    /// Forgets a client and revokes all its grants and consents: the client first, then as
+    /// [`revoke`](Self::revoke).
     fn delete_client(
         &self,
         id: ClientId,
@@ -265,6 +266,10 @@ pub trait Store: Send + Sync + 'static {
     }
 
     /// Revokes, and says what that reached.
+    ///
+    /// Where this takes several steps, consents go in the first, and grants only once all of them
+    /// are gone: whoever issued by a consent meanwhile looks for it afterwards, and takes back what
+    /// was issued when it is not there.
     fn revoke(
         &self,
         target: RevokeTarget,
