@@ -26,7 +26,7 @@ use self::{
     mark::Mark,
     sync::Syncer,
     together::Change,
-    tx::{ReadError, Reader, SledTx, TxError, engine_error, transact},
+    tx::{ReadError, Reader, SledTx, TxError, engine_error, is_of_the_log, transact},
 };
 use super::{
     Revocation, StoreError,
@@ -186,7 +186,10 @@ impl Engine {
     }
 
     fn engine_error(&self, error: ::sled::Error) -> StoreError {
-        engine_error(&self.path, error)
+        match is_of_the_log(&error) {
+            true => self.standing.poison(error),
+            false => engine_error(&self.path, error),
+        }
     }
 
     /// Keys from `start` to before `end`, in order.
@@ -215,7 +218,7 @@ impl Engine {
         &self,
         step: impl Fn(&mut SledTx<'_>) -> Result<T, TxError>,
     ) -> Result<(T, bool), StoreError> {
-        transact(&self.db, &self.path, step).map_err(|failed| match failed.halfway {
+        transact(&self.db, &self.path, step).map_err(|failed| match failed.distrusted {
             true => self.standing.poison(failed.error),
             false => failed.error,
         })

@@ -39,13 +39,18 @@ impl From<io::Error> for SyncError {
 /// An error of opening something: whoever takes all descriptors, with connections perhaps, must not
 /// stop the store for good.
 pub(super) fn unopened(error: io::Error) -> SyncError {
+    match too_many_open(&error) {
+        true => SyncError::Later(error),
+        false => SyncError::Failed(error),
+    }
+}
+
+/// Whether all descriptors are taken.
+pub(super) fn too_many_open(error: &io::Error) -> bool {
     // Of this process, and of the whole system; the numbers are the same on every Unix.
     const EMFILE: i32 = 24;
     const ENFILE: i32 = 23;
-    match error.raw_os_error() {
-        Some(EMFILE | ENFILE) if cfg!(unix) => SyncError::Later(error),
-        _ => SyncError::Failed(error),
-    }
+    cfg!(unix) && matches!(error.raw_os_error(), Some(EMFILE | ENFILE))
 }
 
 /// Makes what sled wrote durable.

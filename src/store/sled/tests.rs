@@ -1,6 +1,8 @@
 //! What only the inside shows.
 
-use std::sync::Arc;
+use std::{io, sync::Arc};
+
+use ::sled::transaction::UnabortableTransactionError;
 
 use super::*;
 use crate::{
@@ -96,6 +98,49 @@ async fn a_store_whose_sync_failed_refuses_everything_until_opened_anew() {
     drop(store);
     let store = SledStore::open(directory.path()).unwrap();
     assert!(store.client(id, NOW).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn an_error_of_the_log_poisons_wherever_it_is_told() {
+    let no_room = || ::sled::Error::Io(io::ErrorKind::StorageFull.into());
+    let told_to_a_read = |store: &SledStore| {
+        let read: Result<(), _> = store.engine.read(|_| Err(no_room().into()));
+        read
+    };
+    let told_to_a_change = |store: &SledStore| {
+        let error = || UnabortableTransactionError::Storage(no_room());
+        let changed: Result<(), _> = store.engine.change(|_| Err(error().into()));
+        changed
+    };
+    let tells: [&dyn Fn(&SledStore) -> Result<(), StoreError>; 2] =
+        [&told_to_a_read, &told_to_a_change];
+    for tell in tells {
+        let directory = tempfile::tempdir().unwrap();
+        let store = SledStore::open(directory.path()).unwrap();
+        let id = ClientId::new("a").unwrap();
+        store.create_client(client("a"), 10, NOW).await.unwrap();
+        let failed = tell(&store);
+        assert!(matches!(failed, Err(StoreError::Poisoned(_))), "{failed:?}");
+        let failed = store.client(id.clone(), NOW).await;
+        assert!(matches!(failed, Err(StoreError::Poisoned(_))), "{failed:?}");
+        drop(store);
+        let store = SledStore::open(directory.path()).unwrap();
+        assert!(store.client(id, NOW).await.unwrap().is_some());
+    }
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn too_many_open_files_poison_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = SledStore::open(directory.path()).unwrap();
+    let error = ::sled::Error::Io(io::Error::from_raw_os_error(24));
+    let failed: Result<(), _> = store.engine.read(|_| Err(error.into()));
+    assert!(
+        matches!(failed, Err(StoreError::Unavailable(_))),
+        "{failed:?}"
+    );
+    store.create_client(client("a"), 10, NOW).await.unwrap();
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use ::sled::{
     },
 };
 
-use super::open::corrupt;
+use super::{open::corrupt, sync::too_many_open};
 use crate::store::{
     StoreError,
     kv::{
@@ -184,8 +184,9 @@ impl ReadRow for Value {
 /// A transaction that did not happen.
 pub(super) struct Failed {
     pub(super) error: StoreError,
-    /// Or that may have happened in part: what sled holds in memory can no longer be trusted.
-    pub(super) halfway: bool,
+    /// Or that may have happened in part, or after an error of the log: what sled holds in memory
+    /// can no longer be trusted.
+    pub(super) distrusted: bool,
 }
 
 /// Why a transaction was called off.
@@ -223,18 +224,24 @@ pub(super) fn transact<T>(
             }
         }
     });
-    let failed = |error| Failed {
-        error,
-        halfway: committing.get(),
-    };
+    let failed = |error, distrusted| Failed { error, distrusted };
     match outcome {
         Ok(value) => Ok((value, true)),
         Err(TransactionError::Abort(Off::Unchanged(value))) => Ok((value, false)),
         Err(TransactionError::Abort(Off::Damaged(damaged))) => {
-            Err(failed(corrupt(path.to_owned(), damaged)))
+            Err(failed(corrupt(path.to_owned(), damaged), false))
         }
-        Err(TransactionError::Storage(error)) => Err(failed(engine_error(path, error))),
+        Err(TransactionError::Storage(error)) => {
+            let distrusted = committing.get() || is_of_the_log(&error);
+            Err(failed(engine_error(path, error), distrusted))
+        }
     }
+}
+
+/// Whether sled may tell an error again whatever is asked for. It keeps the first one of its log, which
+/// is written in the background, and even a read meets it where it has to split a page.
+pub(super) fn is_of_the_log(error: &::sled::Error) -> bool {
+    matches!(error, ::sled::Error::Io(error) if !too_many_open(error))
 }
 
 /// What an error of sled's means to whoever uses an open store.
