@@ -134,6 +134,7 @@ pub use self::{
     },
     client::{
         StaticClient,
+        destination::Destination,
         metadata::{ApplicationType, ClientAuthMethod, ClientMetadata},
         policy::{Registration, RegistrationPolicy},
     },

@@ -11,6 +11,7 @@ use crate::{
     authenticator::SignedIn,
     client::{
         Client,
+        destination::Destination,
         redirect::{self, RedirectKind},
     },
     event::Event,
@@ -37,7 +38,7 @@ impl AuthorizationServer {
         Ok(answers(consent.as_ref(), client, request))
     }
 
-    /// What the user allowed the client at the resource before.
+    /// What the user allowed the client before: at the resource, by an answer to the same place.
     pub(super) async fn consent_of(
         &self,
         request: &AuthorizationRequest,
@@ -45,7 +46,10 @@ impl AuthorizationServer {
     ) -> Result<Option<ConsentRecord>, StoreError> {
         let (subject, client) = (user.subject.clone(), request.client_id.clone());
         let resource = request.resource.clone();
-        self.store.consent(subject, client, resource).await
+        let destination = Some(Destination::of(&request.redirect_uri));
+        self.store
+            .consent(subject, client, resource, destination)
+            .await
     }
 
     /// Issues a code for what `user` approved, now or (`remembered`) earlier, and takes it to the

@@ -1,5 +1,6 @@
 //! Programs that ask for tokens.
 
+pub(crate) mod destination;
 #[cfg(feature = "cimd")]
 pub(crate) mod document;
 pub(crate) mod metadata;

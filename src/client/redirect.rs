@@ -4,6 +4,8 @@
 //! §7.3: on a loopback host every port matches, since a native program gets whichever is free.
 //! `localhost` is treated alike because real clients publish it without a port.
 
+use std::net::{IpAddr, Ipv6Addr};
+
 use crate::{error::InvalidUri, uri::Parts};
 
 /// Schemes of well-known programs that have no dot in them, as RFC 8252 §7.1 would want.
@@ -24,7 +26,7 @@ const MAX_LENGTH: usize = 2048;
 pub(crate) enum RedirectKind {
     /// A web server that proved to own its name to the browser.
     Https,
-    /// A program on the user's machine: any local program could listen there.
+    /// A program on the user's machine: any local program could listen there, be it behind TLS.
     Loopback,
     /// A program that registered a scheme: any local program could have.
     PrivateScheme,
@@ -57,14 +59,13 @@ pub(crate) fn classify(text: &str) -> Result<RedirectKind, InvalidUri> {
         return refuse("its port is out of range");
     }
     if parts.is_https() || parts.is_http() {
-        return if parts.host.is_empty() {
-            refuse("it names no host")
-        } else if parts.is_https() {
-            Ok(RedirectKind::Https)
-        } else if parts.is_loopback_host() {
-            Ok(RedirectKind::Loopback)
-        } else {
-            refuse("plain http is allowed on localhost, 127.0.0.1 and [::1] only")
+        return match Host::parse(parts.host) {
+            None => refuse("it names no host, or names it in a way that browsers rewrite"),
+            Some(Host::Elsewhere) if parts.is_https() => Ok(RedirectKind::Https),
+            Some(Host::ThisMachine) if parts.is_https() || parts.is_loopback_host() => {
+                Ok(RedirectKind::Loopback)
+            }
+            Some(_) => refuse("plain http is allowed on localhost, 127.0.0.1 and [::1] only"),
         };
     }
     let scheme = parts.scheme.to_ascii_lowercase();
@@ -80,20 +81,73 @@ pub(crate) fn matches(registered: &str, requested: &str) -> bool {
     if registered == requested {
         return true;
     }
-    if classify(registered) != Ok(RedirectKind::Loopback)
-        || classify(requested) != Ok(RedirectKind::Loopback)
-    {
-        return false;
+    match (around_free_port(registered), around_free_port(requested)) {
+        (Some(registered), Some(requested)) => registered == requested,
+        _ => false,
     }
-    without_port(registered) == without_port(requested)
 }
 
-/// `text` with its port cut out, letter for letter otherwise.
-fn without_port(text: &str) -> Option<(&str, &str)> {
+/// `text` letter for letter, but for a port that is free to change.
+pub(crate) fn without_free_port(text: &str) -> String {
+    around_free_port(text).map_or_else(
+        || text.to_owned(),
+        |(before, after)| before.to_owned() + after,
+    )
+}
+
+/// What stands before and after the port of `text`, where that may be any: on loopback without TLS,
+/// which a program serves that takes whichever port is free.
+fn around_free_port(text: &str) -> Option<(&str, &str)> {
     let parts = Parts::parse(text)?;
+    if !parts.is_http() || classify(text) != Ok(RedirectKind::Loopback) {
+        return None;
+    }
     let host_end = text.find("://")? + 3 + parts.host.len();
     let port = parts.port.map_or(0, |port| port.len() + 1);
     Some((&text[..host_end], &text[host_end + port..]))
+}
+
+/// Whose machine a host's name leads a browser to.
+enum Host {
+    /// The one the browser runs on.
+    ThisMachine,
+    Elsewhere,
+}
+
+impl Host {
+    /// Reads a host as browsers do (WHATWG URL §3.5), or not at all where they would go to another
+    /// name than the one that is written: a user is shown what is written.
+    fn parse(text: &str) -> Option<Self> {
+        let name = text.to_ascii_lowercase();
+        if let Some(address) = name.strip_prefix('[') {
+            let address: Ipv6Addr = address.strip_suffix(']')?.parse().ok()?;
+            return Some(Self::of_address(address.to_canonical()));
+        }
+        let name = name.strip_suffix('.').unwrap_or(&name);
+        let last = name.rsplit('.').next().unwrap_or_default();
+        if name.is_empty() || name.contains('%') || last.is_empty() {
+            return None;
+        }
+        // Browsers take whatever ends in a number for an address, octal and hexadecimal too.
+        let is_number = last.bytes().all(|byte| byte.is_ascii_digit()) || last.starts_with("0x");
+        if is_number {
+            return Some(Self::of_address(IpAddr::V4(text.parse().ok()?)));
+        }
+        let is_localhost = last == "localhost";
+        Some(if is_localhost {
+            Self::ThisMachine
+        } else {
+            Self::Elsewhere
+        })
+    }
+
+    fn of_address(address: IpAddr) -> Self {
+        if address.is_loopback() || address.is_unspecified() {
+            Self::ThisMachine
+        } else {
+            Self::Elsewhere
+        }
+    }
 }
 
 #[cfg(test)]
@@ -117,8 +171,54 @@ mod tests {
             ("http://localhost/callback", Loopback),
             ("http://[::1]:9/cb", Loopback),
             ("com.example.app:/oauth2redirect", PrivateScheme),
+            ("https://192.0.2.7:8443/cb", Https),
+            ("https://[2001:db8::7]/cb", Https),
+            ("https://a.example./cb", Https),
         ] {
             assert_eq!(classify(uri), Ok(kind), "{uri}");
+        }
+    }
+
+    #[test]
+    fn tls_does_not_make_a_local_program_a_web_site() {
+        for uri in [
+            "https://localhost:8443/cb",
+            "https://LOCALHOST./cb",
+            "https://app.localhost/cb",
+            "https://127.0.0.1/cb",
+            "https://127.9.9.9:1/cb",
+            "https://0.0.0.0/cb",
+            "https://[::1]/cb",
+            "https://[::]/cb",
+            "https://[::ffff:127.0.0.1]/cb",
+        ] {
+            assert_eq!(classify(uri), Ok(RedirectKind::Loopback), "{uri}");
+        }
+        assert_eq!(
+            classify("https://localhost.a.example/cb"),
+            Ok(RedirectKind::Https)
+        );
+    }
+
+    #[test]
+    fn a_host_is_written_as_browsers_read_it() {
+        for uri in [
+            "https://2130706433/cb",
+            "https://0x7f000001/cb",
+            "https://0x7f.1/cb",
+            "https://127.1/cb",
+            "https://0177.0.0.1/cb",
+            "https://1.2.3.4./cb",
+            "https://a.example.5/cb",
+            "https://claude%2eai/cb",
+            "https://claude.ai%2eevil.example/cb",
+            "https://./cb",
+            "https://a.example../cb",
+            "http://2130706433/cb",
+            "http://0.0.0.0/cb",
+            "http://app.localhost/cb",
+        ] {
+            assert!(classify(uri).is_err(), "{uri}");
         }
     }
 
@@ -169,6 +269,7 @@ mod tests {
             ("https://a.example/cb", "https://a.example:8443/cb"),
             ("https://a.example/cb", "https://A.example/cb"),
             ("https://localhost/cb", "https://localhost:1/cb"),
+            ("https://localhost/cb", "http://localhost/cb"),
             ("http://127.0.0.1/cb", "http://127.0.0.1:1@evil.example/cb"),
             ("http://127.0.0.1/cb", "http://127.0.0.1:1/%63b"),
             ("http://127.0.0.1/cb", "http://127.0.0.1:99999/cb"),

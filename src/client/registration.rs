@@ -171,7 +171,7 @@ fn redirect_uris(
                 }
             }
             Ok(_) => {
-                reason = "a client of application_type web has https redirect URIs only".to_owned();
+                reason = "a client of application_type web has https redirect URIs only, and none on localhost".to_owned();
             }
             Err(why) => reason = format!("a redirect URI cannot be used: {}", why.reason()),
         }

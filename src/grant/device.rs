@@ -84,6 +84,7 @@ pub(crate) fn approve(
         subject: subject.clone(),
         client_id: device.client_id.clone(),
         resource: device.resource.clone(),
+        destination: None,
         scopes: device.scopes.clone(),
         granted_at: now,
     };

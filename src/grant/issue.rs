@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::{
     authenticator::SignedIn,
+    client::destination::Destination,
     clock::Timestamp,
     id::{ClientId, Subject},
     resource::KnownResource,
@@ -88,6 +89,7 @@ pub(crate) fn approve(
             subject: user.subject.clone(),
             client_id: request.client_id.clone(),
             resource: request.resource.clone(),
+            destination: Some(Destination::of(&request.redirect_uri)),
             scopes: request.scopes.clone(),
             granted_at: now,
         },

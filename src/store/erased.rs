@@ -87,7 +87,7 @@ erase! {
     fn revoked_among(grants: Vec<GrantId>, access_tokens: Vec<Digest>) -> Revocation;
     fn revoke(target: RevokeTarget, now: Timestamp) -> Revocation;
     fn grants(subject: Subject, now: Timestamp) -> Vec<GrantRecord>;
-    fn consent(subject: Subject, client: ClientId, resource: ResourceUri) -> Option<ConsentRecord>;
+    fn consent(subject: Subject, client: ClientId, resource: ResourceUri, destination: Option<Destination>) -> Option<ConsentRecord>;
     fn consents(subject: Subject) -> Vec<ConsentRecord>;
     fn keys(purpose: KeyPurpose) -> Vec<KeyRecord>;
     fn add_key(key: KeyRecord, overlap: Duration, now: Timestamp) -> Vec<KeyRecord>;

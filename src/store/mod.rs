@@ -62,6 +62,7 @@ use self::record::{
     PendingAuthorization, Record, RefreshTokenRecord,
 };
 use crate::{
+    client::destination::Destination,
     clock::Timestamp,
     id::{ClientId, Subject},
     secret::{Digest, GrantId},
@@ -284,12 +285,14 @@ pub trait Store: Send + Sync + 'static {
         now: Timestamp,
     ) -> impl Future<Output = Result<Vec<GrantRecord>, StoreError>> + Send;
 
-    /// What one user allowed one client at one resource.
+    /// What one user allowed one client at one resource, by answers that went to one destination, or
+    /// to a device where there is none.
     fn consent(
         &self,
         subject: Subject,
         client: ClientId,
         resource: ResourceUri,
+        destination: Option<Destination>,
     ) -> impl Future<Output = Result<Option<ConsentRecord>, StoreError>> + Send;
 
     /// Everything one user allowed: the material of a "connected apps" page.

@@ -50,7 +50,7 @@ pub struct IssueCode {
     /// The grant it will give, not revoked.
     pub grant: GrantRecord,
     /// The consent to remember; its scopes are added to what is remembered already for the same
-    /// subject, client and resource.
+    /// subject, client, resource and destination.
     pub consent: Option<ConsentRecord>,
     /// Move the registered client's expiry to at least here.
     pub renew_client: Option<Timestamp>,

@@ -11,7 +11,7 @@ use crate::{
     uri::ResourceUri,
 };
 
-pub use crate::client::metadata::ClientMetadata;
+pub use crate::client::{destination::Destination, metadata::ClientMetadata};
 
 /// A program that registered itself (RFC 7591).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -244,6 +244,10 @@ pub struct ConsentRecord {
     pub client_id: ClientId,
     /// At which resource.
     pub resource: ResourceUri,
+    /// Where the answer went; none for a device, which fetches its tokens itself. What was allowed
+    /// there says nothing of what a stranger may fetch elsewhere in the same client's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub destination: Option<Destination>,
     /// To what: the union of everything consented to so far.
     pub scopes: Scopes,
     /// When last.

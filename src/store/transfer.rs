@@ -135,6 +135,7 @@ mod tests {
                 subject: crate::Subject::new("ann").unwrap(),
                 client_id: crate::ClientId::new(format!("app{number}")).unwrap(),
                 resource: crate::ResourceUri::parse("https://a.example/mcp").unwrap(),
+                destination: None,
                 scopes: Scopes::parse("a b").unwrap(),
                 granted_at: Timestamp::from_secs(1),
             })

@@ -7,8 +7,8 @@ use tower_mcp_auth::{
         IssueCode, IssueCodeOutcome, RedeemCode, RedeemCodeOutcome, RotateRefresh,
         RotateRefreshOutcome, Store, StoreError,
         record::{
-            AccessTokenRecord, ClientRecord, CodeRecord, ConsentRecord, GrantHolder, GrantRecord,
-            Record, RefreshTokenRecord, RefreshUse,
+            AccessTokenRecord, ClientRecord, CodeRecord, ConsentRecord, Destination, GrantHolder,
+            GrantRecord, Record, RefreshTokenRecord, RefreshUse,
         },
     },
 };
@@ -65,6 +65,10 @@ impl Flow {
         ResourceUri::parse("https://api.example.com/mcp").unwrap()
     }
 
+    pub(crate) fn destination(&self) -> Option<Destination> {
+        Some(Destination::of("http://127.0.0.1/callback"))
+    }
+
     pub(crate) fn issue_request(&self) -> IssueCode {
         let scopes = Scopes::parse("notes:read notes:write").unwrap();
         IssueCode {
@@ -99,6 +103,7 @@ impl Flow {
                 subject: self.subject(),
                 client_id: self.client(),
                 resource: self.resource(),
+                destination: self.destination(),
                 scopes,
                 granted_at: NOW,
             }),

@@ -198,7 +198,7 @@ faulty! {
     fn access_token(digest: Digest) -> Option<AccessToken>;
     fn revoked_among(grants: Vec<GrantId>, access_tokens: Vec<Digest>) -> Revocation;
     fn grants(subject: Subject, now: Timestamp) -> Vec<GrantRecord>;
-    fn consent(subject: Subject, client: ClientId, resource: ResourceUri) -> Option<ConsentRecord>;
+    fn consent(subject: Subject, client: ClientId, resource: ResourceUri, destination: Option<Destination>) -> Option<ConsentRecord>;
     fn consents(subject: Subject) -> Vec<ConsentRecord>;
     fn keys(purpose: KeyPurpose) -> Vec<KeyRecord>;
     fn add_key(key: KeyRecord, overlap: Duration, now: Timestamp) -> Vec<KeyRecord>;

@@ -33,7 +33,7 @@ pub enum Call {
     Among(Vec<GrantId>, Vec<Digest>),
     Revoke(RevokeTarget),
     Grants(Subject),
-    Consent(Subject, ClientId, ResourceUri),
+    Consent(Subject, ClientId, ResourceUri, Option<Destination>),
     Consents(Subject),
     Keys(KeyPurpose),
     AddKey(KeyRecord, Duration),
@@ -77,8 +77,8 @@ impl Call {
             Self::Among(grants, tokens) => said(store.revoked_among(grants, tokens).await),
             Self::Revoke(target) => said(store.revoke(target, now).await.map(sorted)),
             Self::Grants(subject) => said(store.grants(subject, now).await.map(by_text)),
-            Self::Consent(subject, client, resource) => {
-                said(store.consent(subject, client, resource).await)
+            Self::Consent(subject, client, resource, destination) => {
+                said(store.consent(subject, client, resource, destination).await)
             }
             Self::Consents(subject) => said(store.consents(subject).await.map(by_text)),
             Self::Keys(purpose) => said(store.keys(purpose).await.map(keys)),

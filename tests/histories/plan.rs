@@ -213,7 +213,12 @@ impl Plan {
             }),
             What::Lists => match more % 3 {
                 0 => Call::Grants(subject(of)),
-                1 => Call::Consent(subject(of), client_id(which), resource()),
+                1 => Call::Consent(
+                    subject(of),
+                    client_id(which),
+                    resource(),
+                    destination(which),
+                ),
                 _ => Call::Consents(subject(of)),
             },
             What::Keys => Call::Keys(KeyPurpose::RefreshSuccessor),
@@ -331,6 +336,7 @@ impl Flow {
             subject: self.subject.clone(),
             client_id: self.client.clone(),
             resource: resource(),
+            destination: destination(more),
             scopes: scopes(1 + more % 3),
             granted_at: now,
         }
@@ -432,6 +438,15 @@ fn client_id(number: u8) -> ClientId {
 
 fn resource() -> ResourceUri {
     ResourceUri::parse("https://api.example.com/mcp").unwrap()
+}
+
+/// A device's, or one of two.
+fn destination(which: u8) -> Option<Destination> {
+    match which / 2 % 3 {
+        0 => None,
+        1 => Some(Destination::of("https://app.example/callback")),
+        _ => Some(Destination::of("https://app.example/callback/2")),
+    }
 }
 
 fn scopes(bits: u8) -> Scopes {

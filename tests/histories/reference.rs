@@ -459,10 +459,14 @@ impl Store for Reference {
         subject: Subject,
         client: ClientId,
         resource: ResourceUri,
+        destination: Option<Destination>,
     ) -> Done<Option<ConsentRecord>> {
         let tables = self.lock();
         let found = tables.consents.values().find(|row| {
-            row.subject == subject && row.client_id == client && row.resource == resource
+            row.subject == subject
+                && row.client_id == client
+                && row.resource == resource
+                && row.destination == destination
         });
         Ok(found.cloned())
     }

@@ -8,6 +8,7 @@ use tower_mcp_auth::{
 };
 
 pub(super) type Bytes = [u8; 32];
+type ConsentName = (Subject, ClientId, String, Option<Destination>);
 
 /// Everything that is stored.
 #[derive(Clone, Default, PartialEq)]
@@ -18,7 +19,7 @@ pub struct Tables {
     pub(super) grants: BTreeMap<GrantId, GrantRecord>,
     pub(super) access: BTreeMap<Bytes, AccessTokenRecord>,
     pub(super) refresh: BTreeMap<Bytes, RefreshTokenRecord>,
-    pub(super) consents: BTreeMap<(Subject, ClientId, String), ConsentRecord>,
+    pub(super) consents: BTreeMap<ConsentName, ConsentRecord>,
     pub(super) devices: BTreeMap<Bytes, DeviceRecord>,
     pub(super) used: BTreeMap<Bytes, Timestamp>,
     pub(super) keys: Vec<KeyRecord>,
@@ -46,7 +47,8 @@ impl Tables {
 
     pub(super) fn remember(&mut self, consent: &ConsentRecord) {
         let (subject, client) = (consent.subject.clone(), consent.client_id.clone());
-        let name = (subject, client, consent.resource.to_string());
+        let destination = consent.destination.clone();
+        let name = (subject, client, consent.resource.to_string(), destination);
         let mut merged = consent.clone();
         if let Some(old) = self.consents.get(&name) {
             merged.scopes = merged.scopes.union(&old.scopes);

@@ -5,7 +5,7 @@ use std::error::Error;
 use sqlx::{ConnectOptions, postgres::PgPoolOptions};
 use tower_mcp_auth::{
     PostgresStore, StoreError,
-    store::{PostgresOptions, Store},
+    store::{PostgresOptions, RevokeTarget, Store},
 };
 
 use crate::{
@@ -58,6 +58,44 @@ async fn a_newer_schema_is_refused() {
         matches!(refused, StoreError::NewerSchema { found: 99, .. }),
         "{refused:?}"
     );
+}
+
+#[tokio::test]
+async fn consents_of_before_destinations_are_kept_and_answer_nobody() {
+    let Some(database) = Database::create().await else {
+        return;
+    };
+    let mut connection = database.connect().await;
+    let version_1 = [
+        "create schema tower_mcp_auth",
+        include_str!("../../src/store/postgres/sql/tables.sql"),
+        "create table tower_mcp_auth.schema_version (version bigint not null)",
+        "insert into tower_mcp_auth.schema_version values (1)",
+    ];
+    for statements in version_1 {
+        execute(&mut connection, statements).await;
+    }
+    let flow = Flow::new("x");
+    let (subject, client, resource) = (flow.subject(), flow.client(), flow.resource());
+    execute(
+        &mut connection,
+        &format!(
+            "insert into tower_mcp_auth.consents values
+                ('{subject}', '{client}', '\\x00', '{resource}', 'notes:read', 1000000)"
+        ),
+    )
+    .await;
+
+    let store = database.open().await;
+    let before = store.consents(flow.subject()).await.unwrap();
+    assert_eq!(before.len(), 1);
+    assert_eq!(before[0].destination, None);
+    flow.redeem(&store).await;
+    let now = store.consents(flow.subject()).await.unwrap();
+    assert_eq!(now.len(), 2, "one was given now: {now:?}");
+    let withdrawn = RevokeTarget::Consent(flow.subject(), flow.client());
+    store.revoke(withdrawn, NOW).await.unwrap();
+    assert!(store.consents(flow.subject()).await.unwrap().is_empty());
 }
 
 /// A failure that leaves half of the tables behind could never be repaired by opening it again.

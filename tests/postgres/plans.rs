@@ -287,7 +287,12 @@ async fn people_and_programs_are_found_by_their_names() {
     .await;
     assert_uses(&database, &["consents_pkey"], async |store, _| {
         assert_eq!(store.consents(flow.subject()).await.unwrap().len(), 1);
-        let consent = store.consent(flow.subject(), flow.client(), flow.resource());
+        let consent = store.consent(
+            flow.subject(),
+            flow.client(),
+            flow.resource(),
+            flow.destination(),
+        );
         assert!(consent.await.unwrap().is_some());
     })
     .await;

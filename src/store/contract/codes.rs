@@ -20,7 +20,7 @@ pub async fn an_approval_is_one_commit<S: Store>(store: Arc<S>) {
     assert_eq!(grant.id, flow.grant(), "the code is that grant's");
     assert_eq!(grant.scopes, flow.issue.grant.scopes);
     assert!(grant.revoked_at.is_none());
-    let consent = store.consent(subject("ann"), client_id("app"), resource());
+    let consent = store.consent(subject("ann"), client_id("app"), resource(), destination());
     assert_eq!(
         consent.await.expect("no store error"),
         flow.issue.consent,
@@ -86,22 +86,29 @@ pub async fn consents_add_up<S: Store>(store: Arc<S>) {
     without.issue.consent = None;
     without.issued(&store).await;
 
-    let found = store.consent(subject("ann"), client_id("app"), resource());
+    let found = store.consent(subject("ann"), client_id("app"), resource(), destination());
     let found = found.await.expect("no store error").expect("a consent");
     assert_eq!(found.scopes, scopes("a b c"), "consents are united");
     assert_eq!(found.granted_at, after(5), "the last consent dates it");
     let spelled = ResourceUri::parse("HTTPS://API.example.com:443/mcp").expect("a resource");
-    let found = store.consent(subject("ann"), client_id("app"), spelled);
+    let found = store.consent(subject("ann"), client_id("app"), spelled, destination());
     assert!(
         found.await.expect("no store error").is_some(),
         "another spelling of the resource is the same resource"
     );
     let elsewhere = ResourceUri::parse("https://api.example.com/mcp/2").expect("a resource");
-    let found = store.consent(subject("ann"), client_id("app"), elsewhere);
+    let found = store.consent(subject("ann"), client_id("app"), elsewhere, destination());
     assert!(
         found.await.expect("no store error").is_none(),
         "a consent is for one resource"
     );
+    for other in [None, Some(Destination::of("https://app.example/callback"))] {
+        let found = store.consent(subject("ann"), client_id("app"), resource(), other.clone());
+        assert!(
+            found.await.expect("no store error").is_none(),
+            "a consent is for one destination, not for {other:?}"
+        );
+    }
     let mut all = store
         .consents(subject("ann"))
         .await
@@ -116,7 +123,7 @@ pub async fn consents_add_up<S: Store>(store: Arc<S>) {
         let flow = approve(label, "eve", "app", &list.join(" "), NOW);
         flow.issued(&store).await;
     }
-    let found = store.consent(subject("eve"), client_id("app"), resource());
+    let found = store.consent(subject("eve"), client_id("app"), resource(), destination());
     let found = found.await.expect("no store error").expect("a consent");
     assert!(
         found.scopes.contains("q0") && found.scopes.contains("q99"),

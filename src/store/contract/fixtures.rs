@@ -28,6 +28,10 @@ pub(super) fn resource() -> ResourceUri {
     ResourceUri::parse("https://api.example.com/mcp").expect("a resource")
 }
 
+pub(super) fn destination() -> Option<Destination> {
+    Some(Destination::of("http://127.0.0.1:4000/callback"))
+}
+
 pub(super) fn scopes(list: &str) -> Scopes {
     Scopes::parse(list).expect("scopes")
 }
@@ -99,6 +103,7 @@ pub(super) fn consent(subject_: &str, client: &str, list: &str) -> ConsentRecord
         subject: subject(subject_),
         client_id: client_id(client),
         resource: resource(),
+        destination: destination(),
         scopes: scopes(list),
         granted_at: NOW,
     }

@@ -129,12 +129,12 @@ pub async fn users_and_clients_are_told_apart<S: Store>(store: Arc<S>) {
         "one user and one client"
     );
     assert_eq!(live(flows.clone()).await, pairs[1..], "and nobody else");
-    let found = store.consent(subject("ann"), client_id("app"), resource());
+    let found = store.consent(subject("ann"), client_id("app"), resource(), destination());
     assert!(
         found.await.expect("no store error").is_none(),
         "the consent is withdrawn"
     );
-    let found = store.consent(subject("anna"), client_id("app"), resource());
+    let found = store.consent(subject("anna"), client_id("app"), resource(), destination());
     assert!(
         found.await.expect("no store error").is_some(),
         "no other is"
@@ -250,7 +250,11 @@ pub async fn nothing_issued_meanwhile_is_passed_over<S: Store>(store: Arc<S>) {
                     };
                     store.issue_code(issue, NOW).await?;
                     let (subject, client) = (subject("ann"), client_id("app"));
-                    if store.consent(subject, client, resource()).await?.is_none() {
+                    if store
+                        .consent(subject, client, resource(), destination())
+                        .await?
+                        .is_none()
+                    {
                         store.revoke(RevokeTarget::Grant(flow.grant()), NOW).await?;
                         break;
                     }

@@ -5,10 +5,11 @@
 //! that no two lists of names give the same key and every scan of a prefix stops where it should.
 
 use crate::{
+    client::destination::Destination,
     clock::Timestamp,
     id::{ClientId, Subject},
     secret::{Digest, GrantId},
-    store::record::KeyPurpose,
+    store::record::{ConsentRecord, KeyPurpose},
     uri::ResourceUri,
 };
 
@@ -127,10 +128,31 @@ pub(crate) fn key(purpose: KeyPurpose, id: u32) -> Vec<u8> {
     key
 }
 
-pub(crate) fn consent(subject: &Subject, client: &ClientId, resource: &ResourceUri) -> Vec<u8> {
+pub(crate) fn consent(
+    subject: &Subject,
+    client: &ClientId,
+    resource: &ResourceUri,
+    destination: Option<&Destination>,
+) -> Vec<u8> {
     let mut key = consents(subject, Some(client));
     key.extend_from_slice(resource.canonical().as_bytes());
+    if let Some(destination) = destination {
+        // In no resource.
+        key.push(0);
+        key.extend_from_slice(Digest::of(destination.as_str()).as_bytes());
+    }
     key
+}
+
+pub(crate) fn key_of_consent(consent: &ConsentRecord) -> Vec<u8> {
+    let ConsentRecord {
+        subject,
+        client_id,
+        resource,
+        destination,
+        ..
+    } = consent;
+    self::consent(subject, client_id, resource, destination.as_ref())
 }
 
 /// The consents of one user, or of one user to one client.

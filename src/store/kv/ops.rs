@@ -113,9 +113,9 @@ pub(crate) fn issue_code<X: Tx>(
     Ok(IssueCodeOutcome::Issued)
 }
 
-/// Adds a consent to what is remembered already.
+/// Adds a consent to what is remembered already for the same destination.
 pub(super) fn remember<X: Tx>(tx: &mut X, consent: &ConsentRecord) -> Result<(), X> {
-    let key = keys::consent(&consent.subject, &consent.client_id, &consent.resource);
+    let key = keys::key_of_consent(consent);
     let mut merged = consent.clone();
     if let Some(old) = tx.read::<ConsentRecord>(&key)? {
         let scopes = merged.scopes.union(&old.scopes);

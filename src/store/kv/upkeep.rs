@@ -95,10 +95,7 @@ pub(crate) fn import<X: Tx>(tx: &mut X, record: &Record) -> Result<(), X> {
             raise_generation(tx, record)?;
             tx.put(&keys::refresh_token(digest), record)
         }
-        Record::Consent(consent) => {
-            let key = keys::consent(&consent.subject, &consent.client_id, &consent.resource);
-            tx.put(&key, consent)
-        }
+        Record::Consent(consent) => tx.put(&keys::key_of_consent(consent), consent),
         Record::Key(record) => tx.put(&keys::key(record.purpose, record.id), record),
         Record::Used { digest, expires_at } => {
             let expires_at = *expires_at;

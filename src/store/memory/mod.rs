@@ -254,8 +254,10 @@ impl Store for MemoryStore {
         subject: Subject,
         client: ClientId,
         resource: ResourceUri,
+        destination: Option<Destination>,
     ) -> Result<Option<ConsentRecord>, StoreError> {
-        self.run(|rows| rows.read(&keys::consent(&subject, &client, &resource)))
+        let key = keys::consent(&subject, &client, &resource, destination.as_ref());
+        self.run(|rows| rows.read(&key))
     }
 
     async fn consents(&self, subject: Subject) -> Result<Vec<ConsentRecord>, StoreError> {

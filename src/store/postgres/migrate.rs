@@ -8,7 +8,10 @@ use crate::store::StoreError;
 const VERSION: u32 = STEPS.len() as u32;
 
 /// What makes each version of the tables out of the one before.
-const STEPS: [&str; 1] = [include_str!("sql/tables.sql")];
+const STEPS: [&str; 2] = [
+    include_str!("sql/tables.sql"),
+    include_str!("sql/destinations.sql"),
+];
 
 /// The functions of the newest version; all are replaced when the version changes.
 const FUNCTIONS: [&str; 14] = [

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::columns::column;
 use crate::{
+    client::destination::Destination,
     clock::Timestamp,
     id::{ClientId, Subject},
     pkce::CodeChallenge,
@@ -177,6 +178,9 @@ pub(super) struct ConsentRow {
     #[serde(with = "column")]
     resource_key: Digest,
     resource: ResourceUri,
+    #[serde(with = "column")]
+    destination_key: Digest,
+    destination: Option<Destination>,
     scopes: Scopes,
     #[serde(with = "column")]
     granted_at: Timestamp,
@@ -187,13 +191,20 @@ pub(super) fn resource_key(resource: &ResourceUri) -> Digest {
     Digest::of(resource.canonical())
 }
 
+/// What stands in a key for a destination; none is as good as an empty one.
+pub(super) fn destination_key(destination: Option<&Destination>) -> Digest {
+    Digest::of(destination.map_or("", Destination::as_str))
+}
+
 impl From<ConsentRecord> for ConsentRow {
     fn from(record: ConsentRecord) -> Self {
         Self {
             resource_key: resource_key(&record.resource),
+            destination_key: destination_key(record.destination.as_ref()),
             subject: record.subject,
             client_id: record.client_id,
             resource: record.resource,
+            destination: record.destination,
             scopes: record.scopes,
             granted_at: record.granted_at,
         }
@@ -206,6 +217,7 @@ impl From<ConsentRow> for ConsentRecord {
             subject: row.subject,
             client_id: row.client_id,
             resource: row.resource,
+            destination: row.destination,
             scopes: row.scopes,
             granted_at: row.granted_at,
         }

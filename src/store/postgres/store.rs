@@ -361,11 +361,13 @@ impl Store for PostgresStore {
         subject: Subject,
         client: ClientId,
         resource: ResourceUri,
+        destination: Option<Destination>,
     ) -> Result<Option<ConsentRecord>, StoreError> {
         let given = json!({
             "subject": subject,
             "client_id": client,
             "resource_key": resource_key(&resource).to_json(),
+            "destination_key": destination_key(destination.as_ref()).to_json(),
         });
         let found: Option<ConsentRow> = self.calls.question("consent", given).await?;
         Ok(found.map(ConsentRecord::from))

@@ -13,7 +13,10 @@ const TABLES: [(&str, &[&str]); 8] = [
     ("grants", &["id"]),
     ("access_tokens", &["digest"]),
     ("refresh_tokens", &["digest"]),
-    ("consents", &["subject", "client_id", "resource_key"]),
+    (
+        "consents",
+        &["subject", "client_id", "resource_key", "destination_key"],
+    ),
     ("keys", &["purpose", "id"]),
     ("used", &["digest"]),
 ];

@@ -1,6 +1,7 @@
 //! How keys are named.
 
 use crate::{
+    client::destination::Destination,
     id::{ClientId, Subject},
     secret::{Digest, base64url},
     store::record::{ConsentRecord, KeyPurpose, KeyRecord},
@@ -152,9 +153,19 @@ pub(super) fn name(digest: &Digest) -> String {
     base64url(digest.as_bytes())
 }
 
-pub(super) fn consent_name(subject: &Subject, client: &ClientId, resource: &ResourceUri) -> Digest {
-    // Neither of the first two has a line break in it.
-    Digest::of(&format!("{subject}\n{client}\n{}", resource.canonical()))
+pub(super) fn consent_name(
+    subject: &Subject,
+    client: &ClientId,
+    resource: &ResourceUri,
+    destination: Option<&Destination>,
+) -> Digest {
+    // None of the first three has a line break in it.
+    let mut name = format!("{subject}\n{client}\n{}", resource.canonical());
+    if let Some(destination) = destination {
+        name.push('\n');
+        name.push_str(destination.as_str());
+    }
+    Digest::of(&name)
 }
 
 pub(super) fn name_of_consent(consent: &ConsentRecord) -> String {
@@ -162,6 +173,7 @@ pub(super) fn name_of_consent(consent: &ConsentRecord) -> String {
         &consent.subject,
         &consent.client_id,
         &consent.resource,
+        consent.destination.as_ref(),
     ))
 }
 

@@ -12,6 +12,7 @@ use super::{
     scripts,
 };
 use crate::{
+    client::destination::Destination,
     clock::Timestamp,
     id::{ClientId, Subject},
     secret::{Digest, GrantId},
@@ -401,8 +402,10 @@ impl Store for RedisStore {
         subject: Subject,
         client: ClientId,
         resource: ResourceUri,
+        destination: Option<Destination>,
     ) -> Result<Option<ConsentRecord>> {
-        let name = name(&consent_name(&subject, &client, &resource));
+        let destination = destination.as_ref();
+        let name = name(&consent_name(&subject, &client, &resource, destination));
         self.read(self.keys.record(Kind::Consent, &name)).await
     }
 

@@ -328,9 +328,10 @@ impl Store for SledStore {
         subject: Subject,
         client: ClientId,
         resource: ResourceUri,
+        destination: Option<Destination>,
     ) -> Result<Option<ConsentRecord>, StoreError> {
-        self.engine
-            .read(|rows| rows.read(&keys::consent(&subject, &client, &resource)))
+        let key = keys::consent(&subject, &client, &resource, destination.as_ref());
+        self.engine.read(|rows| rows.read(&key))
     }
 
     async fn consents(&self, subject: Subject) -> Result<Vec<ConsentRecord>, StoreError> {

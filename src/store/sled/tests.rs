@@ -100,26 +100,29 @@ async fn a_store_whose_sync_failed_refuses_everything_until_opened_anew() {
     assert!(store.client(id, NOW).await.unwrap().is_some());
 }
 
+enum Told {
+    ARead,
+    AChange,
+}
+
 #[tokio::test]
 async fn an_error_of_the_log_poisons_wherever_it_is_told() {
     let no_room = || ::sled::Error::Io(io::ErrorKind::StorageFull.into());
-    let told_to_a_read = |store: &SledStore| {
-        let read: Result<(), _> = store.engine.read(|_| Err(no_room().into()));
-        read
+    let tell = |store: &SledStore, told_to| -> Result<(), StoreError> {
+        match told_to {
+            Told::ARead => store.engine.read(|_| Err(no_room().into())),
+            Told::AChange => {
+                let error = UnabortableTransactionError::Storage(no_room());
+                store.engine.change(|_| Err(error.clone().into()))
+            }
+        }
     };
-    let told_to_a_change = |store: &SledStore| {
-        let error = || UnabortableTransactionError::Storage(no_room());
-        let changed: Result<(), _> = store.engine.change(|_| Err(error().into()));
-        changed
-    };
-    let tells: [&dyn Fn(&SledStore) -> Result<(), StoreError>; 2] =
-        [&told_to_a_read, &told_to_a_change];
-    for tell in tells {
+    for told_to in [Told::ARead, Told::AChange] {
         let directory = tempfile::tempdir().unwrap();
         let store = SledStore::open(directory.path()).unwrap();
         let id = ClientId::new("a").unwrap();
         store.create_client(client("a"), 10, NOW).await.unwrap();
-        let failed = tell(&store);
+        let failed = tell(&store, told_to);
         assert!(matches!(failed, Err(StoreError::Poisoned(_))), "{failed:?}");
         let failed = store.client(id.clone(), NOW).await;
         assert!(matches!(failed, Err(StoreError::Poisoned(_))), "{failed:?}");

@@ -12,8 +12,9 @@ begin
     perform pg_advisory_xact_lock_shared(tower_mcp_auth.name_key('client', g->>'client_id'));
 end $$;
 
--- Adds a consent to what is remembered already. A set beyond the bound could not be read back: then
--- what was consented to last is what counts, and the user is asked again for the rest.
+-- Adds a consent to what is remembered already for the same destination. A set beyond the bound could
+-- not be read back: then what was consented to last is what counts, and the user is asked again for
+-- the rest.
 create or replace function tower_mcp_auth.remember(r jsonb, max_scopes bigint) returns void
 language plpgsql as $$
 begin
@@ -22,7 +23,7 @@ begin
     end if;
     insert into tower_mcp_auth.consents as c
     select * from jsonb_populate_record(null::tower_mcp_auth.consents, r)
-    on conflict (subject, client_id, resource_key) do update set
+    on conflict (subject, client_id, resource_key, destination_key) do update set
         resource = excluded.resource, granted_at = excluded.granted_at,
         scopes = (
             select case when count(*) <= max_scopes
@@ -44,6 +45,7 @@ begin
         select to_jsonb(c) from tower_mcp_auth.consents c
         where c.subject = a->>'subject' and c.client_id = a->>'client_id'
             and c.resource_key = (a->>'resource_key')::bytea
+            and c.destination_key = (a->>'destination_key')::bytea
     );
 end $$;
 

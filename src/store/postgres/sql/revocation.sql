@@ -109,12 +109,12 @@ begin
     if user_ is not null then
         perform from tower_mcp_auth.consents c
         where c.subject = user_ and (client is null or c.client_id = client)
-        order by c.subject, c.client_id, c.resource_key for update;
+        order by c.subject, c.client_id, c.resource_key, c.destination_key for update;
         delete from tower_mcp_auth.consents c
         where c.subject = user_ and (client is null or c.client_id = client);
     else
         perform from tower_mcp_auth.consents c where c.client_id = client
-        order by c.subject, c.client_id, c.resource_key for update;
+        order by c.subject, c.client_id, c.resource_key, c.destination_key for update;
         delete from tower_mcp_auth.consents c where c.client_id = client;
     end if;
 end $$;

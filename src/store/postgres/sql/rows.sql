@@ -87,7 +87,7 @@ language plpgsql as $$
 begin
     insert into tower_mcp_auth.consents
     select * from jsonb_populate_record(null::tower_mcp_auth.consents, r)
-    on conflict (subject, client_id, resource_key) do update set
+    on conflict (subject, client_id, resource_key, destination_key) do update set
         resource = excluded.resource, scopes = excluded.scopes,
         granted_at = excluded.granted_at;
 end $$;

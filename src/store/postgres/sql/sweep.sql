@@ -97,12 +97,13 @@ begin
         where id = any(due) and expires_at <= at order by id for update
     );
     with dependent as materialized (
-        select c.subject, c.client_id, c.resource_key from tower_mcp_auth.consents c
+        select c.subject, c.client_id, c.resource_key, c.destination_key from tower_mcp_auth.consents c
         where c.client_id = any(due)
-        order by c.subject, c.client_id, c.resource_key limit most for update
+        order by c.subject, c.client_id, c.resource_key, c.destination_key limit most for update
     )
     delete from tower_mcp_auth.consents c using dependent d
-    where (c.subject, c.client_id, c.resource_key) = (d.subject, d.client_id, d.resource_key);
+    where (c.subject, c.client_id, c.resource_key, c.destination_key) 
+        = (d.subject, d.client_id, d.resource_key, d.destination_key);
     get diagnostics consents = row_count;
     clients := 0;
     -- Fewer than asked for were all of them.

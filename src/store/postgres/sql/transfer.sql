@@ -13,8 +13,9 @@ begin
         when 'clients' then 'id > $1->>0 order by id'
         when 'grants' then 'id > ($1->>0)::bytea order by id'
         when 'consents' then
-            '(subject, client_id, resource_key) > ($1->>0, $1->>1, ($1->>2)::bytea)
-            order by subject, client_id, resource_key'
+            '(subject, client_id, resource_key, destination_key)
+                > ($1->>0, $1->>1, ($1->>2)::bytea, ($1->>3)::bytea)
+            order by subject, client_id, resource_key, destination_key'
         when 'keys' then '(purpose, id) > ($1->>0, ($1->>1)::bigint) order by purpose, id'
         else 'digest > ($1->>0)::bytea order by digest'
     end;

@@ -12,8 +12,8 @@ local function put_consent(consent)
   end
 end
 
--- Adds a consent to what is remembered already. A set of more than `most` scopes could not be read
--- back: then what was consented to last is what counts.
+-- Adds a consent to what is remembered already for the same destination. A set of more than `most`
+-- scopes could not be read back: then what was consented to last is what counts.
 local function remember(consent, most)
   local old = redis.call('HGET', consent.key, 'scopes')
   if old then
