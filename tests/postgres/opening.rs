@@ -81,7 +81,7 @@ async fn consents_of_before_destinations_are_kept_and_answer_nobody() {
         &mut connection,
         &format!(
             "insert into tower_mcp_auth.consents values
-                ('{subject}', '{client}', '\\x00', '{resource}', 'notes:read', 1000000)"
+                ('{subject}', '{client}', sha256('{resource}'), '{resource}', 'notes:read', 1000000)"
         ),
     )
     .await;
