@@ -190,6 +190,9 @@ fn bad_proofs(good: &Proof<'_>, at: u64) -> Vec<(&'static str, String)> {
         ("no htu", good().claim("htu", Value::Null).sign()),
         ("old", good().claim("iat", at - 301).sign()),
         ("future", good().claim("iat", at + 301).sign()),
+        ("over", good().claim("exp", at).sign()),
+        ("not yet", good().claim("nbf", at + 301).sign()),
+        ("no date", good().claim("exp", "tomorrow").sign()),
         ("no iat", good().claim("iat", Value::Null).sign()),
         ("no jti", good().claim("jti", Value::Null).sign()),
     ]

@@ -136,6 +136,31 @@ async fn it_can_be_revoked_like_any_other() {
 }
 
 #[tokio::test]
+async fn a_machine_that_signs_none_revokes_what_another_signed() {
+    let store = std::sync::Arc::new(MemoryStore::new());
+    let signs = App::with(|builder| {
+        builder.store(std::sync::Arc::clone(&store)).resource_with(
+            Resource::new(SIGNED)
+                .scopes(["notes:read"])
+                .jwt_access_tokens(),
+        )
+    });
+    let signs_none = App::with(|builder| builder.store(store));
+    let client = signs.public_client().await;
+    let tokens = signs
+        .tokens(&client, "alice", &[("resource", SIGNED)])
+        .await;
+    assert_eq!(call(&signs, &tokens.access).await, 200);
+    let request = Request::post("/oauth/revoke")
+        .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+        .body(form(&[("token", tokens.access.as_str()), ("client_id", &client)]).into());
+    assert_eq!(signs_none.send(request.unwrap()).await.status, 200);
+    let layer = signs.auth.protect("/signed").unwrap();
+    signs.advance(3600 - 1);
+    assert_eq!(through(layer, &tokens.access).await.0, 401);
+}
+
+#[tokio::test]
 async fn only_what_was_issued_is_good_here_whoever_signed_it() {
     let app = app();
     let client = app.public_client().await;

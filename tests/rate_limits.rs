@@ -118,6 +118,34 @@ async fn pages_have_an_allowance_of_their_own() {
     }
 }
 
+/// A page that its visitor opened by mistake must not lock them out.
+#[tokio::test]
+async fn a_page_of_another_site_uses_up_nothing_of_its_visitor() {
+    for page in ["/oauth/authorize", "/oauth/consent", "/oauth/device"] {
+        let app = App::with(at_most(2));
+        let ask = |site: &'static str, mode: &'static str| {
+            let request = Request::get(page)
+                .header("x-test-peer", "visitor")
+                .header("sec-fetch-site", site)
+                .header("sec-fetch-mode", mode);
+            app.send(request.body(Body::empty()).unwrap())
+        };
+        for _ in 0..3 {
+            let refused = ask("cross-site", "no-cors").await;
+            refused.assert_error(400, "invalid_request");
+            let refused = ask("same-site", "cors").await;
+            refused.assert_error(400, "invalid_request");
+        }
+        // The visitor's own, and a script of the application's.
+        let answer = ask("cross-site", "navigate").await;
+        assert_ne!(answer.status.as_u16(), 429, "{page}: {answer:?}");
+        let answer = ask("same-origin", "cors").await;
+        assert_ne!(answer.status.as_u16(), 429, "{page}: {answer:?}");
+        let answer = ask("cross-site", "navigate").await;
+        assert_eq!(answer.status.as_u16(), 429, "{page}: {answer:?}");
+    }
+}
+
 /// Each may keep a place among the fetches until somebody notices that nobody answers.
 #[cfg(feature = "cimd")]
 #[tokio::test]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
-use http::{Method, StatusCode, header, request::Parts};
+use http::{HeaderValue, Method, StatusCode, header, request::Parts};
 use http_body::Body;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 
@@ -36,6 +36,17 @@ where
         Ok(Err(_)) => refuse(StatusCode::BAD_REQUEST, "the body could not be read"),
         Err(_) => refuse(StatusCode::REQUEST_TIMEOUT, "the body took too long"),
     }
+}
+
+/// Whether a browser says that a page of another site asked by itself, by a script or an image,
+/// rather than sending its visitor here. Programs that are no browsers say less, or nothing.
+pub(super) fn is_of_another_sites_page(parts: &Parts) -> bool {
+    let says = |name: &str| parts.headers.get(name).map(HeaderValue::as_bytes);
+    let is_elsewhere = matches!(
+        says("sec-fetch-site"),
+        Some(site) if site != b"same-origin" && site != b"none"
+    );
+    is_elsewhere && says("sec-fetch-mode").is_some_and(|mode| mode != b"navigate")
 }
 
 /// The text of a form body, `None` when it is no form.

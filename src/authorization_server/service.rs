@@ -21,7 +21,12 @@ use super::{
 };
 #[cfg(feature = "jwt")]
 use crate::resource_server::proof::DPOP;
-use crate::store::BoxFuture;
+use crate::{grant::Refusal, store::BoxFuture};
+
+const OF_ANOTHER_SITE: Refusal = Refusal::invalid_request(
+    "cross_site_fetch",
+    "no script of another site may ask for this; send the browser here",
+);
 
 /// The future of an endpoint's answer.
 pub struct EndpointFuture(BoxFuture<'static, EndpointResponse>);
@@ -193,6 +198,10 @@ impl AuthorizationServer {
     }
 
     async fn handle(&self, endpoint: Endpoint, parts: Parts, body: Bytes) -> EndpointResponse {
+        // Before it counts: a page must not use up what its visitor may do.
+        if !endpoint.is_cross_origin() && request::is_of_another_sites_page(&parts) {
+            return self.refuse_here(&parts, endpoint, None, &OF_ANOTHER_SITE);
+        }
         // Whose page it is turns out later, where it costs something.
         if matches!(endpoint, Endpoint::Consent | Endpoint::Device)
             && let Some(limited) = self.limited(endpoint, None, &parts)

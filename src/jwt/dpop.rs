@@ -29,7 +29,7 @@ pub(crate) enum DpopError {
     /// `htu`.
     #[error("the DPoP proof is for another address")]
     Url,
-    /// `iat`.
+    /// `iat`, or `exp` or `nbf` where they are there.
     #[error("the DPoP proof is too old, or from the future")]
     Time,
     /// `ath`.
@@ -124,6 +124,13 @@ impl DpopProof {
         }
         let issued_at = time(&claims, "iat")?.ok_or(JwtError::Claim("iat"))?;
         if issued_at.plus(max_age) < now || issued_at > now.plus(max_age) {
+            return Err(DpopError::Time);
+        }
+        // Neither has to be there, and both count where they are (RFC 7519 §4.1.4, §4.1.5). Whose
+        // clock is slow may make a proof that is from the past, but need not say that it is over.
+        if time(&claims, "exp")?.is_some_and(|end| end <= now)
+            || time(&claims, "nbf")?.is_some_and(|begin| begin > now.plus(max_age))
+        {
             return Err(DpopError::Time);
         }
         let jti = text("jti")?;

@@ -51,12 +51,21 @@ impl AccessForms {
     /// The digest that a presented token is stored under, `None` when its form shows that it is
     /// none of ours: garbage is refused without a store read.
     pub(crate) fn digest(&self, text: &str) -> Option<Digest> {
-        let is_ours = is_opaque(text)
+        (self.is_sealed(text) || self.signed && is_signed(text)).then(|| Digest::of(text))
+    }
+
+    /// As [`digest`](Self::digest), of whatever any machine of the deployment issued, however it is
+    /// configured: what one made, all can revoke.
+    pub(crate) fn digest_of_any(&self, text: &str) -> Option<Digest> {
+        (self.is_sealed(text) || is_signed(text)).then(|| Digest::of(text))
+    }
+
+    fn is_sealed(&self, text: &str) -> bool {
+        is_opaque(text)
             && self.seal.get().is_none_or(|key| {
                 let (token, claimed) = text.split_at(text.len() - SEAL_CHARS);
                 seal(key, token).as_bytes().ct_eq(claimed.as_bytes()).into()
-            });
-        (is_ours || self.signed && is_signed(text)).then(|| Digest::of(text))
+            })
     }
 }
 
@@ -112,6 +121,8 @@ mod tests {
         let signed = AccessForms::new(true);
         assert_eq!(signed.digest(token), Some(Digest::of(token)));
         assert_eq!(AccessForms::default().digest(token), None);
+        let any = AccessForms::default().digest_of_any(token);
+        assert_eq!(any, Some(Digest::of(token)));
         for garbage in [
             "eyJ",
             "eyJ.a",
@@ -122,6 +133,7 @@ mod tests {
             "eyJ..c",
         ] {
             assert_eq!(signed.digest(garbage), None, "{garbage}");
+            assert_eq!(signed.digest_of_any(garbage), None, "{garbage}");
         }
         let opaque = opaque(&SecretKey::random(), &random());
         for forms in [signed, AccessForms::default()] {
@@ -144,7 +156,9 @@ mod tests {
             for index in 0..token.len() {
                 let mut other = token.as_bytes().to_vec();
                 other[index] = if other[index] == b'x' { b'y' } else { b'x' };
-                assert_eq!(forms.digest(&String::from_utf8(other).unwrap()), None);
+                let other = String::from_utf8(other).unwrap();
+                assert_eq!(forms.digest(&other), None);
+                assert_eq!(forms.digest_of_any(&other), None);
             }
         }
     }

@@ -44,6 +44,7 @@ fn a_proof_is_good_for_one_request() {
         (json!({ "htu": "https://api.example.com/mcp#f" }), None),
         (json!({ "iat": now - 300 }), None),
         (json!({ "iat": now + 300 }), None),
+        (json!({ "exp": now + 1, "nbf": now + 300 }), None),
         (json!({ "ath": ath.as_str() }), Some("the-token")),
         (json!({ "ath": "whatever" }), None),
     ] {
