@@ -156,6 +156,13 @@ mod tests {
     }
 
     #[test]
+    fn a_token_of_sixteen_kibibytes_is_none_too_long() {
+        let token = "a".repeat(16_384);
+        let presented = one(format!("Bearer {token}").as_bytes());
+        assert_eq!(presented, Ok(token));
+    }
+
+    #[test]
     fn token68_is_what_the_rfc_says() {
         for good in ["a", "a-._~+/9==", "eyJ.e30.x_"] {
             assert!(is_token68(good), "{good}");

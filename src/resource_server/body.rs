@@ -150,3 +150,16 @@ fn is_last<E>(frame: &Option<Result<Frame<Bytes>, E>>) -> bool {
         Some(Err(_)) | None => true,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_tells_its_length() {
+        let ours = ResponseBody::<Full<Bytes>>::own(Bytes::from_static(b"no"));
+        assert_eq!(ours.size_hint().exact(), Some(2));
+        let inner = ResponseBody::inner(Full::<Bytes>::from("yes"));
+        assert_eq!(inner.size_hint().exact(), Some(3));
+    }
+}

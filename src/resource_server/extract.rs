@@ -47,3 +47,37 @@ impl<S: Sync> OptionalFromRequestParts<S> for McpSession {
         Ok(parts.extensions.get().cloned())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+
+    use super::*;
+    use crate::{ClientId, ResourceUri, Subject, Timestamp};
+
+    #[test]
+    fn who_forgot_the_layer_is_told_so() {
+        assert!(MissingSession.to_string().contains("McpAuthLayer"));
+        let response = MissingSession.into_response();
+        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+    }
+
+    #[tokio::test]
+    async fn a_session_that_is_there_is_found_and_may_be_missing() {
+        let session = McpSession::builder(
+            Subject::new("alice").unwrap(),
+            ClientId::new("agent").unwrap(),
+            ResourceUri::parse("https://a.example/mcp").unwrap(),
+            Timestamp::from_secs(1),
+        )
+        .build();
+        let (mut parts, ()) = Request::new(()).into_parts();
+        for expected in [None, Some(session.clone())] {
+            let found =
+                <McpSession as OptionalFromRequestParts<()>>::from_request_parts(&mut parts, &())
+                    .await;
+            assert_eq!(found, Ok(expected));
+            parts.extensions.insert(session.clone());
+        }
+    }
+}

@@ -227,11 +227,15 @@ impl Proofs {
 
 #[cfg(feature = "jwt")]
 mod seen {
+    use std::time::Duration;
+
     use moka::{policy::EvictionPolicy, sync::Cache};
 
-    use super::WINDOW;
     use crate::secret::Digest;
 
+    /// How long a proof is remembered: from a window before it is due until a window after, and a
+    /// little more.
+    pub(super) const KEPT: Duration = Duration::from_secs(660);
     /// How many proofs are remembered; the oldest go first. Only who has a good token and its key
     /// gets one in here, and needs as many within the window to have another's forgotten.
     const MAX_SEEN: u64 = 100_000;
@@ -247,8 +251,7 @@ mod seen {
                     .max_capacity(proofs)
                     // The usual policy would rather turn a newcomer away.
                     .eviction_policy(EvictionPolicy::lru())
-                    // From a window before it is due until a window after, and a little more.
-                    .time_to_live(WINDOW * 2 + WINDOW / 5)
+                    .time_to_live(KEPT)
                     .build(),
             )
         }
@@ -310,6 +313,11 @@ mod tests {
         let (one, two) = (Digest::of("one"), Digest::of("two"));
         assert!(seen.is_first(one) && seen.clone().is_first(two));
         assert!(!seen.clone().is_first(one) && !seen.is_first(two));
+    }
+
+    #[test]
+    fn a_proof_is_remembered_for_longer_than_it_is_good() {
+        assert!(seen::KEPT > WINDOW * 2);
     }
 
     #[test]

@@ -232,3 +232,15 @@ impl fmt::Display for Refusal {
         f.write_str(self.description())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_reads_as_its_description() {
+        for refusal in Refusal::ALL {
+            assert_eq!(refusal.to_string(), refusal.description());
+        }
+    }
+}

@@ -76,3 +76,21 @@ where
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_tells_its_length_and_its_end_however_it_came() {
+        for length in [0, 3] {
+            let bytes = Bytes::from(vec![b'x'; length]);
+            let passed = RequestBody::passed_through(Full::new(bytes.clone()));
+            let read = RequestBody::<Full<Bytes>>::read(bytes);
+            for body in [passed, read] {
+                assert_eq!(body.size_hint().exact(), Some(length as u64));
+                assert_eq!(body.is_end_stream(), length == 0);
+            }
+        }
+    }
+}

@@ -303,3 +303,16 @@ impl TokenVerifier for StoreVerifier {
         Ok(Verdict::Verified(session.build()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_failed_is_said_without_being_shown_to_clients() {
+        let error = VerifierUnavailable::new("the disk is on fire");
+        let said = error.to_string();
+        assert_eq!(said, "tokens cannot be verified at the moment");
+        assert_eq!(error.source().unwrap().to_string(), "the disk is on fire");
+    }
+}

@@ -68,3 +68,45 @@ impl Hasher for KeyHasher {
         self.0
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    fn keys() -> impl Iterator<Item = Key> {
+        (0..4096).map(|number: u32| Key::of(Digest::of(&number.to_string())))
+    }
+
+    #[test]
+    fn keys_spread_over_all_places_and_none_beyond() {
+        let shelves: HashSet<_> = keys().map(|key| key.shelf(100)).collect();
+        assert_eq!(shelves, (0..100).collect());
+        let places: HashSet<_> = keys().map(|key| key.place(64)).collect();
+        assert_eq!(places, (0..64).collect());
+        let tags: HashSet<_> = keys().map(|key| key.tag()).collect();
+        assert!(tags.len() > 3500, "{}", tags.len());
+    }
+
+    #[test]
+    fn hashes_differ_as_their_keys_do() {
+        let hash = |feed: &dyn Fn(&mut KeyHasher)| {
+            let mut hasher = KeyHasher::default();
+            feed(&mut hasher);
+            hasher.finish()
+        };
+        let hashes: [HashSet<_>; 3] = [
+            keys()
+                .map(|key| hash(&|hasher| hasher.write(&key.0)))
+                .collect(),
+            keys()
+                .map(|key| hash(&|hasher| hasher.write_u64(key.start())))
+                .collect(),
+            (0..4096)
+                .map(|shelf| hash(&|hasher| hasher.write_u32(shelf)))
+                .collect(),
+        ];
+        assert_eq!(hashes.map(|all| all.len()), [4096; 3]);
+    }
+}

@@ -141,6 +141,32 @@ mod tests {
     use super::*;
     use crate::secret::Digest;
 
+    fn key(number: u32) -> Key {
+        Key::of(Digest::of(&number.to_string()))
+    }
+
+    #[test]
+    fn bells_are_for_few_each() {
+        let mut register = Register::default();
+        let held: Vec<_> = (0..1000).map(|number| register.hold(key(number))).collect();
+        let bells = held.iter().map(|live| std::ptr::from_ref(live.bell()));
+        let bells: std::collections::HashSet<_> = bells.collect();
+        assert!(bells.len() > BELLS.len() / 2, "{}", bells.len());
+    }
+
+    #[test]
+    fn the_dead_are_looked_for_ever_more_seldom() {
+        let mut register = Register::default();
+        let mut searches = std::collections::HashSet::new();
+        let mut held = Vec::new();
+        for number in 0..1000 {
+            held.push(register.hold(key(number)));
+            assert!(register.high_water >= register.len());
+            searches.insert(register.high_water);
+        }
+        assert!(searches.len() < 10, "{searches:?}");
+    }
+
     #[test]
     fn of_two_names_that_look_alike_one_can_be_held() {
         let mut register = Register::default();

@@ -36,3 +36,17 @@ fn share<T: Clone + Eq + Hash>(known: &mut HashSet<T>, own: &mut T) {
         known.insert(own.clone());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_so_many_are_known() {
+        let mut known = HashSet::new();
+        for number in 0..MAX + 10 {
+            share(&mut known, &mut number.to_string());
+            assert_eq!(known.len(), MAX.min(number + 1));
+        }
+    }
+}

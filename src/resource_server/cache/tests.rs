@@ -409,3 +409,128 @@ fn sessions_share_what_they_have_in_common() {
         two.resource().as_str()
     ));
 }
+
+/// A standing that no cache gave out.
+fn standing(register: &mut Register<Key>, key: [u8; 32], fresh_until: u64) -> Standing {
+    let Verdict::Verified(session) = good(None) else {
+        unreachable!("it is good");
+    };
+    let token = register.hold(Key::of(Digest::from_bytes(key)));
+    Standing::new(session, Timestamp::from_secs(fresh_until), token, None)
+}
+
+#[test]
+fn the_table_in_front_takes_no_token_for_another() {
+    let (front, mut register) = (Front::new(4), Register::default());
+    let mut bytes = [7; 32];
+    let one = standing(&mut register, bytes, 9);
+    front.put(&one);
+    // The same place and the same tag.
+    bytes[12] = 8;
+    let other = Key::of(Digest::from_bytes(bytes));
+    assert_eq!(one.key().tag(), other.tag());
+    assert!(front.get(&other).is_none());
+    // Neither is what has no tag of its own.
+    assert!(front.get(&Key::of(Digest::from_bytes([0; 32]))).is_none());
+}
+
+#[test]
+fn what_is_in_use_stays_in_front_whatever_its_key() {
+    let (front, mut register) = (Front::new(4), Register::default());
+    // All with the tag 0.
+    let standings: Vec<_> = (1..=5)
+        .map(|number| {
+            let mut key = [0; 32];
+            key[3] = number;
+            standing(&mut register, key, 9)
+        })
+        .collect();
+    for standing in &standings[..4] {
+        front.put(standing);
+    }
+    let is_there = |index: usize| front.get(standings[index].key()).is_some();
+    assert!([0, 1, 3].into_iter().all(is_there));
+    front.put(&standings[4]);
+    assert_eq!(
+        [0, 1, 2, 3, 4].map(is_there),
+        [true, true, false, true, true]
+    );
+}
+
+#[test]
+fn what_is_dead_or_stale_leaves_its_shelf_to_the_next() {
+    let (shelves, mut register) = (Shelves::new(100, DEFAULT_TTL), Register::default());
+    let key = |number| {
+        // Of one shelf, and not alike to the register.
+        let mut key = [0; 32];
+        key[if cfg!(target_endian = "little") { 0 } else { 7 }] = number;
+        key
+    };
+    let now = Timestamp::from_secs(10);
+    let [dead, stale, good, last] = [(1, 99), (2, 10), (3, 11), (4, 11)]
+        .map(|(n, fresh)| standing(&mut register, key(n), fresh));
+    for one in [&dead, &stale, &good] {
+        shelves.insert(one, Timestamp::from_secs(1));
+    }
+    assert_eq!(shelves.count(), 3);
+    assert!(register.end(Key::of(Digest::from_bytes(key(1)))));
+    shelves.insert(&last, now);
+    assert_eq!(shelves.count(), 2);
+    assert!(shelves.get(good.key()).is_some() && shelves.get(last.key()).is_some());
+}
+
+#[test]
+fn a_revocation_is_remembered_for_the_oldest_lookup() {
+    let (cache, script) = (TokenCache::new(), Script::default());
+    let tokens = ["old", "new"].map(PresentedToken::new);
+    let [mut old, mut new] = tokens.each_ref().map(|token| ask(&cache, &script, token));
+    assert_eq!((poll(&mut old), poll(&mut new)), (None, None));
+    cache.revoke(&Revocation {
+        grants: vec![GrantId::from_bytes([1; 16])],
+        access_tokens: vec![],
+    });
+    script
+        .0
+        .lock()
+        .unwrap()
+        .extend([good(Some(2)), good(Some(1))]);
+    assert_eq!(poll(&mut new), is(good(Some(2))));
+    drop(new);
+    assert_eq!(poll(&mut old), is(Verdict::Revoked), "it read before");
+}
+
+#[test]
+fn a_token_that_was_asked_about_again_is_served_from_the_newer_answer() {
+    let cache = TokenCache::builder()
+        .time_to_live(Duration::from_secs(60))
+        .build();
+    let (script, token) = (Script::default(), PresentedToken::new("t"));
+    let clock = crate::clock::TestClock::at(Timestamp::from_secs(1000));
+    for _ in 0..2 {
+        script.0.lock().unwrap().push_back(good(None));
+        let mut asking: Asking<'_> = Box::pin(cache.load(&script, &token, &clock));
+        assert_eq!(poll(&mut asking), is(good(None)));
+        let now = clock.now();
+        assert_eq!(twice(&cache, &token, now), [(); 2].map(|()| is(good(None))));
+        clock.advance(Duration::from_secs(60));
+        assert_eq!(twice(&cache, &token, clock.now()), [None, None]);
+    }
+}
+
+#[test]
+fn a_cache_shows_how_full_it_is_and_for_how_long_it_believes() {
+    let cache = TokenCache::builder()
+        .time_to_live(Duration::from_secs(48 * 60 * 60))
+        .build();
+    let script = Script::default();
+    for token in ["a", "b", "c"].map(PresentedToken::new) {
+        load(&cache, &script, &token, good(None));
+    }
+    assert_eq!(cache.0.entries.count(), 3);
+    let shown = format!("{cache:?}");
+    assert!(shown.contains("entries: 3"), "{shown}");
+    assert!(
+        shown.contains("time_to_live: 86400s"),
+        "a day at most: {shown}"
+    );
+}
