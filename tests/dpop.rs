@@ -211,6 +211,9 @@ async fn the_layer_refuses_every_bad_proof() {
         let answer = call(&app, "/mcp", "DPoP", &token, &[&proof]).await;
         assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{what}");
         assert_challenge(&answer, "DPoP", "invalid_dpop_proof");
+        let is_about_time = answer.header("www-authenticate").contains("too old");
+        let expected = ["old", "future", "over", "not yet"].contains(&what);
+        assert_eq!(is_about_time, expected, "{what}: {answer:?}");
     }
     let two = [good().sign(), good().sign()];
     let none = call(&app, "/mcp", "DPoP", &token, &[]).await;

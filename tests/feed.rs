@@ -14,14 +14,15 @@ use axum::{Router, body::Body, routing::get};
 use common::*;
 use http::{Request, StatusCode, header};
 use http_body_util::BodyExt;
-use tokio::{task::yield_now, time::timeout};
+use tokio::{sync::Notify, task::yield_now, time::timeout};
 use tower::ServiceExt;
 use tower_mcp_auth::{
-    Event, StaleFeed, TestClock,
+    Event, McpAuthLayer, PresentedToken, ProtectedResource, StaleFeed, StoreVerifier, TestClock,
+    TokenCache, TokenVerifier, Verdict, VerifierUnavailable,
     store::{Feed, RevokeTarget, Store},
 };
 
-use self::faults::Faulty;
+use self::faults::{Fault, Faulty};
 
 /// The machine that issues and revokes, the one that serves, and the channel to it.
 struct Two {
@@ -110,6 +111,21 @@ impl Two {
     }
 }
 
+/// Answers one request, and goes on answering.
+fn streaming(layer: McpAuthLayer) -> Router {
+    let silent = Body::from_stream(tokio_stream::pending::<Result<String, std::io::Error>>());
+    let body = Arc::new(Mutex::new(Some(silent)));
+    let answer = get(async move || body.lock().unwrap().take().unwrap());
+    Router::new().route("/mcp", answer).layer(layer)
+}
+
+fn bearing(token: &str) -> Request<Body> {
+    Request::get("/mcp")
+        .header(header::AUTHORIZATION, format!("Bearer {token}"))
+        .body(Body::empty())
+        .unwrap()
+}
+
 async fn until(mut come_true: impl AsyncFnMut() -> bool) {
     let waiting = async {
         while !come_true().await {
@@ -186,19 +202,8 @@ async fn what_was_missed_is_caught_up_with_and_the_rest_is_kept() {
 async fn an_open_stream_ends_although_nobody_heard_of_the_revocation() {
     let two = Two::whole().await;
     let token = two.token().await;
-    let silent = Body::from_stream(tokio_stream::pending::<Result<String, std::io::Error>>());
-    let body = Arc::new(Mutex::new(Some(silent)));
-    let router: Router = Router::new()
-        .route(
-            "/mcp",
-            get(async move || body.lock().unwrap().take().unwrap()),
-        )
-        .layer(two.second.auth.protect("/mcp").unwrap());
-    let request = Request::get("/mcp")
-        .header(header::AUTHORIZATION, format!("Bearer {}", token.access))
-        .body(Body::empty())
-        .unwrap();
-    let open = router.oneshot(request).await.unwrap();
+    let router = streaming(two.second.auth.protect("/mcp").unwrap());
+    let open = router.oneshot(bearing(&token.access)).await.unwrap();
     let read = tokio::spawn(open.into_body().collect());
     two.feed.lost();
     let target = RevokeTarget::RefreshToken(digest(&token.refresh));
@@ -207,6 +212,127 @@ async fn an_open_stream_ends_although_nobody_heard_of_the_revocation() {
     two.feed.confirmed(Instant::now());
     let ended = timeout(Duration::from_secs(60), read).await.unwrap();
     assert!(ended.unwrap().unwrap().to_bytes().is_empty());
+}
+
+/// What nobody hears of, because the channel stays broken, is looked for.
+#[tokio::test(start_paused = true)]
+async fn an_open_stream_ends_although_the_channel_stays_broken() {
+    let two = Two::whole().await;
+    let token = two.token().await;
+    let router = streaming(two.second.auth.protect("/mcp").unwrap());
+    let open = router.oneshot(bearing(&token.access)).await.unwrap();
+    let read = tokio::spawn(open.into_body().collect());
+    two.feed.lost();
+    two.told("behind").await;
+    let target = RevokeTarget::RefreshToken(digest(&token.refresh));
+    two.store.revoke(target, Default::default()).await.unwrap();
+    let ended = timeout(Duration::from_secs(3600), read).await.unwrap();
+    assert!(ended.unwrap().unwrap().to_bytes().is_empty());
+}
+
+#[tokio::test]
+async fn who_could_not_catch_up_has_not() {
+    let two = Two::whole().await;
+    let token = two.token().await;
+    two.serve_from_cache(&token.access).await;
+    two.feed.lost();
+    two.told("behind").await;
+    let target = RevokeTarget::RefreshToken(digest(&token.refresh));
+    two.store.revoke(target, Default::default()).await.unwrap();
+    let asked = two.seen.calls().len();
+    two.seen.fail_next(Fault::Before);
+    two.feed.connected();
+    two.feed.confirmed(Instant::now());
+    until(async || two.seen.calls().len() > asked).await;
+    two.serve(&token.access, StatusCode::UNAUTHORIZED).await;
+}
+
+/// The beginning of a process is no news until it took too long.
+#[tokio::test]
+async fn a_machine_says_once_that_it_hears_and_at_last_that_it_does_not() {
+    let two = Two::whole().await;
+    two.told("caught up").await;
+    assert_eq!(*two.events.lock().unwrap(), ["caught up"]);
+    let deaf = Two::new(Feed::new(Duration::from_millis(50)), StaleFeed::AskStore);
+    deaf.told("behind").await;
+}
+
+/// As the store says, but not before it may.
+struct Slow {
+    store: StoreVerifier,
+    asked: Notify,
+    may_answer: Notify,
+}
+
+impl TokenVerifier for Slow {
+    fn recognises(&self, token: &str) -> bool {
+        self.store.recognises(token)
+    }
+
+    fn connect(&self, cache: &TokenCache) {
+        self.store.connect(cache);
+    }
+
+    async fn verify(&self, token: &PresentedToken) -> Result<Verdict, VerifierUnavailable> {
+        let verdict = self.store.verify(token).await;
+        self.asked.notify_one();
+        self.may_answer.notified().await;
+        verdict
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn catching_up_waits_for_who_asked_before() {
+    let feed = Feed::new(Duration::from_secs(3600));
+    let store = Faulty::new(None);
+    let app = App::with(|builder| builder.store(store.clone()));
+    let client = app.public_client().await;
+    let token = app.tokens(&client, "alice", &[]).await;
+    let slow = Arc::new(Slow {
+        store: StoreVerifier::new(store.elsewhere(&feed)).clock(app.clock.clone()),
+        asked: Notify::new(),
+        may_answer: Notify::new(),
+    });
+    let resource = ProtectedResource::builder(MCP, Arc::clone(&slow))
+        .clock(app.clock.clone())
+        .build()
+        .unwrap();
+    let is_good = |resource: ProtectedResource| {
+        let request = bearing(&token.access);
+        async move { resource.session(request.headers()).await.unwrap().is_some() }
+    };
+    let early = tokio::spawn(is_good(resource.clone()));
+    slow.asked.notified().await;
+    let target = RevokeTarget::RefreshToken(digest(&token.refresh));
+    store.revoke(target, Default::default()).await.unwrap();
+    feed.connected();
+    feed.confirmed(Instant::now());
+    // Everything that does not wait for the early one happens now.
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    slow.may_answer.notify_one();
+    early.await.unwrap();
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    slow.may_answer.notify_one();
+    assert!(!is_good(resource).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_follows_for_a_cache_that_is_gone() {
+    let alive = || {
+        tokio::runtime::Handle::current()
+            .metrics()
+            .num_alive_tasks()
+    };
+    let feed = Feed::new(Duration::from_secs(3600));
+    let verifier = StoreVerifier::new(Faulty::new(None).elsewhere(&feed));
+    let resource = ProtectedResource::builder(MCP, verifier).build().unwrap();
+    yield_now().await;
+    assert_eq!(alive(), 1);
+    drop(resource);
+    for _ in 0..10 {
+        yield_now().await;
+    }
+    assert_eq!(alive(), 0);
 }
 
 #[tokio::test]

@@ -30,6 +30,8 @@ async fn a_flood_of_forged_tokens_reads_no_store_and_evicts_nobody() {
         let answer = app.call("/mcp", &forged(&token, number)).await;
         assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
         assert_eq!(app.call("/mcp", &token).await.status, StatusCode::OK);
+        let answer = app.call("/oauth/userinfo", &forged(&token, number)).await;
+        assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
     }
     assert_eq!(store.calls()[calls..], [""; 0]);
 }

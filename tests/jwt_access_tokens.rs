@@ -47,7 +47,10 @@ fn basic() -> String {
 async fn through(layer: McpAuthLayer, token: &str) -> (StatusCode, String) {
     let whoami = service_fn(|request: Request<Body>| async move {
         let session = request.extensions().get::<McpSession>().unwrap();
-        let body = Body::from(serde_json::to_vec(session).unwrap());
+        let is_client = session.is_client();
+        let mut session = serde_json::to_value(session).unwrap();
+        session["is_client"] = is_client.into();
+        let body = Body::from(session.to_string());
         Ok::<_, Infallible>(Response::new(body))
     });
     let request = Request::post("/")
@@ -112,7 +115,10 @@ async fn it_can_be_revoked_like_any_other() {
     let app = app();
     let client = app.public_client().await;
     let tokens = sign_in(&app, &client).await;
-    assert_eq!(call(&app, &tokens.access).await, 200);
+    let (status, session) = through(app.auth.protect("/signed").unwrap(), &tokens.access).await;
+    assert_eq!(status, 200);
+    let session: Value = serde_json::from_str(&session).unwrap();
+    assert_eq!(session["is_client"], false);
     assert_eq!(
         app.call("/oauth/userinfo", &tokens.access).await.status,
         200
@@ -193,6 +199,10 @@ async fn introspection_knows_it() {
     let app = app();
     let asked = [("grant_type", "client_credentials"), ("resource", SIGNED)];
     let tokens = Tokens::from(&post(&app, "/oauth/token", &asked).await);
+    let (status, session) = through(app.auth.protect("/signed").unwrap(), &tokens.access).await;
+    assert_eq!(status, 200);
+    let session: Value = serde_json::from_str(&session).unwrap();
+    assert_eq!(session["is_client"], true);
     let ask = [("token", tokens.access.as_str())];
     let answer = post(&app, "/oauth/introspect", &ask).await.json();
     assert_eq!(answer["active"], true);

@@ -22,11 +22,12 @@ use http_body::{Body, Frame};
 use http_body_util::{BodyExt, Full};
 use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_mcp_auth::{
-    Event, McpAuthLayer, McpSession, ProtectedResource, Refusal, Timestamp, Verdict,
+    Event, McpAuthLayer, McpSession, Operation, PresentedToken, ProtectedResource, Refusal,
+    TestClock, Timestamp, TokenVerifier, Verdict, VerifierUnavailable,
     resource_server::ResponseBody,
 };
 
-use self::resource::{METADATA, START, Session, Told, empty, post, resource, send};
+use self::resource::{MCP, METADATA, START, Session, Told, empty, post, resource, send};
 
 type Ours = Request<Full<Bytes>>;
 
@@ -357,6 +358,133 @@ async fn an_unavailable_verifier_is_503_and_never_401() {
     assert_eq!(send(&service, empty(post(Some("alice")))).await.status, 200);
 }
 
+/// Never ready.
+#[derive(Clone)]
+struct Busy;
+
+impl<B> Service<Request<B>> for Busy {
+    type Response = Response<Full<Bytes>>;
+    type Error = Infallible;
+    type Future = std::future::Ready<Result<Response<Full<Bytes>>, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Pending
+    }
+
+    fn call(&mut self, _: Request<B>) -> Self::Future {
+        unreachable!("it is not ready")
+    }
+}
+
+/// Otherwise nothing that limits load could stand behind it.
+#[tokio::test]
+async fn it_is_as_ready_as_what_is_behind_it() {
+    let (resource, ..) = resource();
+    let cx = &mut Context::from_waker(std::task::Waker::noop());
+    let mut plain = resource.layer().layer(Busy);
+    assert!(Service::<Ours>::poll_ready(&mut plain, cx).is_pending());
+    let operation = Operation::tool("delete_note");
+    let mut by_operation = resource
+        .layer()
+        .require_for(operation, "notes:write")
+        .layer(Busy);
+    assert!(Service::<Ours>::poll_ready(&mut by_operation, cx).is_pending());
+    let mut within = by_operation.into_inner();
+    assert!(Service::<Ours>::poll_ready(&mut within, cx).is_pending());
+}
+
+#[tokio::test]
+async fn a_resource_says_what_it_was_told_about_itself() {
+    let (resource, ..) = resource();
+    assert_eq!(resource.uri().as_str(), MCP);
+    assert_eq!(resource.scopes().to_string(), "notes:read notes:write");
+    assert_eq!(resource.challenge_scopes().to_string(), "notes:read");
+    assert_eq!(resource.metadata_url(), METADATA);
+}
+
+/// RFC 9449 §7.2: there a token that anybody could use is none.
+#[cfg(feature = "jwt")]
+#[tokio::test]
+async fn where_keys_are_required_a_token_without_one_is_refused() {
+    let (_, told, clock) = resource();
+    let resource = ProtectedResource::builder(MCP, told)
+        .clock(clock)
+        .require_dpop();
+    let service = protect(&resource.build().unwrap().layer());
+    for _ in 0..2 {
+        let answer = send(&service, empty(post(Some("alice")))).await;
+        assert_eq!(answer.status, 401, "{answer:?}");
+        assert_eq!(answer.refusal, Some(Refusal::UnboundToken));
+    }
+}
+
+/// What a verifier need not say: that it knows its tokens by their form.
+#[derive(Clone)]
+struct Taciturn(Told);
+
+impl TokenVerifier for Taciturn {
+    async fn verify(&self, token: &PresentedToken) -> Result<Verdict, VerifierUnavailable> {
+        self.0.verify(token).await
+    }
+}
+
+#[tokio::test]
+async fn a_verifier_is_asked_about_all_that_it_may_know() {
+    let (_, told, _) = resource();
+    let taciturn = ProtectedResource::builder(MCP, Taciturn(told.clone()));
+    let shared = ProtectedResource::builder(MCP, Arc::new(told.clone()));
+    for (builder, about_garbage) in [(taciturn, 1), (shared, 0)] {
+        let resource = builder.clock(TestClock::at(START)).build().unwrap();
+        let service = protect(&resource.layer());
+        let before = told.calls();
+        assert_eq!(send(&service, empty(post(Some("alice")))).await.status, 200);
+        assert_eq!(told.calls(), before + 1);
+        assert_eq!(
+            send(&service, empty(post(Some("garbage")))).await.status,
+            401
+        );
+        assert_eq!(told.calls(), before + 1 + about_garbage);
+    }
+}
+
+/// What a server writes when nobody observes.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(feature = "tracing")]
+#[tokio::test]
+async fn only_what_is_out_of_the_ordinary_is_logged_for_all_to_see() {
+    let log = Log::default();
+    let ours = log.clone();
+    let _logging = tracing_subscriber::util::SubscriberInitExt::set_default(
+        tracing_subscriber::fmt()
+            .with_max_level(tracing_subscriber::filter::LevelFilter::TRACE)
+            .with_ansi(false)
+            .with_writer(move || ours.clone())
+            .finish(),
+    );
+    let (resource, told, _) = resource();
+    told.token("elsewhere", Verdict::WrongAudience);
+    let service = protect(&resource.layer());
+    for (token, level) in [(None, "DEBUG"), (Some("elsewhere"), " INFO")] {
+        let refusal = send(&service, empty(post(token))).await.refusal.unwrap();
+        let written = String::from_utf8(std::mem::take(&mut *log.0.lock().unwrap())).unwrap();
+        let line = written.lines().find(|line| line.contains(refusal.reason()));
+        let line = line.unwrap_or_else(|| panic!("{written}"));
+        assert!(line.contains(level), "{line}");
+    }
+}
+
 #[tokio::test]
 async fn session_is_none_where_the_layer_would_refuse() {
     let (resource, told, _) = resource();
@@ -372,11 +500,14 @@ async fn session_is_none_where_the_layer_would_refuse() {
         let session = resource.session(post(token).headers_ref().unwrap()).await;
         assert!(session.unwrap().is_none(), "{token:?}");
     }
+    let (whole, _) = empty(post(Some("alice"))).into_parts();
+    assert!(resource.session_of(&whole).await.unwrap().is_some());
     for _ in 0..2 {
         let session = resource
             .session(post(Some("alice")).headers_ref().unwrap())
             .await;
         let session = session.unwrap().unwrap();
+        assert!(!session.is_client());
         assert_eq!(
             serde_json::to_string(&session).unwrap(),
             r#"{"subject":"alice","client_id":"agent","scope":"notes:read","resource":"https://api.example.com/mcp","issued_at":1700000000,"expires_at":1700003600}"#
@@ -414,6 +545,23 @@ async fn a_preflight_is_answered_without_credentials() {
         assert!(allowed.split(", ").any(|h| h == header), "{header}");
     }
     assert_eq!(answer.header("access-control-max-age"), "86400");
+}
+
+/// Only all three together make one: everything else is for the inner service, behind the token.
+#[tokio::test]
+async fn an_options_request_of_another_kind_needs_a_token_too() {
+    let (resource, ..) = resource();
+    let service = protect(&resource.layer());
+    let asks =
+        |request: http::request::Builder| request.header("access-control-request-method", "POST");
+    for request in [
+        Request::options("/mcp"),
+        asks(Request::options("/mcp")),
+        Request::options("/mcp").header("origin", "https://app.example"),
+        asks(Request::get("/mcp")).header("origin", "https://app.example"),
+    ] {
+        assert_eq!(send(&service, empty(request)).await.status, 401);
+    }
 }
 
 #[tokio::test]

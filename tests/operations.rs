@@ -8,7 +8,12 @@
 #[path = "common/resource.rs"]
 mod resource;
 
-use std::{convert::Infallible, time::Duration};
+use std::{
+    convert::Infallible,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
@@ -304,6 +309,17 @@ async fn a_coded_name_is_decoded() {
     }
 }
 
+/// Clients may send more than this layer has to understand.
+#[tokio::test]
+async fn a_name_is_looked_at_only_where_it_matters() {
+    let headers = [
+        ("mcp-method", "ping"),
+        ("mcp-name", "one"),
+        ("mcp-name", "=?base64?!?="),
+    ];
+    assert_eq!(by_headers("notes:read", &headers).await.status, 200);
+}
+
 #[tokio::test]
 async fn unclear_headers_are_refused() {
     let call = ("mcp-method", "tools/call");
@@ -396,6 +412,54 @@ async fn too_long_a_body_is_413_however_it_comes() {
         } else {
             assert_eq!(answer.refusal, Some(Refusal::MessageTooLarge));
         }
+    }
+}
+
+#[tokio::test]
+async fn four_mebibytes_are_read_unless_told_otherwise() {
+    const LIMIT: usize = 4_194_304;
+    for (length, status) in [(LIMIT, 200), (LIMIT + 1, 413)] {
+        let message = r#"{"method":"ping"}"#;
+        let body = message.to_owned() + &" ".repeat(length - message.len());
+        assert_eq!(by_body("notes:read", &body).await.status, status);
+    }
+}
+
+/// Says how long it is, and never comes.
+struct Announced(u64);
+
+impl http_body::Body for Announced {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<Bytes>, Infallible>>> {
+        Poll::Pending
+    }
+
+    fn size_hint(&self) -> http_body::SizeHint {
+        http_body::SizeHint::with_exact(self.0)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_waits_for_a_body_that_is_too_long_by_its_own_account() {
+    let (resource, ..) = resource();
+    let layer = rules(&resource).body_limit(64);
+    let service = layer.layer(service_fn(async |_: Request<RequestBody<Announced>>| {
+        Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
+    }));
+    for (length, refusal, seconds) in [
+        (65, Refusal::MessageTooLarge, 0),
+        (64, Refusal::MessageTooSlow, 30),
+    ] {
+        let begun = tokio::time::Instant::now();
+        let request = post(Some("alice")).body(Announced(length)).unwrap();
+        let answer = send(&service, request).await;
+        assert_eq!(answer.refusal, Some(refusal));
+        assert_eq!(begun.elapsed().as_secs(), seconds);
     }
 }
 

@@ -109,6 +109,25 @@ async fn to_everybody_else_the_session_does_not_exist() {
     }
 }
 
+/// Whatever else is sent along, or nothing at all.
+#[tokio::test]
+async fn an_id_is_looked_at_in_the_barest_of_requests() {
+    let (resource, told, _) = resource();
+    grants(&told);
+    let id = open(&resource, "alice-1").await;
+    let service = resource.layer().layer(service_fn(server));
+    for (token, status) in [("alice-1", 200), ("mallory", 404)] {
+        let request = Request::get("/mcp")
+            .header("authorization", format!("Bearer {token}"))
+            .header("mcp-session-id", &id);
+        assert_eq!(
+            send(&service, empty(request)).await.status,
+            status,
+            "{token}"
+        );
+    }
+}
+
 #[tokio::test]
 async fn two_ids_are_none() {
     let (resource, told, _) = resource();

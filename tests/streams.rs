@@ -373,6 +373,36 @@ async fn a_grpc_stream_ends_with_its_status() {
     }
 }
 
+/// What was sent to its end, with a status of its own, gets no second one.
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_is_over_is_not_ended_again() {
+    let (resource, _) = three();
+    let service = resource
+        .layer()
+        .layer(service_fn(async |_: Request<Full<Bytes>>| {
+            let status =
+                HeaderMap::from_iter([("grpc-status".parse().unwrap(), "0".parse().unwrap())]);
+            let frames =
+                tokio_stream::iter([Ok::<_, Infallible>(Frame::<Bytes>::trailers(status))]);
+            let mut response = Response::new(StreamBody::new(frames));
+            let grpc = "application/grpc".parse().unwrap();
+            response.headers_mut().insert("content-type", grpc);
+            Ok::<_, Infallible>(response)
+        }));
+    let response = service.oneshot(empty(post(Some("phone")))).await.unwrap();
+    let mut body = response.into_body();
+    let trailers = body
+        .frame()
+        .await
+        .unwrap()
+        .unwrap()
+        .into_trailers()
+        .unwrap();
+    assert_eq!(trailers["grpc-status"], "0");
+    resource.cache().revoke(&revocation(&[1], &[]));
+    assert!(body.frame().await.is_none());
+}
+
 #[tokio::test(start_paused = true)]
 async fn each_end_is_told_once_with_its_reason() {
     let told = Told::default();
