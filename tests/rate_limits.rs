@@ -123,26 +123,50 @@ async fn pages_have_an_allowance_of_their_own() {
 async fn a_page_of_another_site_uses_up_nothing_of_its_visitor() {
     for page in ["/oauth/authorize", "/oauth/consent", "/oauth/device"] {
         let app = App::with(at_most(2));
-        let ask = |site: &'static str, mode: &'static str| {
-            let request = Request::get(page)
-                .header("x-test-peer", "visitor")
-                .header("sec-fetch-site", site)
-                .header("sec-fetch-mode", mode);
+        let ask = |headers: &[(&'static str, &'static str)]| {
+            let mut request = Request::get(page).header("x-test-peer", "visitor");
+            for (name, value) in headers {
+                request = request.header(*name, *value);
+            }
             app.send(request.body(Body::empty()).unwrap())
         };
-        for _ in 0..3 {
-            let refused = ask("cross-site", "no-cors").await;
-            refused.assert_error(400, "invalid_request");
-            let refused = ask("same-site", "cors").await;
-            refused.assert_error(400, "invalid_request");
+        let (elsewhere, beside) = (
+            ("sec-fetch-site", "cross-site"),
+            ("sec-fetch-site", "same-site"),
+        );
+        let visit = ("sec-fetch-mode", "navigate");
+        for by_itself in [
+            &[elsewhere, ("sec-fetch-mode", "no-cors")] as &[_],
+            &[elsewhere, visit, ("sec-fetch-dest", "iframe")],
+            &[elsewhere, visit, ("sec-fetch-dest", "object")],
+            &[elsewhere, visit, ("sec-purpose", "prefetch")],
+            &[beside, ("sec-fetch-mode", "cors")],
+        ] {
+            ask(by_itself).await.assert_error(400, "invalid_request");
         }
-        // The visitor's own, and a script of the application's.
-        let answer = ask("cross-site", "navigate").await;
-        assert_ne!(answer.status.as_u16(), 429, "{page}: {answer:?}");
-        let answer = ask("same-origin", "cors").await;
-        assert_ne!(answer.status.as_u16(), 429, "{page}: {answer:?}");
-        let answer = ask("cross-site", "navigate").await;
-        assert_eq!(answer.status.as_u16(), 429, "{page}: {answer:?}");
+        // The visitor's own; what the application's pages do; and what no browser says.
+        let own = &[elsewhere, visit, ("sec-fetch-dest", "document")];
+        for meant in [
+            own as &[_],
+            &[beside, visit, ("sec-fetch-dest", "iframe")],
+            &[
+                ("sec-fetch-site", "same-origin"),
+                ("sec-fetch-mode", "cors"),
+            ],
+            &[("sec-fetch-mode", "cors")],
+        ] {
+            let app = App::with(at_most(2));
+            let mut request = Request::get(page);
+            for (name, value) in meant {
+                request = request.header(*name, *value);
+            }
+            let answer = app.send(request.body(Body::empty()).unwrap()).await;
+            assert!(!answer.body.contains("another site"), "{meant:?}");
+        }
+        for limited in [false, false, true] {
+            let answer = ask(own).await;
+            assert_eq!(answer.status.as_u16() == 429, limited, "{page}");
+        }
     }
 }
 

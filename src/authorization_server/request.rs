@@ -38,15 +38,20 @@ where
     }
 }
 
-/// Whether a browser says that a page of another site asked by itself, by a script or an image,
-/// rather than sending its visitor here. Programs that are no browsers say less, or nothing.
+/// Whether a browser says that a page of another site asked by itself, by a script, an image or a
+/// frame, rather than sending its visitor here. Programs that are no browsers say less, or nothing.
 pub(super) fn is_of_another_sites_page(parts: &Parts) -> bool {
     let says = |name: &str| parts.headers.get(name).map(HeaderValue::as_bytes);
-    let is_elsewhere = matches!(
-        says("sec-fetch-site"),
-        Some(site) if site != b"same-origin" && site != b"none"
-    );
-    is_elsewhere && says("sec-fetch-mode").is_some_and(|mode| mode != b"navigate")
+    let navigates = says("sec-fetch-mode").is_none_or(|mode| mode == b"navigate");
+    match says("sec-fetch-site") {
+        None | Some(b"same-origin" | b"none") => false,
+        // Whose cookies come along may renew without a page, in a frame that nobody sees.
+        Some(b"same-site") => !navigates,
+        Some(_) => {
+            let fills_the_window = says("sec-fetch-dest").is_none_or(|what| what == b"document");
+            !navigates || !fills_the_window || says("sec-purpose").is_some()
+        }
+    }
 }
 
 /// The text of a form body, `None` when it is no form.

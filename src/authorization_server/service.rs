@@ -25,7 +25,7 @@ use crate::{grant::Refusal, store::BoxFuture};
 
 const OF_ANOTHER_SITE: Refusal = Refusal::invalid_request(
     "cross_site_fetch",
-    "no script of another site may ask for this; send the browser here",
+    "no page of another site may ask for this by itself; send the browser here",
 );
 
 /// The future of an endpoint's answer.
