@@ -9,8 +9,8 @@ use http_body_util::{BodyExt, Full};
 use serde_json::Value;
 use tower::{Service, ServiceExt};
 use tower_mcp_auth::{
-    Authenticator, AuthenticatorError, Endpoint, McpAuth, Resource, SignedIn, StaticClient, Store,
-    Subject, TokenCache,
+    Authenticator, AuthenticatorError, Endpoint, McpAuth, McpAuthBuilder, Resource, SignedIn,
+    StaticClient, Store, Subject, TokenCache,
 };
 
 pub type Call = Request<Full<Bytes>>;
@@ -41,16 +41,17 @@ pub fn auth(store: impl Store) -> McpAuth {
 }
 
 pub fn auth_with_cache(store: impl Store, cache: TokenCache) -> McpAuth {
+    builder(store).cache(cache).build().unwrap()
+}
+
+pub fn builder(store: impl Store) -> McpAuthBuilder {
     McpAuth::builder(ORIGIN)
         .login_page("/sign-in")
         .authenticator(Alice)
         .resource_with(Resource::new("https://api.example.com/mcp").scopes(["notes:read"]))
         .client(StaticClient::confidential("bench", "secret", [CALLBACK]))
         .store(store)
-        .cache(cache)
         .danger_no_rate_limits()
-        .build()
-        .unwrap()
 }
 
 /// What stands behind the layer, and alone for comparison.
@@ -79,6 +80,10 @@ pub async fn code(auth: &McpAuth) -> String {
     let cookie = begun.headers()[header::SET_COOKIE].to_str().unwrap();
     let cookie = cookie.split(';').next().unwrap().to_owned();
     let page = get(auth, Endpoint::Consent, &location, &cookie).await;
+    // Somebody else gave consent meanwhile.
+    if page.headers().contains_key(header::LOCATION) {
+        return param(&self::location(&page), "code").unwrap();
+    }
     let page = page.into_body().collect().await.unwrap().to_bytes();
     let page = String::from_utf8(page.to_vec()).unwrap();
     let field = |name: &str| {

@@ -74,8 +74,8 @@ fn parts(answer: &[u8]) -> Option<(usize, usize)> {
     Some((begins, length.map_or(0, |length| length.parse().unwrap())))
 }
 
-/// Holds a stream open for as long as the server does.
-pub async fn hold(port: u16, token: String) {
+/// Holds a stream open for as long as the server does; `false` where it never did.
+pub async fn hold(port: u16, token: String) -> bool {
     let mut connection = Connection::open(port).await;
     let request = format!(
         "GET /events HTTP/1.1\r\nHost: api.example.com\r\nAuthorization: Bearer {token}\r\n\r\n"
@@ -84,10 +84,14 @@ pub async fn hold(port: u16, token: String) {
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut all = Vec::new();
     while stream.read_buf(&mut all).await.is_ok_and(|read| read > 0) {
+        if all.starts_with(b"HTTP/1.1 401") {
+            return false;
+        }
         // The last chunk of a chunked body.
         if all.ends_with(b"0\r\n\r\n") {
-            return;
+            return true;
         }
         all.clear();
     }
+    panic!("hung up");
 }

@@ -1,24 +1,36 @@
 //! Who has which tokens, and what they do next.
 
-use std::sync::Mutex;
+use std::{
+    sync::Mutex,
+    time::{Duration, Instant},
+};
 
 use serde_json::Value;
 
 use crate::{common::BASIC, connection::Connection};
 
-const COUNT: usize = 10_000;
-const REFRESHES: f64 = 0.02;
+/// Those that do not wait for their token to expire.
+const REFRESHES: f64 = 0.015;
 const REVOCATIONS: f64 = 0.001;
+/// How exactly the server's clock and ours agree.
+const SECOND: Duration = Duration::from_secs(1);
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Act {
     Request,
+    /// After a refusal, which counts in, or ahead of it.
     Refresh,
+    /// After two.
+    SignIn,
+    /// With the refusal after it.
     Revoke,
 }
 
+pub const KINDS: [&str; 4] = ["request", "refresh", "sign-in", "revoke"];
+
 #[derive(Clone)]
 struct Person {
+    since: Instant,
     access: String,
     /// Taken while somebody is at it: one person does one thing at a time with it.
     refresh: Option<String>,
@@ -50,7 +62,7 @@ impl People {
                 tokio::spawn(async move {
                     let mut connection = Connection::open(port).await;
                     let mut people = Vec::new();
-                    for _ in 0..COUNT.div_ceil(crate::CONNECTIONS) {
+                    for _ in 0..crate::PEOPLE.div_ceil(crate::CONNECTIONS as u64) {
                         people.push(Mutex::new(sign_in(&mut connection).await));
                     }
                     people
@@ -83,34 +95,54 @@ impl People {
         self.all[who].lock().unwrap().access.clone()
     }
 
-    /// `None` where somebody else revoked the token just then.
-    pub async fn request(&self, who: usize, connection: &mut Connection) -> Option<Act> {
-        let token = self.token(who);
-        let status = connection.get("/mcp", &token).await.status;
-        if status == 401 {
-            let person = self.all[who].lock().unwrap();
-            assert!(
-                person.refresh.is_none() || person.access != token,
-                "refused"
-            );
-            return None;
+    /// What came of it: whose token has expired refreshes first. `None` where somebody else is at
+    /// it just then.
+    pub async fn act(&self, who: usize, act: Act, connection: &mut Connection) -> Option<Act> {
+        match act {
+            Act::Revoke => self.revoke(who, connection).await,
+            Act::Refresh => {
+                let refresh = self.all[who].lock().unwrap().refresh.take()?;
+                self.refresh(who, &refresh, connection).await
+            }
+            _ => self.request(who, connection).await,
         }
-        assert_eq!(status, 200);
-        Some(Act::Request)
     }
 
-    /// `None` where they are at something else.
-    pub async fn refresh(&self, who: usize, connection: &mut Connection) -> Option<Act> {
-        let refresh = self.all[who].lock().unwrap().refresh.take()?;
+    async fn request(&self, who: usize, connection: &mut Connection) -> Option<Act> {
+        let token = self.token(who);
+        let status = connection.get("/mcp", &token).await.status;
+        if status == 200 {
+            return Some(Act::Request);
+        }
+        assert_eq!(status, 401);
+        let refresh = {
+            let mut person = self.all[who].lock().unwrap();
+            if person.access != token {
+                return None;
+            }
+            let refresh = person.refresh.take()?;
+            assert!(person.since.elapsed() + SECOND > crate::ACCESS, "refused");
+            refresh
+        };
+        self.refresh(who, &refresh, connection).await
+    }
+
+    async fn refresh(&self, who: usize, refresh: &str, connection: &mut Connection) -> Option<Act> {
         let form = format!("grant_type=refresh_token&refresh_token={refresh}");
         let answer = connection.post("/oauth/token", BASIC, &form).await;
-        assert_eq!(answer.status, 200);
-        *self.all[who].lock().unwrap() = person(answer.body);
-        Some(Act::Refresh)
+        if answer.status == 200 {
+            *self.all[who].lock().unwrap() = person(answer.body);
+            return Some(Act::Refresh);
+        }
+        assert_eq!(answer.status, 400);
+        let since = self.all[who].lock().unwrap().since;
+        assert!(since.elapsed() + SECOND > crate::REFRESH, "lost");
+        self.return_of(who, connection).await;
+        Some(Act::SignIn)
     }
 
     /// After which the token is refused.
-    pub async fn revoke(&self, who: usize, connection: &mut Connection) -> Option<Act> {
+    async fn revoke(&self, who: usize, connection: &mut Connection) -> Option<Act> {
         let (token, refresh) = {
             let mut person = self.all[who].lock().unwrap();
             (person.access.clone(), person.refresh.take()?)
@@ -140,6 +172,7 @@ fn person(body: &[u8]) -> Person {
     let tokens: Value = serde_json::from_slice(body).unwrap();
     let text = |name: &str| tokens[name].as_str().unwrap().to_owned();
     Person {
+        since: Instant::now(),
         access: text("access_token"),
         refresh: Some(text("refresh_token")),
     }

@@ -1,6 +1,10 @@
 //! The server: echo and a stream behind the layer, the endpoints, and codes for whoever asks.
 
-use std::{convert::Infallible, net::Ipv4Addr, time::Duration};
+use std::{
+    convert::Infallible,
+    net::Ipv4Addr,
+    time::{Duration, Instant},
+};
 
 use axum::{Router, body::Body, http::header, routing::get};
 use bytes::Bytes;
@@ -8,9 +12,19 @@ use http_body::Frame;
 use http_body_util::StreamBody;
 use tokio::net::TcpListener;
 use tokio_stream::{StreamExt, wrappers::IntervalStream};
-use tower_mcp_auth::SledStore;
+use tower_mcp_auth::{Clock, SledStore, Timestamp, TokenCache};
 
 use crate::common;
+
+/// A clock on which two minutes are four hours, so that tokens come, expire and are swept as they
+/// would in a day.
+struct Hasty(Instant);
+
+impl Clock for Hasty {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_secs(1_800_000_000).plus(self.0.elapsed() * crate::HASTE)
+    }
+}
 
 /// Serves until killed; the port is the first line of the output.
 pub fn serve() {
@@ -20,7 +34,16 @@ pub fn serve() {
         .unwrap();
     runtime.block_on(async {
         let directory = tempfile::tempdir().unwrap();
-        let auth = common::auth(SledStore::open(directory.path()).unwrap());
+        let store = SledStore::open(directory.path()).unwrap();
+        let auth = common::builder(store)
+            .clock(Hasty(Instant::now()))
+            // Memory is freed by the machine's own clock, which the tokens outrun: without a bound
+            // the cache would hold on to all of two minutes.
+            .cache(TokenCache::builder().max_entries(2 * crate::PEOPLE).build())
+            .access_token_ttl(crate::ACCESS * crate::HASTE)
+            .refresh_token_ttl(crate::REFRESH * crate::HASTE)
+            .build()
+            .unwrap();
         let layer = auth.protect("/mcp").unwrap().require("notes:read");
         let endpoints = auth.endpoints();
         let path = auth.endpoints_path().to_owned();

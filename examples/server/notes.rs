@@ -85,6 +85,8 @@ fn caller(parts: &Parts) -> Result<Subject, ErrorData> {
     parts
         .extensions
         .get::<McpSession>()
+        // A program in its own name may be called like a user.
+        .filter(|session| !session.is_client())
         .map(|session| session.subject().clone())
         .ok_or_else(|| ErrorData::invalid_request("this tool is for people who signed in", None))
 }

@@ -77,11 +77,11 @@ impl Login {
     fn session(&self, headers: &HeaderMap) -> Option<Session> {
         let cookies = headers.get_all(header::COOKIE).into_iter();
         let session = cookies
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(Cookie::split_parse)
-            .flatten()
-            .filter(|cookie| cookie.name() == &*self.cookie_name)
-            .find_map(|cookie| Session::parse(self.key.opened(cookie.value())?))?;
+            // One by one: what others set may be no text at all.
+            .flat_map(|line| line.as_bytes().split(|byte| *byte == b';'))
+            .filter_map(|pair| std::str::from_utf8(pair).ok()?.split_once('='))
+            .filter(|(name, _)| name.trim_start_matches(' ') == &*self.cookie_name)
+            .find_map(|(_, value)| Session::parse(self.key.opened(value)?))?;
         let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
         let is_live = session.is_live(SystemClock.now()) && !ended.contains_key(&session.name);
         is_live.then_some(session)

@@ -64,15 +64,20 @@ impl BrowserCookie {
     }
 
     fn named(headers: &HeaderMap, name: &str) -> Option<Browser> {
+        // Byte for byte: what others set in whatever script must not hide ours, and what is like
+        // white space to somebody must not make a name ours that has no prefix for browsers.
         headers
             .get_all(header::COOKIE)
             .iter()
-            .filter_map(|line| line.to_str().ok())
-            .flat_map(Cookie::split_parse)
-            .flatten()
-            .find(|cookie| cookie.name() == name && is_handle(cookie.value()))
-            .map(|cookie| Browser {
-                secret: Zeroizing::new(cookie.value().to_owned()),
+            .flat_map(|line| line.as_bytes().split(|byte| *byte == b';'))
+            .filter_map(|pair| {
+                let begins = pair.iter().position(|byte| !b" \t".contains(byte))?;
+                let value = pair[begins..].strip_prefix(name.as_bytes())?;
+                std::str::from_utf8(value.strip_prefix(b"=")?).ok()
+            })
+            .find(|value| is_handle(value))
+            .map(|value| Browser {
+                secret: Zeroizing::new(value.to_owned()),
                 is_new: false,
             })
     }
@@ -198,6 +203,37 @@ mod tests {
         let (_, set) = told(&local, &Digest::of("a"));
         assert!(set[0].starts_with("mcp-auth-3000="));
         assert!(!set[0].contains("Secure"));
+    }
+
+    #[test]
+    fn what_others_set_neither_hides_a_browser_nor_passes_for_one() {
+        let (cookie, id) = (https(), Digest::of("a"));
+        let (browser, set) = told(&cookie, &id);
+        let ours = set[0].split(';').next().unwrap();
+        let found = |line: String| {
+            let line = HeaderValue::from_bytes(line.as_bytes()).unwrap();
+            let headers = HeaderMap::from_iter([(header::COOKIE, line)]);
+            cookie.read(&headers).map(|found| found.digest())
+        };
+        for line in [
+            format!("theme=d\u{fc}nkel; {ours}"),
+            format!("{ours};  a=\u{fc}"),
+            format!("a=\t{ours}; \t{ours}"),
+            format!("; =; a; {ours}; {ours}"),
+        ] {
+            assert_eq!(found(line.clone()), Some(browser.digest()), "{line}");
+        }
+        for line in [
+            format!("\u{a0}{ours}"),
+            format!("\u{3000}{ours}"),
+            format!("a={ours}"),
+            format!("x{ours}"),
+            ours.to_lowercase(),
+            ours.replace('=', " ="),
+            format!("{ours}\u{a0}"),
+        ] {
+            assert_eq!(found(line.clone()), None, "{line}");
+        }
     }
 
     #[test]

@@ -37,10 +37,10 @@ impl AuthorizationServer {
     /// or what has the form of an id that is given here or of a document's address. Anything else
     /// may be a secret that was sent in the wrong parameter.
     pub(super) fn nameable<'a>(&self, id: Option<&'a str>) -> Option<&'a str> {
-        id.filter(|id| {
-            let is_configured =
-                || ClientId::new(id).is_ok_and(|id| self.clients.get(&id).is_some());
-            is_given_id(id) || is_plain_address(id) || is_configured()
+        id.filter(|text| {
+            ClientId::new(text).is_ok_and(|id| {
+                is_given_id(text) || is_plain_address(text) || self.clients.get(&id).is_some()
+            })
         })
     }
 

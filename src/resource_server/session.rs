@@ -151,13 +151,18 @@ impl McpSession {
 
 impl Serialize for McpSession {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut fields = serializer.serialize_struct("McpSession", 6)?;
+        let count = 6 + usize::from(self.is_client());
+        let mut fields = serializer.serialize_struct("McpSession", count)?;
         fields.serialize_field("subject", self.subject())?;
         fields.serialize_field("client_id", self.client_id())?;
         fields.serialize_field("scope", self.scopes())?;
         fields.serialize_field("resource", self.resource())?;
         fields.serialize_field("issued_at", &self.issued_at())?;
         fields.serialize_field("expires_at", &self.expires_at())?;
+        // Where no user is behind it, whatever the subject is called.
+        if self.is_client() {
+            fields.serialize_field("is_client", &true)?;
+        }
         fields.end()
     }
 }

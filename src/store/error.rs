@@ -70,6 +70,9 @@ pub enum StoreError {
         /// What would have to be different.
         why: String,
     },
+    /// It was to be empty.
+    #[error("there is something in the store already")]
+    NotEmpty,
     /// The store was written by a newer version of this crate.
     #[error(
         "the store has schema version {found}; this version of the crate reads up to {supported}"

@@ -61,7 +61,8 @@ pub async fn export(store: &impl Store, mut writer: impl Write) -> Result<u64, T
 }
 
 /// Stores every record that [`export`] wrote, and returns how many they were. What is there
-/// already under the same name is replaced, so an import that stopped can be run again.
+/// already under the same name is replaced, so an import that stopped can be run again. Into a store
+/// that was in use since, it brings back what was revoked or used up there.
 ///
 /// # Errors
 ///
@@ -92,6 +93,9 @@ pub async fn import(store: &impl Store, reader: impl BufRead) -> Result<u64, Tra
 /// records that were: the way to a larger engine. Every live token stays good. Stop the server
 /// first, as for an export.
 ///
+/// The other store has to be empty: had it been in use since an earlier copy, this one would bring
+/// back what was revoked or used up there.
+///
 /// ```no_run
 /// # #[cfg(feature = "sled")]
 /// # async fn move_house(to: impl tower_mcp_auth::store::Store) -> Result<(), Box<dyn std::error::Error>> {
@@ -105,8 +109,12 @@ pub async fn import(store: &impl Store, reader: impl BufRead) -> Result<u64, Tra
 ///
 /// # Errors
 ///
-/// When one of the stores fails. What was copied until then is there; run it again.
+/// [`StoreError::NotEmpty`] where there is anything in the other store; and when one of them fails:
+/// what was copied until then is there, and has to go before it is tried again.
 pub async fn copy(from: &impl Store, to: &impl Store) -> Result<u64, StoreError> {
+    if !is_empty(to).await? {
+        return Err(StoreError::NotEmpty);
+    }
     let (mut count, mut cursor) = (0, None);
     loop {
         let page = from.export(cursor, PAGE).await?;
@@ -117,6 +125,21 @@ pub async fn copy(from: &impl Store, to: &impl Store) -> Result<u64, StoreError>
             return Ok(count);
         }
         yield_now().await;
+    }
+}
+
+async fn is_empty(store: &impl Store) -> Result<bool, StoreError> {
+    let mut cursor = None;
+    loop {
+        // A page may have nothing in it and not be the last.
+        let page = store.export(cursor, 1).await?;
+        if !page.records.is_empty() {
+            return Ok(false);
+        }
+        cursor = page.next;
+        if cursor.is_none() {
+            return Ok(true);
+        }
     }
 }
 
@@ -165,6 +188,15 @@ mod tests {
         export(&from, &mut one).await.unwrap();
         export(&to, &mut other).await.unwrap();
         assert_eq!(one, other);
+    }
+
+    #[tokio::test]
+    async fn nothing_is_copied_over_what_may_have_been_revoked_since() {
+        let (from, to) = (filled(2).await, filled(1).await);
+        let refused = copy(&from, &to).await.unwrap_err();
+        assert!(matches!(refused, StoreError::NotEmpty), "{refused:?}");
+        let mut kept = Vec::new();
+        assert_eq!(export(&to, &mut kept).await.unwrap(), 1);
     }
 
     #[tokio::test]
