@@ -450,3 +450,25 @@ async fn what_has_to_be_kept_for_a_client_is_bounded() {
         assert_eq!(answer.redirect(CALLBACK)["error"], "invalid_request");
     }
 }
+
+#[tokio::test]
+async fn an_id_that_can_be_none_is_told_to_nobody() {
+    let told = std::sync::Arc::<std::sync::Mutex<Vec<_>>>::default();
+    let seen = std::sync::Arc::clone(&told);
+    let app = App::with(|builder| {
+        builder.store(tower_mcp_auth::MemoryStore::new()).observer(
+            move |event: &tower_mcp_auth::Event<'_>| {
+                if let tower_mcp_auth::Event::EndpointRefused { client_id, .. } = event {
+                    seen.lock().unwrap().push(client_id.map(str::len));
+                }
+            },
+        )
+    });
+    let address = "https://a.example/";
+    for length in [2048, 2049, 50_000] {
+        let id = format!("{address}{}", "a/".repeat(length))[..length].to_owned();
+        let answer = app.get(&format!("/oauth/authorize?client_id={id}")).await;
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST);
+    }
+    assert_eq!(*told.lock().unwrap(), [Some(2048), None, None]);
+}
