@@ -37,6 +37,28 @@ fn a_store_of_an_unknown_kind_is_a_clear_error() {
 }
 
 #[test]
+fn a_secret_is_not_told_again_because_it_was_mistyped() {
+    for (flag, value) in [
+        ("--session-key", "hunter2"),
+        ("--client", "hunter2"),
+        ("--store", "postgress://somebody:hunter2@localhost/auth"),
+        ("--copy-to", "reddis://:hunter2@localhost"),
+    ] {
+        let Output { status, stderr, .. } =
+            Command::new(binary()).args([flag, value]).output().unwrap();
+        let stderr = String::from_utf8_lossy(&stderr);
+        assert_eq!(status.code(), Some(2), "{stderr}");
+        assert!(stderr.contains(flag), "{stderr}");
+        assert!(!stderr.contains("hunter2"), "{stderr}");
+    }
+    let mut command = Command::new(binary());
+    let Output { stderr, .. } = command.env("SESSION_KEY", "hunter2").output().unwrap();
+    let stderr = String::from_utf8_lossy(&stderr);
+    assert!(stderr.contains("--session-key"), "{stderr}");
+    assert!(!stderr.contains("hunter2"), "{stderr}");
+}
+
+#[test]
 fn a_store_that_cannot_be_opened_is_an_error() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let store = format!("sled:{}", file.path().display());

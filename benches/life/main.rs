@@ -2,7 +2,7 @@
 //!
 //! `cargo run --release --bin life` in `benches/`; for how many seconds may follow (120 unless
 //! given). Ten thousand grants, durable on sled, of which a few send most of the requests (Zipf).
-//! The server's clock makes haste: access tokens of an hour last thirty seconds, and who is refused
+//! The server's clock makes haste: access tokens of an hour last fifteen seconds, and who is refused
 //! for that refreshes, or signs in anew where that comes too late; others do ahead of it: some 2% of
 //! all they do. 0.1% is to revoke, see the token refused and sign in anew; and two hundred of them keep a stream of
 //! events open, which ends with each token. The server has core 0, the clients have core 1. Prints
@@ -31,10 +31,10 @@ const STREAMS: usize = 200;
 /// The memory is looked at so many times.
 const LOOKS: u32 = 12;
 /// How much faster the server's clock is.
-const HASTE: u32 = 120;
+const HASTE: u32 = 240;
 /// How long tokens live, by our clock.
-const ACCESS: Duration = Duration::from_secs(30);
-const REFRESH: Duration = Duration::from_secs(45);
+const ACCESS: Duration = Duration::from_secs(15);
+const REFRESH: Duration = Duration::from_secs(25);
 
 fn main() {
     let first = env::args().nth(1);

@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::{common::BASIC, connection::Connection};
 
 /// Those that do not wait for their token to expire.
-const REFRESHES: f64 = 0.015;
+const REFRESHES: f64 = 0.002;
 const REVOCATIONS: f64 = 0.001;
 /// How exactly the server's clock and ours agree.
 const SECOND: Duration = Duration::from_secs(1);

@@ -16,7 +16,7 @@ use tower_mcp_auth::{Clock, SledStore, Timestamp, TokenCache};
 
 use crate::common;
 
-/// A clock on which two minutes are four hours, so that tokens come, expire and are swept as they
+/// A clock on which two minutes are eight hours, so that tokens come, expire and are swept as they
 /// would in a day.
 struct Hasty(Instant);
 

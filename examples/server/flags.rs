@@ -2,7 +2,10 @@
 
 use std::{net::SocketAddr, str::FromStr, time::Duration};
 
-use clap::{Parser, ValueEnum};
+use clap::{
+    Parser, ValueEnum,
+    error::{ContextKind, ContextValue},
+};
 
 use crate::{sign_in::SessionKey, stores::StoreUrl};
 
@@ -81,6 +84,32 @@ pub(crate) struct Flags {
     /// Worker threads, where tokio's default does not fit
     #[arg(long, value_name = "N")]
     pub(crate) workers: Option<std::num::NonZeroUsize>,
+}
+
+/// Those whose values are secrets, or have one in them.
+const SECRETS: [&str; 4] = ["--store", "--copy-to", "--client", "--session-key"];
+
+impl Flags {
+    /// Reads the command line and the environment; ends the program where they say nothing that can
+    /// be done.
+    pub(crate) fn read() -> Self {
+        Self::try_parse().unwrap_or_else(|mut error| {
+            let names = |arg: &ContextValue| {
+                let arg = arg.to_string();
+                arg.split(' ')
+                    .next()
+                    .is_some_and(|name| SECRETS.contains(&name))
+            };
+            // What was mistyped is a secret all the same, and this is written to a log.
+            if error.get(ContextKind::InvalidArg).is_some_and(names) {
+                error.insert(
+                    ContextKind::InvalidValue,
+                    ContextValue::String("..".to_owned()),
+                );
+            }
+            error.exit()
+        })
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -21,7 +21,6 @@ use std::{
 };
 
 use axum::{Router, extract::ConnectInfo};
-use clap::Parser;
 use rmcp::transport::streamable_http_server::{
     StreamableHttpServerConfig, StreamableHttpService, session::local::LocalSessionManager,
 };
@@ -46,7 +45,7 @@ type Error = Box<dyn std::error::Error + Send + Sync>;
 const DRAIN: Duration = Duration::from_secs(10);
 
 fn main() -> ExitCode {
-    let flags = Flags::parse();
+    let flags = Flags::read();
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
