@@ -131,6 +131,46 @@ async fn is_good(verifier: &impl TokenVerifier, token: &str) -> bool {
     matches!(judge(verifier, token).await, Some(Verdict::Verified(_)))
 }
 
+/// Clients are told the same of all bad tokens; whoever runs the server can find out more.
+#[cfg(feature = "tracing")]
+#[tokio::test]
+async fn the_log_says_what_is_wrong_with_a_token_and_not_the_token() {
+    use tracing_subscriber::{filter::LevelFilter, util::SubscriberInitExt};
+
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    let log = Log::default();
+    let ours = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(LevelFilter::DEBUG)
+        .with_ansi(false)
+        .with_writer(move || ours.clone());
+    let _logging = subscriber.finish().set_default();
+    let (net, key) = (Net::new(), key());
+    publish(&net, &[&key]);
+    let (verifier, token) = (verifier(&net), token(&net, &key));
+    net.turn(8000);
+    assert_eq!(judge(&verifier, &token).await, Some(Verdict::Expired));
+    let written = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    assert!(written.contains(ISSUER), "{written}");
+    assert!(
+        written.contains(crate::jwt::JwtError::Expired.reason()),
+        "{written}"
+    );
+    assert!(!written.contains(&token), "{written}");
+}
+
 #[tokio::test]
 async fn many_first_tokens_fetch_the_documents_once() {
     let (net, key) = (Net::new(), key());
