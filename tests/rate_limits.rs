@@ -2,6 +2,9 @@
 #![cfg(feature = "rate-limit")]
 
 mod common;
+#[cfg(feature = "jwt")]
+#[path = "common/jws.rs"]
+mod jws;
 
 use std::num::NonZeroU32;
 
@@ -192,6 +195,76 @@ async fn only_so_many_documents_are_fetched_for_one_caller() {
     assert_eq!(ask("one", 8).await, 429);
     assert_ne!(ask("one", 7).await, 429, "what is known is not fetched");
     assert_ne!(ask("two", 8).await, 429);
+}
+
+/// As above, for the keys of clients that sign.
+#[cfg(feature = "jwt")]
+#[tokio::test]
+async fn only_so_many_keys_are_fetched_for_one_caller() {
+    let app = App::with(|builder| {
+        let fetcher = tower_mcp_auth::Fetcher::builder().danger_allow_loopback(true);
+        at_most(1000)(builder).fetcher(fetcher.build().unwrap())
+    });
+    let key = jws::Key::p256();
+    let ask = async |peer: &str, number: u32| {
+        let client = app
+            .register(json!({
+                "redirect_uris": [CALLBACK],
+                "token_endpoint_auth_method": "private_key_jwt",
+                "jwks_uri": format!("http://127.0.0.1:1/keys-{number}"),
+            }))
+            .await
+            .json();
+        let id = client["client_id"].as_str().unwrap();
+        let claims =
+            json!({"iss": id, "sub": id, "aud": ORIGIN, "jti": "once", "exp": 1_800_000_060});
+        let assertion = key.sign(json!({"typ": "JWT", "kid": "none"}), &claims);
+        let request = Request::post("/oauth/token")
+            .header("content-type", "application/x-www-form-urlencoded")
+            .header("x-test-peer", peer)
+            .body(Body::from(form(&[
+                ("grant_type", "refresh_token"),
+                ("client_assertion", &assertion),
+                (
+                    "client_assertion_type",
+                    "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
+                ),
+            ])));
+        app.send(request.unwrap()).await
+    };
+    for number in 0..8 {
+        ask("one", number)
+            .await
+            .assert_error(400, "temporarily_unavailable");
+    }
+    assert_limited(&ask("one", 8).await);
+    // What is known not to be there is not fetched, and others have what is theirs.
+    for (peer, number) in [("one", 7), ("two", 8)] {
+        ask(peer, number)
+            .await
+            .assert_error(400, "temporarily_unavailable");
+    }
+}
+
+/// Scripts of any site may send these, and shall not lock out who looks at the page.
+#[tokio::test]
+async fn what_scripts_may_send_takes_nothing_from_signing_in() {
+    let app = App::with(at_most(2));
+    let client = web_client(&app, "one").await;
+    for path in ["/oauth/par", "/oauth/device-authorization"] {
+        for _ in 0..25 {
+            let request = Request::post(path)
+                .header("content-type", "application/x-www-form-urlencoded")
+                .header("x-test-peer", "visitor")
+                .body(Body::from(form(&[("client_id", &client)])));
+            app.send(request.unwrap()).await;
+        }
+    }
+    let query = authorize_params(&client, &[]);
+    let request =
+        Request::get(format!("/oauth/authorize?{query}")).header("x-test-peer", "visitor");
+    let answer = app.send(request.body(Body::empty()).unwrap()).await;
+    assert_eq!(answer.status, 303, "{answer:?}");
 }
 
 /// Each leaves a grant behind, and no page slows them down.

@@ -2,6 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
+use http::request::Parts;
+
 use super::{AuthorizationServer, Endpoint, client_auth::ClientAuthError};
 use crate::{
     client::Client,
@@ -55,6 +57,8 @@ impl AuthorizationServer {
     /// Checks that `assertion` is the client's own, for us, and new.
     pub(super) async fn check_assertion(
         &self,
+        endpoint: Endpoint,
+        parts: &Parts,
         client: &Client,
         assertion: &str,
     ) -> Result<Result<(), Refusal>, ClientAuthError> {
@@ -83,6 +87,11 @@ impl AuthorizationServer {
                 .and_then(|keys| verify(assertion, &keys, &expect)),
             (None, Some(url)) => {
                 let check = |keys: &JwkSet| verify(assertion, keys, &expect);
+                if self.key_sets.would_fetch(url, check)
+                    && let Some(limited) = self.fetch_limited(endpoint, &client.id, parts)
+                {
+                    return Err(ClientAuthError::Limited(limited));
+                }
                 match self.key_sets.judge(url, check).await {
                     Ok(judged) => judged,
                     Err(_) => return Ok(Err(KEYS_UNREACHABLE)),

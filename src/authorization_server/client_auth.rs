@@ -114,7 +114,7 @@ impl AuthorizationServer {
             Err(NoClient::Refused(refusal)) => return Err(refuse(refusal)),
             Err(NoClient::Store(error)) => return Err(error.into()),
         };
-        match self.check(&client, &credentials).await? {
+        match self.check(endpoint, parts, &client, &credentials).await? {
             Ok(()) => Ok(client),
             Err(refusal) => Err(refuse(refusal)),
         }
@@ -122,6 +122,8 @@ impl AuthorizationServer {
 
     async fn check(
         &self,
+        endpoint: Endpoint,
+        parts: &Parts,
         client: &Client,
         credentials: &Credentials,
     ) -> Result<Result<(), Refusal>, ClientAuthError> {
@@ -130,10 +132,12 @@ impl AuthorizationServer {
                 return Ok(Err(NO_KEY));
             }
             #[cfg(feature = "jwt")]
-            return self.check_assertion(client, assertion).await;
+            return self
+                .check_assertion(endpoint, parts, client, assertion)
+                .await;
             #[cfg(not(feature = "jwt"))]
             {
-                let _ = assertion;
+                let _ = (endpoint, parts, assertion);
                 return Ok(Err(NO_KEY));
             }
         }

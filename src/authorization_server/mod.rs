@@ -247,13 +247,35 @@ impl AuthorizationServer {
             let checked = limiter.check(endpoint, client_id, parts);
             #[cfg(feature = "cimd")]
             let checked = checked.and_then(|()| match client_id {
-                Some(id) if self.client_documents.is_new(id) => limiter.check_document(parts),
+                Some(id) if self.client_documents.is_new(id) => {
+                    limiter.check_fetch(endpoint, parts)
+                }
                 _ => Ok(()),
             });
             if let Err(wait) = checked {
                 self.refused(endpoint, self.nameable(client_id), &RATE_LIMITED);
                 return Some(response::too_many_requests(&RATE_LIMITED, wait));
             }
+        }
+        #[cfg(not(feature = "rate-limit"))]
+        let _ = (endpoint, client_id, parts);
+        None
+    }
+
+    /// As [`limited`](Self::limited), for who is about to have the keys of a client fetched.
+    #[cfg(feature = "jwt")]
+    fn fetch_limited(
+        &self,
+        endpoint: Endpoint,
+        client_id: &ClientId,
+        parts: &Parts,
+    ) -> Option<EndpointResponse> {
+        #[cfg(feature = "rate-limit")]
+        if let Some(limiter) = &self.rate_limiter
+            && let Err(wait) = limiter.check_fetch(endpoint, parts)
+        {
+            self.refused(endpoint, Some(client_id.as_str()), &RATE_LIMITED);
+            return Some(response::too_many_requests(&RATE_LIMITED, wait));
         }
         #[cfg(not(feature = "rate-limit"))]
         let _ = (endpoint, client_id, parts);

@@ -66,9 +66,9 @@ impl RateLimits {
         self
     }
 
-    /// Authorization requests a minute, with those of devices and those to sign out: 600 by
-    /// default. As many on the pages where users decide, where callers are told apart. No user is
-    /// given more codes in that time, whether or not a page was needed.
+    /// Authorization requests a minute, with those to sign out: 600 by default. As many that clients
+    /// push ahead or begin on devices, and as many on the pages where users decide, where callers are
+    /// told apart. No user is given more codes in that time, whether or not a page was needed.
     #[must_use]
     pub const fn authorize(mut self, per_minute: NonZeroU32) -> Self {
         self.authorize = per_minute;
@@ -104,10 +104,11 @@ impl Limiter {
     }
 }
 
-/// How many documents of new clients one caller may have fetched: eight at once, a sixth of all
-/// places even where each takes three seconds to find that nobody is there; then one a second.
-#[cfg(feature = "cimd")]
-fn documents(has_client_key: bool) -> Quota {
+/// How many documents of new clients, and keys of clients, one caller may have fetched: eight at
+/// once, a sixth of all places even where each takes three seconds to find that nobody is there; then
+/// one a second.
+#[cfg(any(feature = "cimd", feature = "jwt"))]
+fn fetches(has_client_key: bool) -> Quota {
     const A_MINUTE: NonZeroU32 = NonZeroU32::MIN.saturating_add(59);
     const AT_ONCE: NonZeroU32 = NonZeroU32::MIN.saturating_add(7);
     let share = |own: NonZeroU32| match has_client_key {
@@ -122,15 +123,18 @@ pub(crate) struct RateLimiter {
     client_key: Option<ClientKey>,
     register: Limiter,
     authorize: Limiter,
-    /// As many as of those, on a page of our own.
+    /// As many as of those, where any site's script may ask: it shall not use up what its visitor
+    /// signs in by.
+    ahead: Limiter,
+    /// As many, on a page of our own.
     pages: Limiter,
     /// Codes by user, whichever client and address they come through: each makes rows.
     users: Direct,
     token: Limiter,
-    /// Documents that have to be fetched first, by key: each may keep a place among the fetches for
-    /// as long as a silent host likes.
-    #[cfg(feature = "cimd")]
-    documents: Direct,
+    /// What has to be fetched first, by key: each may keep a place among the fetches for as long as a
+    /// silent host likes. Apart where any site's script may ask.
+    #[cfg(any(feature = "cimd", feature = "jwt"))]
+    fetches: Direct,
     /// Keyed at random: nobody can choose whose allowance to share.
     hasher: RandomState,
     clock: DefaultClock,
@@ -143,11 +147,12 @@ impl RateLimiter {
         Self {
             register: limiter(limits.register),
             authorize: limiter(limits.authorize),
+            ahead: limiter(limits.authorize),
             pages: limiter(limits.authorize),
             users: Direct::hashmap(Quota::per_minute(limits.authorize)),
             token: limiter(limits.token),
-            #[cfg(feature = "cimd")]
-            documents: Direct::hashmap(documents(client_key.is_some())),
+            #[cfg(any(feature = "cimd", feature = "jwt"))]
+            fetches: Direct::hashmap(fetches(client_key.is_some())),
             client_key,
             hasher: RandomState::new(),
             clock: DefaultClock::default(),
@@ -165,9 +170,8 @@ impl RateLimiter {
         let caller = self.client_key.as_ref().and_then(|key| key(parts));
         let limiter = match endpoint {
             Endpoint::Register => &self.register,
-            Endpoint::Authorize | Endpoint::PushedAuthorization | Endpoint::DeviceAuthorization => {
-                &self.authorize
-            }
+            Endpoint::Authorize => &self.authorize,
+            Endpoint::PushedAuthorization | Endpoint::DeviceAuthorization => &self.ahead,
             Endpoint::Token | Endpoint::Revoke | Endpoint::Introspect => &self.token,
             #[cfg(feature = "jwt")]
             Endpoint::Jwks => return Ok(()),
@@ -188,11 +192,12 @@ impl RateLimiter {
         }
     }
 
-    /// Takes one document that is not known yet off the caller's allowance, or says how long to wait.
-    #[cfg(feature = "cimd")]
-    pub(crate) fn check_document(&self, parts: &Parts) -> Result<(), Duration> {
+    /// Takes one fetch of what is not known yet off the caller's allowance, or says how long to wait.
+    #[cfg(any(feature = "cimd", feature = "jwt"))]
+    pub(crate) fn check_fetch(&self, endpoint: Endpoint, parts: &Parts) -> Result<(), Duration> {
         let caller = self.client_key.as_ref().and_then(|key| key(parts));
-        self.take(&self.documents, self.hasher.hash_one(caller))
+        let key = self.hasher.hash_one((endpoint.is_cross_origin(), caller));
+        self.take(&self.fetches, key)
     }
 
     /// Takes one code off a user's allowance, or says how long to wait.

@@ -103,12 +103,24 @@ impl<T: Send + Sync + 'static> FetchCache<T> {
         }))
     }
 
-    /// Whether something can be said of `key` without a fetch.
-    #[cfg(all(feature = "cimd", feature = "rate-limit"))]
-    pub(crate) fn knows(&self, key: &str) -> bool {
-        let (now, stale) = (self.0.clock.now(), self.0.settings.stale);
-        let slot = self.0.slots.get(key);
-        slot.is_some_and(|slot| slot.state().known(now, stale).is_some())
+    /// Whether nothing can be said of `key` without a fetch, or what can has to be fetched anew since
+    /// it `lacks` something.
+    #[cfg(any(feature = "jwt", all(feature = "cimd", feature = "rate-limit")))]
+    pub(crate) fn would_fetch(&self, key: &str, lacks: impl FnOnce(&T) -> bool) -> bool {
+        let (now, settings) = (self.0.clock.now(), &self.0.settings);
+        let Some(slot) = self.0.slots.get(key) else {
+            return true;
+        };
+        let state = slot.state();
+        let (known, asked_at) = (state.known(now, settings.stale), state.asked_at);
+        drop(state);
+        match known {
+            None => true,
+            Some(Err(_)) => false,
+            Some(Ok(value)) => {
+                asked_at.is_none_or(|at| now >= at.plus(settings.refetch)) && lacks(&value)
+            }
+        }
     }
 
     /// What is at `key`: from memory, or from `load`, which then runs to its end even if nobody

@@ -51,6 +51,16 @@ impl KeySets {
         }
     }
 
+    /// Whether [`judge`](Self::judge) would fetch them first.
+    pub(crate) fn would_fetch<T>(
+        &self,
+        url: &str,
+        judge: impl Fn(&JwkSet) -> Result<T, JwtError>,
+    ) -> bool {
+        let lacks_it = |keys: &JwkSet| matches!(judge(keys), Err(JwtError::UnknownKey));
+        self.cache.would_fetch(url, lacks_it)
+    }
+
     fn load(
         &self,
         url: &str,

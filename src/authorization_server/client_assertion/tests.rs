@@ -3,7 +3,7 @@
 use http::request::Parts;
 use serde_json::json;
 
-use super::super::AuthorizationServer;
+use super::super::{AuthorizationServer, Endpoint};
 use crate::{
     Authenticator, AuthenticatorError, McpAuth, MemoryStore, SignedIn,
     client::{Client, document, registration::Offer},
@@ -54,7 +54,9 @@ async fn is_taken(server: &AuthorizationServer, id: &str, audience: &str) -> boo
     let claims = json!({"iss": id, "sub": id, "aud": audience, "jti": audience, "iat": now, "exp": now + 60});
     let assertion = key.sign("JWT", &claims).unwrap();
     let client = described(id, &key);
-    let Ok(judged) = server.check_assertion(&client, &assertion).await else {
+    let (parts, ()) = http::Request::new(()).into_parts();
+    let judged = server.check_assertion(Endpoint::Token, &parts, &client, &assertion);
+    let Ok(judged) = judged.await else {
         panic!("the store answers");
     };
     judged.is_ok()
