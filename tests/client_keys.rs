@@ -115,6 +115,7 @@ async fn an_assertion_is_the_clients_own_for_us_alone_fresh_and_new() {
         json!({"iat": NOW + 120}),
         json!({"nbf": NOW + 120}),
         json!({"jti": null}),
+        json!({"jti": ""}),
     ] {
         let answer = ask(&app, &assertion(&key, &client, &change), &[]).await;
         assert_eq!(answer.status.as_u16(), 401, "{change}: {answer:?}");

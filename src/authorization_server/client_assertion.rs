@@ -107,7 +107,7 @@ impl AuthorizationServer {
         if asked.is_some_and(|alg| !is_signed_with(assertion, alg)) {
             return Ok(Err(refusal(JwtError::Algorithm)));
         }
-        let Some(jti) = claims.jti.as_deref() else {
+        let Some(jti) = claims.jti.as_deref().filter(|jti| !jti.is_empty()) else {
             return Ok(Err(refusal(JwtError::Claim("jti"))));
         };
         let digest = Digest::of(&format!("assertion\n{}\n{jti}", client.id));

@@ -226,10 +226,12 @@ impl Client {
         self.id.as_str().contains("://")
     }
 
-    /// The host that describes it, if its id is the address of its description.
+    /// The host that describes it, with its port where there is one, if its id is the address of its
+    /// description.
     pub(crate) fn document_host(&self) -> Option<&str> {
-        let host = || uri::Parts::parse(self.id.as_str()).map_or("", |id| id.host);
-        self.is_documented().then(host)
+        let (_, rest) = self.id.as_str().split_once("://")?;
+        let host = rest.split('/').next()?;
+        self.is_documented().then_some(host)
     }
 
     /// Whether it registered that grant.

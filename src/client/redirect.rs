@@ -18,6 +18,17 @@ const KNOWN_PRIVATE_SCHEMES: [&str; 6] = [
     "claude",
 ];
 
+/// How systems call themselves in what they resolve without asking anybody; browsers never ask about
+/// the first.
+const LOCAL_NAMES: [&str; 6] = [
+    "localhost",
+    "localdomain",
+    "localhost4",
+    "localhost6",
+    "ip6-localhost",
+    "ip6-loopback",
+];
+
 /// How long a redirect URI may be.
 const MAX_LENGTH: usize = 2048;
 
@@ -133,7 +144,7 @@ impl Host {
         if is_number {
             return Some(Self::of_address(IpAddr::V4(text.parse().ok()?)));
         }
-        let is_localhost = last == "localhost";
+        let is_localhost = LOCAL_NAMES.contains(&last);
         Some(if is_localhost {
             Self::ThisMachine
         } else {
@@ -185,6 +196,8 @@ mod tests {
             "https://localhost:8443/cb",
             "https://LOCALHOST./cb",
             "https://app.localhost/cb",
+            "https://localhost.localdomain/cb",
+            "https://ip6-localhost/cb",
             "https://127.0.0.1/cb",
             "https://127.9.9.9:1/cb",
             "https://0.0.0.0/cb",

@@ -115,6 +115,9 @@ fn a_document_counts_as_it_was_when_the_request_came() {
     documented.metadata.token_endpoint_auth_method = ClientAuthMethod::PrivateKeyJwt;
     assert!(documented.is_documented() && !documented.is_public());
     assert_eq!(documented.document_host(), Some("client.example"));
+    let mut beside = client("https://client.example:8443/metadata", &[WEB]);
+    beside.metadata.token_endpoint_auth_method = ClientAuthMethod::PrivateKeyJwt;
+    assert_eq!(beside.document_host(), Some("client.example:8443"));
     let registered = client("app", &[WEB]);
     assert!(!registered.is_documented());
     assert_eq!(registered.document_host(), None);

@@ -40,7 +40,8 @@ impl Sites {
 }
 
 /// What has one owner, as far as a name tells: its last two labels, since below them names cost
-/// nothing, or the network that an address is in, whose others come with it. That some strangers share those only makes them wait for each other.
+/// nothing, or the network that an address is in, whose others come with it. Strangers below one name
+/// of a registry's share the places of one, and one who keeps them all keeps the others waiting.
 fn site(host: &str) -> String {
     let host = host.trim_end_matches('.').to_ascii_lowercase();
     let bare = host.trim_start_matches('[').trim_end_matches(']');

@@ -14,6 +14,8 @@ enum Concern {
     OnlySnapshots,
     /// A power cut takes along what was acknowledged just before.
     SyncedLater,
+    /// Nobody but the system says when the disk has it.
+    SyncedAtLast,
     /// Where memory is short, keys go before their time.
     MayEvict,
     /// The server does not say.
@@ -51,6 +53,7 @@ fn concerns(settings: &HashMap<String, String>) -> Vec<Concern> {
     let mut concerns = Vec::new();
     match (setting("appendonly"), setting("appendfsync")) {
         (Some("yes"), Some("always")) => {}
+        (Some("yes"), Some("no")) => concerns.push(Concern::SyncedAtLast),
         (Some("yes"), _) => concerns.push(Concern::SyncedLater),
         (Some(_), _) if setting("save") == Some("") => concerns.push(Concern::NothingKept),
         (Some(_), _) => concerns.push(Concern::OnlySnapshots),
@@ -77,6 +80,10 @@ fn tell(concern: Concern) {
         Concern::SyncedLater => tracing::info!(
             "this Redis syncs its disk later than it answers: a power cut takes along about a \
              second of sign-ins and revocations (set appendfsync always)"
+        ),
+        Concern::SyncedAtLast => tracing::warn!(
+            "this Redis leaves it to the system when its disk is synced: a power cut takes along half \
+             a minute of sign-ins and revocations (set appendfsync always)"
         ),
         Concern::MayEvict => tracing::warn!(
             "this Redis may evict keys when its memory is full, revocations among them \
@@ -114,7 +121,7 @@ mod tests {
         };
         assert_eq!(with("yes", "always"), []);
         assert_eq!(with("yes", "everysec"), [SyncedLater]);
-        assert_eq!(with("yes", "no"), [SyncedLater]);
+        assert_eq!(with("yes", "no"), [SyncedAtLast]);
         assert_eq!(with("no", "always"), [NothingKept]);
         let snapshots = [("appendonly", "no"), ("save", "3600 1"), ("maxmemory", "0")];
         assert_eq!(of(&snapshots), [OnlySnapshots]);
