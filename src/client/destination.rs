@@ -40,3 +40,22 @@ impl fmt::Display for Destination {
         f.write_str(&self.0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_may_change_every_time_is_left_out() {
+        for (uri, destination) in [
+            ("http://127.0.0.1:5123/cb?x=1", "http://127.0.0.1/cb?x=1"),
+            ("http://localhost/cb", "http://localhost/cb"),
+            ("https://localhost:8443/cb", "https://localhost:8443/cb"),
+            ("https://a.example:8443/cb", "https://a.example:8443/cb"),
+            ("cursor://a:1/cb", "cursor://a:1/cb"),
+        ] {
+            assert_eq!(Destination::of(uri).as_str(), destination);
+            assert_eq!(Destination::of(uri).to_string(), destination);
+        }
+    }
+}
