@@ -4,11 +4,13 @@ use std::{sync::Arc, time::Duration};
 
 use http::request::Parts;
 
-use super::{AuthorizationServer, Endpoint, client_auth::ClientAuthError};
+use super::{
+    AuthorizationServer, Endpoint, client_auth::ClientAuthError, response::EndpointResponse,
+};
 use crate::{
     client::Client,
     clock::Clock,
-    fetch::{CacheSettings, Fetcher, Lifetimes, Limits},
+    fetch::{CacheSettings, FetchError, Fetcher, Lifetimes, Limits},
     grant::{ErrorCode, Refusal},
     issuer::KeySets,
     jwt::{Algorithm, Expect, JwkSet, Jws, JwtError, Typ, verify},
@@ -87,14 +89,14 @@ impl AuthorizationServer {
                 .and_then(|keys| verify(assertion, &keys, &expect)),
             (None, Some(url)) => {
                 let check = |keys: &JwkSet| verify(assertion, keys, &expect);
-                if self.key_sets.would_fetch(url, check)
-                    && let Some(limited) = self.fetch_limited(endpoint, &client.id, parts)
-                {
-                    return Err(ClientAuthError::Limited(limited));
-                }
-                match self.key_sets.judge(url, check).await {
+                let may_fetch = || match self.fetch_limited(endpoint, &client.id, parts) {
+                    Some(limited) => Err(NoKeys::Limited(limited)),
+                    None => Ok(()),
+                };
+                match self.key_sets.judge_if(url, check, may_fetch).await {
                     Ok(judged) => judged,
-                    Err(_) => return Ok(Err(KEYS_UNREACHABLE)),
+                    Err(NoKeys::Unreachable) => return Ok(Err(KEYS_UNREACHABLE)),
+                    Err(NoKeys::Limited(limited)) => return Err(ClientAuthError::Limited(limited)),
                 }
             }
             (None, None) => Err(JwtError::UnknownKey),
@@ -118,6 +120,18 @@ impl AuthorizationServer {
             UseOnce::Again => Ok(Err(REPLAYED)),
             UseOnce::Full => Ok(Err(TOO_MANY)),
         }
+    }
+}
+
+/// Why there are no keys to check an assertion with.
+enum NoKeys {
+    Unreachable,
+    Limited(EndpointResponse),
+}
+
+impl From<FetchError> for NoKeys {
+    fn from(_: FetchError) -> Self {
+        Self::Unreachable
     }
 }
 

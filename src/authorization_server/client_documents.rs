@@ -57,7 +57,7 @@ impl ClientDocuments {
 impl ClientDocuments {
     /// Whether a client of that id would have to be fetched first.
     pub(super) fn is_new(&self, id: &str) -> bool {
-        document::is_document_url(id) && self.cache.would_fetch(id, |_| false)
+        document::is_document_url(id) && self.cache.would_fetch(id)
     }
 }
 

@@ -80,6 +80,18 @@ impl<T> State<T> {
         (now < *until).then(|| self.fallback(*error, now, stale))
     }
 
+    /// What there is since `seen`, or `seen` where it is too early to ask for more.
+    #[cfg(feature = "jwt")]
+    fn settled(&self, seen: &Arc<T>, now: Timestamp, refetch: Duration) -> Option<Arc<T>> {
+        match &self.value {
+            Some((value, _)) if !Arc::ptr_eq(value, seen) => Some(Arc::clone(value)),
+            _ => self
+                .asked_at
+                .is_some_and(|at| now < at.plus(refetch))
+                .then(|| Arc::clone(seen)),
+        }
+    }
+
     /// What there was, where what there is cannot be had.
     fn fallback(
         &self,
@@ -103,24 +115,19 @@ impl<T: Send + Sync + 'static> FetchCache<T> {
         }))
     }
 
-    /// Whether nothing can be said of `key` without a fetch, or what can has to be fetched anew since
-    /// it `lacks` something.
+    /// Whether nothing can be said of `key` without a fetch.
     #[cfg(any(feature = "jwt", all(feature = "cimd", feature = "rate-limit")))]
-    pub(crate) fn would_fetch(&self, key: &str, lacks: impl FnOnce(&T) -> bool) -> bool {
-        let (now, settings) = (self.0.clock.now(), &self.0.settings);
-        let Some(slot) = self.0.slots.get(key) else {
-            return true;
-        };
-        let state = slot.state();
-        let (known, asked_at) = (state.known(now, settings.stale), state.asked_at);
-        drop(state);
-        match known {
-            None => true,
-            Some(Err(_)) => false,
-            Some(Ok(value)) => {
-                asked_at.is_none_or(|at| now >= at.plus(settings.refetch)) && lacks(&value)
-            }
-        }
+    pub(crate) fn would_fetch(&self, key: &str) -> bool {
+        let (now, stale) = (self.0.clock.now(), self.0.settings.stale);
+        let slot = self.0.slots.get(key);
+        slot.is_none_or(|slot| slot.state().known(now, stale).is_none())
+    }
+
+    /// Whether [`refresh`](Self::refresh) would fetch.
+    #[cfg(feature = "jwt")]
+    pub(crate) fn would_refresh(&self, key: &str, seen: &Arc<T>) -> bool {
+        let (now, refetch) = (self.0.clock.now(), self.0.settings.refetch);
+        self.slot(key).state().settled(seen, now, refetch).is_none()
     }
 
     /// What is at `key`: from memory, or from `load`, which then runs to its end even if nobody
@@ -162,15 +169,9 @@ impl<T: Send + Sync + 'static> FetchCache<T> {
         F: Future<Output = Result<(T, CachePolicy), FetchError>> + Send + 'static,
     {
         let slot = self.slot(key);
-        let settled = |now: Timestamp| {
-            let state = slot.state();
-            match &state.value {
-                Some((value, _)) if !Arc::ptr_eq(value, seen) => Some(Arc::clone(value)),
-                _ => state
-                    .asked_at
-                    .is_some_and(|at| now < at.plus(self.0.settings.refetch))
-                    .then(|| Arc::clone(seen)),
-            }
+        let settled = |now| {
+            let refetch = self.0.settings.refetch;
+            slot.state().settled(seen, now, refetch)
         };
         if let Some(value) = settled(self.0.clock.now()) {
             return Ok(value);

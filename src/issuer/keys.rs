@@ -41,24 +41,34 @@ impl KeySets {
         url: &str,
         judge: impl Fn(&JwkSet) -> Result<T, JwtError>,
     ) -> Result<Result<T, JwtError>, FetchError> {
+        self.judge_if(url, judge, || Ok(())).await
+    }
+
+    /// As [`judge`](Self::judge), asking `may_fetch` before each fetch.
+    ///
+    /// # Errors
+    ///
+    /// Also what `may_fetch` says.
+    pub(crate) async fn judge_if<T, E: From<FetchError>>(
+        &self,
+        url: &str,
+        judge: impl Fn(&JwkSet) -> Result<T, JwtError>,
+        may_fetch: impl Fn() -> Result<(), E>,
+    ) -> Result<Result<T, JwtError>, E> {
+        if self.cache.would_fetch(url) {
+            may_fetch()?;
+        }
         let keys = self.cache.get(url, self.load(url)).await?;
         match judge(&keys) {
             Err(JwtError::UnknownKey) => {
+                if self.cache.would_refresh(url, &keys) {
+                    may_fetch()?;
+                }
                 let newer = self.cache.refresh(url, &keys, self.load(url)).await?;
                 Ok(judge(&newer))
             }
             judged => Ok(judged),
         }
-    }
-
-    /// Whether [`judge`](Self::judge) would fetch them first.
-    pub(crate) fn would_fetch<T>(
-        &self,
-        url: &str,
-        judge: impl Fn(&JwkSet) -> Result<T, JwtError>,
-    ) -> bool {
-        let lacks_it = |keys: &JwkSet| matches!(judge(keys), Err(JwtError::UnknownKey));
-        self.cache.would_fetch(url, lacks_it)
     }
 
     fn load(
