@@ -144,18 +144,22 @@ async fn what_was_taken_away_is_gone() {
 async fn refreshing_is_rationed() {
     let (cache, clock) = cache(0);
     let source = Source::default();
+    assert!(cache.would_fetch("a"));
     let first = cache.get("a", source.clone().good()).await.unwrap();
+    assert!(!cache.would_fetch("a") && !cache.would_refresh("a", &first));
     let again = cache
         .refresh("a", &first, source.clone().good())
         .await
         .unwrap();
     assert!(Arc::ptr_eq(&first, &again), "too soon after the last fetch");
     clock.turn(30);
+    assert!(!cache.would_fetch("a") && cache.would_refresh("a", &first));
     let second = cache
         .refresh("a", &first, source.clone().good())
         .await
         .unwrap();
     assert_eq!(*second, 2);
+    assert!(!cache.would_refresh("a", &first));
     let late = cache
         .refresh("a", &first, source.clone().good())
         .await
