@@ -130,6 +130,10 @@ pub async fn what_was_used_lately_is_not_swept<S: Store>(store: Arc<S>) {
         .revoke(RevokeTarget::Subject(subject("ann")), now)
         .await;
     assert_eq!(reached.expect("no store error").grants, [flow.grant()]);
+    let swept = store.sweep(Timestamp::from_secs(u64::MAX), 1000).await;
+    swept.expect("no store error");
+    let (_, left) = everything(&*store, 10).await;
+    assert_eq!(left, [], "but it does not stay for ever");
 }
 
 async fn everything<S: Store>(store: &S, page: usize) -> (BTreeSet<String>, Vec<Record>) {

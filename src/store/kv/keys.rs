@@ -175,7 +175,7 @@ pub(crate) fn grants_of_client(client: &ClientId) -> Vec<u8> {
     names(GRANT_OF_CLIENT, None, Some(client))
 }
 
-/// Index: the expiry of a row; the row's own key follows.
+/// Index: what is to be looked at, and when; a row's own key follows.
 pub(crate) fn expiry(at: Timestamp) -> Vec<u8> {
     let mut key = vec![EXPIRY];
     key.extend_from_slice(&at.as_secs().to_be_bytes());

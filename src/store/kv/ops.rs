@@ -157,16 +157,18 @@ pub(crate) fn redeem_code<X: Tx>(
     let Some(mut grant) = tx.read::<GrantRecord>(&grant_key)? else {
         return Ok(RedeemCodeOutcome::Unknown);
     };
-    let revoked_before = grant.revoked_at.is_some();
+    let (old_code, old_grant) = (code.clone(), grant.clone());
     let outcome = transition::redeem(&mut code, &mut grant, redeem, now);
     match outcome {
         RedeemCodeOutcome::Redeemed => {
-            tx.put(&code_key, &code)?;
-            tx.put(&grant_key, &grant)?;
+            tx.replace(&code_key, Some(&old_code), &code)?;
+            tx.replace(&grant_key, Some(&old_grant), &grant)?;
             put_tokens(tx, &redeem.access, redeem.refresh.as_ref())?;
             renew_client(tx, &grant.client_id, redeem.renew_client)?;
         }
-        RedeemCodeOutcome::Replayed(_) if !revoked_before => tx.put(&grant_key, &grant)?,
+        RedeemCodeOutcome::Replayed(_) if grant != old_grant => {
+            tx.replace(&grant_key, Some(&old_grant), &grant)?;
+        }
         _ => {}
     }
     Ok(outcome)
@@ -241,17 +243,19 @@ pub(crate) fn rotate_refresh<X: Tx>(
     let access_key = keys::access_token(&rotate.access.0);
     let access_exists = tx.read::<AccessTokenRecord>(&access_key)?.is_some();
 
+    let (old_presented, old_grant) = (presented.clone(), grant.clone());
     let rotation = transition::rotate(&mut presented, &mut grant, rotate, access_exists, now);
     if rotation.changed {
-        tx.put(&presented_key, &presented)?;
-        tx.put(&grant_key, &grant)?;
+        tx.replace(&presented_key, Some(&old_presented), &presented)?;
+        tx.replace(&grant_key, Some(&old_grant), &grant)?;
     }
     if let Some(successor) = &rotation.successor {
         tx.put(&keys::refresh_token(&rotate.successor), successor)?;
         renew_client(tx, &grant.client_id, rotate.renew_client)?;
     }
     if let Some(access) = &rotation.access {
-        tx.put(&access_key, access)?;
+        // Only where none was stored.
+        tx.replace(&access_key, None, access)?;
     }
     Ok(rotation.outcome)
 }

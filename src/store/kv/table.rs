@@ -37,10 +37,9 @@ pub(crate) struct Used {
     pub(crate) expires_at: Timestamp,
 }
 
-/// All index rows of one row.
+/// The secondary index rows of one row.
 pub(crate) fn index_keys<T: Table>(row: &T, key: &[u8]) -> Vec<Vec<u8>> {
     let mut prefixes = row.indexes();
-    prefixes.extend(row.expires_at().map(keys::expiry));
     for prefix in &mut prefixes {
         prefix.extend_from_slice(key);
     }

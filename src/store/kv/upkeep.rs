@@ -41,11 +41,11 @@ pub(crate) fn add_key<X: Tx>(
     Ok(all)
 }
 
-/// Removes rows that the expiry index said have expired, with the rows in `dependents` that go
-/// with them. Returns how many records it removed.
+/// Removes those of the rows `due` that have expired, with the rows in `dependents` that go with
+/// them; others are due again when they expire. Returns how many records it removed.
 pub(crate) fn sweep<X: Tx>(
     tx: &mut X,
-    index: &[Vec<u8>],
+    due: &[Vec<u8>],
     dependents: &[Vec<u8>],
     now: Timestamp,
 ) -> Result<usize, X> {
@@ -53,8 +53,7 @@ pub(crate) fn sweep<X: Tx>(
     for consent in dependents {
         removed += usize::from(tx.remove::<ConsentRecord>(consent)?.is_some());
     }
-    for entry in index {
-        let key = keys::expired(entry);
+    for key in due {
         let gone = match key.first() {
             Some(&keys::ACCESS_TOKEN) => take_expired::<AccessTokenRecord, X>(tx, key, now)?,
             Some(&keys::CLIENT) => take_expired::<ClientRecord, X>(tx, key, now)?,
@@ -67,21 +66,25 @@ pub(crate) fn sweep<X: Tx>(
             Some(&keys::PENDING) => take_expired::<PendingAuthorization, X>(tx, key, now)?,
             _ => false,
         };
-        // An entry that led nowhere is gone as well, or the next sweep would meet it again.
-        tx.erase(entry)?;
         removed += usize::from(gone);
     }
     Ok(removed)
 }
 
 fn take_expired<T: Table, X: Tx>(tx: &mut X, key: &[u8], now: Timestamp) -> Result<bool, X> {
-    let row = tx.read::<T>(key)?;
-    let due = row.and_then(|row| row.expires_at());
-    if due.is_some_and(|at| at <= now) {
-        tx.remove::<T>(key)?;
-        return Ok(true);
+    let Some(row) = tx.read::<T>(key)? else {
+        return Ok(false);
+    };
+    match row.expires_at() {
+        Some(at) if at <= now => {
+            tx.take(key, &row)?;
+            Ok(true)
+        }
+        later => {
+            tx.expires(key, None, later)?;
+            Ok(false)
+        }
     }
-    Ok(false)
 }
 
 /// Stores a record as it is.
@@ -116,10 +119,10 @@ pub(crate) fn raise_generation<X: Tx>(tx: &mut X, token: &RefreshTokenRecord) ->
     }
 }
 
-/// The client that a row of the expiry index stands for. Its consents go with it, since nobody
-/// can ask for them again.
-pub(crate) fn expired_client(entry: &[u8]) -> Option<ClientId> {
-    let (&kind, id) = keys::expired(entry).split_first()?;
+/// The client that is due by that key. Its consents go with it, since nobody can ask for them
+/// again.
+pub(crate) fn due_client(key: &[u8]) -> Option<ClientId> {
+    let (&kind, id) = key.split_first()?;
     let id = std::str::from_utf8(id).ok()?;
     (kind == keys::CLIENT).then(|| ClientId::new(id).ok())?
 }

@@ -71,12 +71,12 @@ impl Rows {
         let (start, end) = keys::expired_until(now);
         let due: Vec<_> = self
             .range(&start, Some(&end))
-            .map(|(key, _)| key.clone())
+            .map(|(key, _)| keys::expired(key).to_vec())
             .take(limit)
             .collect();
         let consents: Vec<_> = due
             .iter()
-            .filter_map(|entry| upkeep::expired_client(entry))
+            .filter_map(|key| upkeep::due_client(key))
             .flat_map(|client| {
                 let prefix = keys::consents_of_client(&client);
                 let found = self.scan(&prefix);
@@ -122,6 +122,22 @@ impl Tx for Rows {
 
     fn set_count(&mut self, counter: &'static [u8], value: u64) -> Result<(), Infallible> {
         self.0.insert(counter.to_vec(), Row::Count(value));
+        Ok(())
+    }
+
+    fn expires(
+        &mut self,
+        key: &[u8],
+        before: Option<Timestamp>,
+        after: Option<Timestamp>,
+    ) -> Result<(), Infallible> {
+        let entry = |at| [&keys::expiry(at), key].concat();
+        if let Some(before) = before {
+            self.0.remove(&entry(before));
+        }
+        if let Some(after) = after {
+            self.0.insert(entry(after), Row::Mark);
+        }
         Ok(())
     }
 }

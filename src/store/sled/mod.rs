@@ -1,6 +1,7 @@
 //! The embedded store: [sled](::sled), one process per directory.
 
 mod commit;
+mod due;
 mod mark;
 mod open;
 mod options;
@@ -23,6 +24,7 @@ use ::sled::Db;
 
 use self::{
     commit::{Commits, Standing, panic_text},
+    due::Due,
     mark::Mark,
     sync::Syncer,
     together::Change,
@@ -273,13 +275,12 @@ impl Engine {
     /// Removes up to `limit` expired rows, and whether there may be more.
     fn sweep_chunk(&self, now: Timestamp, limit: usize) -> Result<(usize, bool), StoreError> {
         self.in_turn(|| {
-            let (start, end) = keys::expired_until(now);
-            let mut due = self.scan(&start, &end, limit)?;
-            let more = due.len() == limit;
+            let due = self.due(now, limit)?;
             let mut consents = Vec::new();
-            let mut finished = due.len();
-            for (position, entry) in due.iter().enumerate() {
-                let Some(client) = upkeep::expired_client(entry) else {
+            let mut finished = due.rows.len().min(limit);
+            let more = due.rows.len() >= limit;
+            for (position, key) in due.rows[..finished].iter().enumerate() {
+                let Some(client) = upkeep::due_client(key) else {
                     continue;
                 };
                 let prefix = keys::consents_of_client(&client);
@@ -292,11 +293,28 @@ impl Engine {
                     break;
                 }
             }
-            let more = more || finished < due.len();
-            due.truncate(finished);
-            let removed = self.commit(|tx| upkeep::sweep(tx, &due, &consents, now))?;
+            let more = more || finished < due.rows.len();
+            let removed = self.commit(|tx| {
+                due.finish(tx, finished, now)?;
+                upkeep::sweep(tx, &due.rows[..finished], &consents, now)
+            })?;
             Ok((removed, more))
         })
+    }
+
+    /// What the index by expiry names first, at least `limit` rows where there are as many.
+    fn due(&self, now: Timestamp, limit: usize) -> Result<Due, StoreError> {
+        let (start, end) = keys::expired_until(now);
+        let mut due = Due::default();
+        for entry in self.db.range(start..end) {
+            if due.rows.len() >= limit {
+                break;
+            }
+            let (key, others) = entry.map_err(|error| self.engine_error(error))?;
+            let added = due.add(&key, &others);
+            added.map_err(|damaged| self.read_error(damaged.into()))?;
+        }
+        Ok(due)
     }
 }
 

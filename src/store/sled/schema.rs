@@ -5,9 +5,10 @@
 //! | 1 | |
 //! | 2 | grants count their refresh generations; grants and consents are indexed by client |
 //! | 3 | devices, and things good once; keys may expire |
+//! | 4 | a row of the index by expiry may name many rows, and be there before they are due |
 //!
-//! What versions 1 and 2 wrote reads the same in version 3. It has a number of its own because
-//! they could neither read all that it writes nor sweep it.
+//! What versions 1 to 3 wrote reads the same in version 4. It has a number of its own because they
+//! could neither read all that it writes nor sweep it.
 
 use std::path::Path;
 
@@ -29,7 +30,7 @@ use crate::store::{
 };
 
 /// The version that this crate writes.
-const CURRENT: u32 = 3;
+const CURRENT: u32 = 4;
 /// How many rows one transaction of a migration touches.
 const CHUNK: usize = 256;
 

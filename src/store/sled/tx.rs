@@ -10,12 +10,15 @@ use ::sled::{
     },
 };
 
-use super::{open::corrupt, sync::too_many_open};
-use crate::store::{
-    StoreError,
-    kv::{
-        Read, Tx,
-        table::{ReadRow, Table},
+use super::{due::Entries, open::corrupt, sync::too_many_open};
+use crate::{
+    clock::Timestamp,
+    store::{
+        StoreError,
+        kv::{
+            Read, Tx,
+            table::{ReadRow, Table},
+        },
     },
 };
 
@@ -33,6 +36,8 @@ pub(super) enum Damaged {
     Json(#[from] serde_json::Error),
     #[error("a counter is not a number of eight bytes")]
     Counter,
+    #[error("a row of the index by expiry is cut short")]
+    Index,
 }
 
 pub(super) fn encode<T: Table>(row: &T) -> Result<Vec<u8>, Damaged> {
@@ -75,11 +80,21 @@ pub(super) struct SledTx<'a> {
     tree: &'a TransactionalTree,
     /// Whether there is anything to commit.
     pub(super) wrote: bool,
+    entries: Entries,
 }
 
 impl<'a> SledTx<'a> {
     pub(super) fn new(tree: &'a TransactionalTree) -> Self {
-        Self { tree, wrote: false }
+        Self {
+            tree,
+            wrote: false,
+            entries: Entries::default(),
+        }
+    }
+
+    /// Writes what is only known at the end.
+    fn complete(&mut self) -> Result<(), TxError> {
+        std::mem::take(&mut self.entries).write(self)
     }
 
     /// Whether `step` writes anything.
@@ -92,6 +107,10 @@ impl<'a> SledTx<'a> {
         let writes = self.wrote;
         self.wrote |= before;
         Ok(writes)
+    }
+
+    pub(super) fn value(&self, key: &[u8]) -> Result<Option<IVec>, TxError> {
+        Ok(self.tree.get(key)?)
     }
 
     pub(super) fn set(&mut self, key: &[u8], value: impl Into<IVec>) -> Result<(), TxError> {
@@ -136,6 +155,16 @@ impl Tx for SledTx<'_> {
 
     fn set_count(&mut self, counter: &'static [u8], value: u64) -> Result<(), TxError> {
         self.set(counter, &value.to_be_bytes())
+    }
+
+    fn expires(
+        &mut self,
+        key: &[u8],
+        before: Option<Timestamp>,
+        after: Option<Timestamp>,
+    ) -> Result<(), TxError> {
+        self.entries.note(key, before, after);
+        Ok(())
     }
 }
 
@@ -207,7 +236,7 @@ pub(super) fn transact<T>(
         // sled runs this anew after a conflict.
         committing.set(false);
         let mut tx = SledTx::new(tree);
-        match step(&mut tx) {
+        match step(&mut tx).and_then(|value| tx.complete().map(|()| value)) {
             Ok(value) if tx.wrote => {
                 committing.set(true);
                 Ok(value)
