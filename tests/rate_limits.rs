@@ -5,6 +5,9 @@ mod common;
 #[cfg(feature = "jwt")]
 #[path = "common/jws.rs"]
 mod jws;
+#[cfg(feature = "jwt")]
+#[path = "common/site.rs"]
+mod site;
 
 use std::num::NonZeroU32;
 
@@ -197,40 +200,54 @@ async fn only_so_many_documents_are_fetched_for_one_caller() {
     assert_ne!(ask("two", 8).await, 429);
 }
 
+/// A client that signs with what is at an address.
+#[cfg(feature = "jwt")]
+async fn signing_client(app: &App, jwks_uri: String) -> String {
+    let body = json!({
+        "redirect_uris": [CALLBACK],
+        "token_endpoint_auth_method": "private_key_jwt",
+        "jwks_uri": jwks_uri,
+    });
+    let client = app.register(body).await.json();
+    client["client_id"].as_str().unwrap().to_owned()
+}
+
+/// What such a client asks the token endpoint.
+#[cfg(feature = "jwt")]
+async fn signed(app: &App, peer: &str, client: &str, key: &jws::Key, kid: &str) -> Answer {
+    let claims =
+        json!({"iss": client, "sub": client, "aud": ORIGIN, "jti": kid, "exp": 1_800_000_120});
+    let assertion = key.sign(json!({"typ": "JWT", "kid": kid}), &claims);
+    let request = Request::post("/oauth/token")
+        .header("content-type", "application/x-www-form-urlencoded")
+        .header("x-test-peer", peer)
+        .body(Body::from(form(&[
+            ("grant_type", "refresh_token"),
+            ("client_assertion", &assertion),
+            (
+                "client_assertion_type",
+                "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
+            ),
+        ])));
+    app.send(request.unwrap()).await
+}
+
+#[cfg(feature = "jwt")]
+fn fetching() -> App {
+    App::with(|builder| {
+        let fetcher = tower_mcp_auth::Fetcher::builder().danger_allow_loopback(true);
+        at_most(1000)(builder).fetcher(fetcher.build().unwrap())
+    })
+}
+
 /// As above, for the keys of clients that sign.
 #[cfg(feature = "jwt")]
 #[tokio::test]
 async fn only_so_many_keys_are_fetched_for_one_caller() {
-    let app = App::with(|builder| {
-        let fetcher = tower_mcp_auth::Fetcher::builder().danger_allow_loopback(true);
-        at_most(1000)(builder).fetcher(fetcher.build().unwrap())
-    });
-    let key = jws::Key::p256();
+    let (app, key) = (fetching(), jws::Key::p256());
     let ask = async |peer: &str, number: u32| {
-        let client = app
-            .register(json!({
-                "redirect_uris": [CALLBACK],
-                "token_endpoint_auth_method": "private_key_jwt",
-                "jwks_uri": format!("http://127.0.0.1:1/keys-{number}"),
-            }))
-            .await
-            .json();
-        let id = client["client_id"].as_str().unwrap();
-        let claims =
-            json!({"iss": id, "sub": id, "aud": ORIGIN, "jti": "once", "exp": 1_800_000_060});
-        let assertion = key.sign(json!({"typ": "JWT", "kid": "none"}), &claims);
-        let request = Request::post("/oauth/token")
-            .header("content-type", "application/x-www-form-urlencoded")
-            .header("x-test-peer", peer)
-            .body(Body::from(form(&[
-                ("grant_type", "refresh_token"),
-                ("client_assertion", &assertion),
-                (
-                    "client_assertion_type",
-                    "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
-                ),
-            ])));
-        app.send(request.unwrap()).await
+        let client = signing_client(&app, format!("http://127.0.0.1:1/keys-{number}")).await;
+        signed(&app, peer, &client, &key, "none").await
     };
     for number in 0..8 {
         ask("one", number)
@@ -244,6 +261,36 @@ async fn only_so_many_keys_are_fetched_for_one_caller() {
             .await
             .assert_error(400, "temporarily_unavailable");
     }
+}
+
+/// Nor are keys that are known, where somebody names others that are not among them.
+#[cfg(feature = "jwt")]
+#[tokio::test]
+async fn only_so_many_keys_are_fetched_again_for_one_caller() {
+    let (app, site, key) = (fetching(), site::Site::default(), jws::Key::p256());
+    let origin = site.serve().await;
+    let mut clients = Vec::new();
+    for number in 0..9 {
+        site.put(&format!("keys-{number}"), 200, &&key.jwks("known"));
+        let client = signing_client(&app, format!("{origin}/keys-{number}")).await;
+        signed(&app, &format!("owner {number}"), &client, &key, "known")
+            .await
+            .assert_error(400, "invalid_request");
+        clients.push(client);
+    }
+    app.advance(30);
+    let asked = site.asked();
+    for client in &clients[..8] {
+        signed(&app, "one", client, &key, "made up")
+            .await
+            .assert_error(401, "invalid_client");
+    }
+    assert_limited(&signed(&app, "one", &clients[8], &key, "made up").await);
+    assert_eq!(site.asked() - asked, 8);
+    signed(&app, "two", &clients[8], &key, "made up")
+        .await
+        .assert_error(401, "invalid_client");
+    assert_eq!(site.asked() - asked, 9);
 }
 
 /// Scripts of any site may send these, and shall not lock out who looks at the page.
