@@ -322,6 +322,9 @@ pub async fn use_keeps_a_client<S: Store>(store: Arc<S>) {
         found.expect("no store error").is_some(),
         "a renewed client is not swept at its old expiry"
     );
+    let consents = store.consents(subject("ann")).await;
+    let consents = consents.expect("no store error");
+    assert_eq!(consents.len(), 1, "nor what it was allowed");
     let mut stranger = Flow::new("y", "ann", "https://client.example/meta.json");
     stranger.issue.renew_client = Some(after(2000));
     stranger.issued(&store).await;

@@ -8,7 +8,6 @@ use super::{
 };
 use crate::{
     clock::Timestamp,
-    id::ClientId,
     store::record::{
         AccessTokenRecord, ClientRecord, CodeRecord, ConsentRecord, DeviceRecord, GrantRecord,
         KeyRecord, PendingAuthorization, Record, RefreshTokenRecord,
@@ -41,16 +40,52 @@ pub(crate) fn add_key<X: Tx>(
     Ok(all)
 }
 
-/// Removes those of the rows `due` that have expired, with the rows in `dependents` that go with
-/// them; others are due again when they expire. Returns how many records it removed.
+/// What one transaction of a sweep takes.
+#[derive(Default)]
+pub(crate) struct Plan {
+    /// How many of the rows that may be due, from the first.
+    pub(crate) finished: usize,
+    /// The consents that go before them.
+    pub(crate) consents: Vec<Vec<u8>>,
+}
+
+impl Plan {
+    /// How many rows that is.
+    pub(crate) fn len(&self) -> usize {
+        self.finished + self.consents.len()
+    }
+}
+
+/// Chooses up to `limit` rows of a sweep: of those that may be `due`, and of the consents that
+/// `consents_of` finds for such a one, up to a number. The consents to a client that has expired go
+/// with it, since nobody can ask for them again.
+pub(crate) fn plan<E>(
+    due: &[Vec<u8>],
+    limit: usize,
+    mut consents_of: impl FnMut(&[u8], usize) -> std::result::Result<Vec<Vec<u8>>, E>,
+) -> std::result::Result<Plan, E> {
+    let mut plan = Plan::default();
+    for key in due {
+        plan.consents.extend(consents_of(key, limit - plan.len())?);
+        // A client waits until the last of its consents is gone.
+        if plan.len() == limit {
+            break;
+        }
+        plan.finished += 1;
+    }
+    Ok(plan)
+}
+
+/// Removes those of the rows `due` that have expired, with the `consents` that go with them;
+/// others are due again when they expire. Returns how many records it removed.
 pub(crate) fn sweep<X: Tx>(
     tx: &mut X,
     due: &[Vec<u8>],
-    dependents: &[Vec<u8>],
+    consents: &[Vec<u8>],
     now: Timestamp,
 ) -> Result<usize, X> {
     let mut removed = 0;
-    for consent in dependents {
+    for consent in consents {
         removed += usize::from(tx.remove::<ConsentRecord>(consent)?.is_some());
     }
     for key in due {
@@ -117,12 +152,4 @@ pub(crate) fn raise_generation<X: Tx>(tx: &mut X, token: &RefreshTokenRecord) ->
         }
         _ => Ok(()),
     }
-}
-
-/// The client that is due by that key. Its consents go with it, since nobody can ask for them
-/// again.
-pub(crate) fn due_client(key: &[u8]) -> Option<ClientId> {
-    let (&kind, id) = key.split_first()?;
-    let id = std::str::from_utf8(id).ok()?;
-    (kind == keys::CLIENT).then(|| ClientId::new(id).ok())?
 }

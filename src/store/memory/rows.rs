@@ -12,7 +12,7 @@ use crate::{
             table::{ReadRow, Row, Table},
             upkeep,
         },
-        record::GrantRecord,
+        record::{ClientRecord, GrantRecord},
         transition,
     },
 };
@@ -74,18 +74,16 @@ impl Rows {
             .map(|(key, _)| keys::expired(key).to_vec())
             .take(limit)
             .collect();
-        let consents: Vec<_> = due
-            .iter()
-            .filter_map(|key| upkeep::due_client(key))
-            .flat_map(|client| {
-                let prefix = keys::consents_of_client(&client);
-                let found = self.scan(&prefix);
-                found
-                    .into_iter()
-                    .map(move |key| key[prefix.len()..].to_vec())
-            })
-            .collect();
-        upkeep::sweep(self, &due, &consents, now)
+        let plan = upkeep::plan(&due, limit, |key, room| {
+            let client: Option<ClientRecord> = ops::found(self.0.get(key));
+            let Some(client) = client else {
+                return Ok(Vec::new());
+            };
+            let consents = keys::consents_of_client(&client.id);
+            let found = self.scan(&consents).into_iter().take(room);
+            Ok::<_, Infallible>(found.map(|key| key[consents.len()..].to_vec()).collect())
+        })?;
+        upkeep::sweep(self, &due[..plan.finished], &plan.consents, now)
     }
 }
 

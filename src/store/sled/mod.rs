@@ -33,12 +33,13 @@ use self::{
 use super::{
     Revocation, StoreError,
     kv::{
-        keys,
+        Read, keys,
         revoke::{self, Many},
         upkeep,
     },
+    record::ClientRecord,
 };
-use crate::clock::Timestamp;
+use crate::{clock::Timestamp, id::ClientId};
 
 pub use self::options::SledOptions;
 
@@ -272,34 +273,37 @@ impl Engine {
         })
     }
 
-    /// Removes up to `limit` expired rows, and whether there may be more.
+    /// Removes up to `limit` rows that expired or go with such a one, and whether there may be more.
     fn sweep_chunk(&self, now: Timestamp, limit: usize) -> Result<(usize, bool), StoreError> {
         self.in_turn(|| {
             let due = self.due(now, limit)?;
-            let mut consents = Vec::new();
-            let mut finished = due.rows.len().min(limit);
-            let more = due.rows.len() >= limit;
-            for (position, key) in due.rows[..finished].iter().enumerate() {
-                let Some(client) = upkeep::due_client(key) else {
-                    continue;
+            let plan = upkeep::plan(&due.rows, limit, |key, room| {
+                let Some(client) = self.expired_client(key, now)? else {
+                    return Ok(Vec::new());
                 };
-                let prefix = keys::consents_of_client(&client);
-                let mut scan = Cursor::of(prefix.clone());
-                let found = scan.next(self)?;
-                consents.extend(found.iter().map(|key| key[prefix.len()..].to_vec()));
-                if !scan.done || consents.len() >= limit {
-                    // The client itself waits until the last of its consents is gone.
-                    finished = position + usize::from(scan.done);
-                    break;
-                }
-            }
-            let more = more || finished < due.rows.len();
-            let removed = self.commit(|tx| {
-                due.finish(tx, finished, now)?;
-                upkeep::sweep(tx, &due.rows[..finished], &consents, now)
+                let consents = keys::consents_of_client(&client);
+                let end = keys::after_prefix(&consents).unwrap_or_default();
+                let found = self.scan(&consents, &end, room)?;
+                let consent = |key: &Vec<u8>| key[consents.len()..].to_vec();
+                Ok(found.iter().map(consent).collect())
             })?;
-            Ok((removed, more))
+            let removed = self.commit(|tx| {
+                due.finish(tx, plan.finished, now)?;
+                upkeep::sweep(tx, &due.rows[..plan.finished], &plan.consents, now)
+            })?;
+            Ok((removed, plan.len() == limit))
         })
+    }
+
+    /// The client of that key, if it has expired.
+    fn expired_client(&self, key: &[u8], now: Timestamp) -> Result<Option<ClientId>, StoreError> {
+        if key.first() != Some(&keys::CLIENT) {
+            return Ok(None);
+        }
+        let client = Reader(&self.db).read::<ClientRecord>(key);
+        let client = client.map_err(|error| self.read_error(error))?;
+        let expired = client.filter(|client| client.expires_at <= now);
+        Ok(expired.map(|client| client.id))
     }
 
     /// What the index by expiry names first, at least `limit` rows where there are as many.
