@@ -22,7 +22,7 @@ pub struct InvalidUri {
 impl InvalidUri {
     pub(crate) fn new(uri: &str, why: &'static str) -> Self {
         Self {
-            uri: uri.chars().take(256).collect(),
+            uri: without_credentials(uri).chars().take(256).collect(),
             why,
         }
     }
@@ -31,6 +31,17 @@ impl InvalidUri {
     #[must_use]
     pub fn reason(&self) -> &'static str {
         self.why
+    }
+}
+
+/// Errors end up in logs, and what stands in this place is often a password.
+fn without_credentials(uri: &str) -> String {
+    let start = uri.find("//").map_or(0, |slashes| slashes + 2);
+    let (before, rest) = uri.split_at(start);
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    match authority.rfind('@') {
+        Some(at) => format!("{before}..{}", &rest[at..]),
+        None => uri.to_owned(),
     }
 }
 
@@ -64,6 +75,11 @@ pub enum ConfigError {
     /// [`McpAuth::protect`](crate::McpAuth::protect) was asked for a resource that was never registered.
     #[error("no resource is registered for {0}: name it with `.resource(url, scopes)` first")]
     UnknownResource(String),
+    /// [`McpAuth::protect`](crate::McpAuth::protect) was asked for a resource that has operations.
+    #[error(
+        "{0} has operations with scopes of their own, which only `protect_operations` asks for"
+    )]
+    Operations(String),
     /// A builder was finished without something it cannot do without.
     #[error("`{0}` is missing")]
     Missing(&'static str),
@@ -137,4 +153,27 @@ hook_error! {
     /// Every error converts into it, so `?` works in a
     /// [`RegistrationPolicy`](crate::RegistrationPolicy).
     PolicyError
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_in_an_address_is_not_repeated() {
+        for (uri, shown) in [
+            (
+                "https://u:secret@a.example/cb?x=@",
+                "https://..@a.example/cb?x=@",
+            ),
+            ("u:secret@a.example", "..@a.example"),
+            ("//u:sec@ret@a.example", "//..@a.example"),
+            ("https://a.example/@b", "https://a.example/@b"),
+        ] {
+            assert_eq!(
+                InvalidUri::new(uri, "no").to_string(),
+                format!("{shown:?} cannot be used: no")
+            );
+        }
+    }
 }

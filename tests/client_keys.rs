@@ -303,6 +303,21 @@ async fn hosts_may_be_trusted_or_not() {
         .await
         .assert_error(400, "invalid_client");
     assert_eq!(site.asked(), 0);
+
+    let app = App::with(|builder| {
+        let fetcher = Fetcher::builder().danger_allow_loopback(true);
+        builder
+            .store(MemoryStore::new())
+            .fetcher(fetcher.build().unwrap())
+            .trust_client_hosts(|host| host != "localhost")
+    });
+    for host in ["localhost", "LOCALHOST", "LocalHost."] {
+        let id = format!("{origin}/client").replace("127.0.0.1", host);
+        app.get(&format!("/oauth/authorize?{}", authorize_params(&id, &[])))
+            .await
+            .assert_error(400, "invalid_client");
+    }
+    assert_eq!(site.asked(), 0, "another spelling is no other host");
 }
 
 #[tokio::test]

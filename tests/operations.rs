@@ -130,6 +130,11 @@ async fn the_body_decides_in_the_handshake_era() {
             "files notes:read",
         ),
         (
+            r#"{"method":"subscriptions/listen","params":{"notifications":
+                {"toolsListChanged":true,"resourceSubscriptions":["file:///a","file:///etc/passwd"]}}}"#,
+            "files notes:read",
+        ),
+        (
             r#"{"method":"logging/setLevel","params":{"level":"debug"}}"#,
             "notes:read ops",
         ),
@@ -150,9 +155,39 @@ async fn the_body_decides_in_the_handshake_era() {
         r#"{"method":"ping","params":null}"#,
         r#"{"method":"prompts/get","params":{"name":"delete_note"}}"#,
         r#"{"method":"custom","params":{"name":[{"a":1}],"uri":1.5}}"#,
+        r#"{"method":"custom","params":{"notifications":["file:///etc/passwd"]}}"#,
+        r#"{"method":"subscriptions/listen"}"#,
+        r#"{"method":"subscriptions/listen","params":{"notifications":{"promptsListChanged":true}}}"#,
+        r#"{"method":"subscriptions/listen","params":{"notifications":{"resourceSubscriptions":["file:///a"]}}}"#,
         r#"{"method":"custom","params":{"name":{"a":[true,null,-1]},"uri":true}}"#,
     ] {
         assert_eq!(by_body("notes:read", body).await.status, 200, "{body}");
+    }
+}
+
+/// The list has no place in the headers.
+#[tokio::test]
+async fn to_hear_about_a_resource_takes_what_reading_it_takes_whatever_the_headers_say() {
+    let listen = |filter: &str| {
+        let request = post(Some("alice"))
+            .header("mcp-protocol-version", "2026-07-28")
+            .header("mcp-method", "subscriptions/listen");
+        let body =
+            format!(r#"{{"method":"subscriptions/listen","params":{{"notifications":{filter}}}}}"#);
+        async move { call("notes:read", request, &body).await }
+    };
+    let secret = r#"{"resourceSubscriptions":["file:///etc/passwd"]}"#;
+    assert_needs(&listen(secret).await, "files notes:read");
+    let other = r#"{"resourceSubscriptions":["file:///a"]}"#;
+    assert_eq!(listen(other).await.status, 200);
+    for unclear in [
+        r#"{"resourceSubscriptions":"file:///etc/passwd"}"#,
+        r#"{"resourceSubscriptions":["file:///etc/passwd"],"resourceSubscriptions":[]}"#,
+        r#"["file:///etc/passwd"]"#,
+        r#"{},"notifications":{}"#,
+    ] {
+        let answer = listen(unclear).await;
+        assert_eq!(answer.refusal, Some(Refusal::MalformedMessage), "{unclear}");
     }
 }
 

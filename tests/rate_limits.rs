@@ -176,6 +176,30 @@ async fn a_page_of_another_site_uses_up_nothing_of_its_visitor() {
     }
 }
 
+/// A click on a stranger's page lets it open a window, and send that here as often as it likes.
+#[tokio::test]
+async fn what_a_page_does_in_a_window_of_its_own_takes_nothing_from_a_click() {
+    let app = App::with(at_most(2));
+    let client = web_client(&app, "one").await;
+    let visit = async |clicked: bool| {
+        let query = authorize_params(&client, &[("prompt", "none")]);
+        let mut request = Request::get(format!("/oauth/authorize?{query}"))
+            .header("x-test-peer", "visitor")
+            .header("sec-fetch-site", "cross-site")
+            .header("sec-fetch-mode", "navigate")
+            .header("sec-fetch-dest", "document");
+        if clicked {
+            request = request.header("sec-fetch-user", "?1");
+        }
+        let answer = app.send(request.body(Body::empty()).unwrap()).await;
+        answer.status.as_u16() == 429
+    };
+    assert!(![visit(false).await, visit(false).await].contains(&true));
+    assert!(visit(false).await);
+    assert!(![visit(true).await, visit(true).await].contains(&true));
+    assert!(visit(true).await);
+}
+
 /// Each may keep a place among the fetches until somebody notices that nobody answers.
 #[cfg(feature = "cimd")]
 #[tokio::test]

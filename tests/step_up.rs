@@ -3,7 +3,7 @@
 mod common;
 
 use common::*;
-use tower_mcp_auth::{MemoryStore, Operation, Resource};
+use tower_mcp_auth::{ConfigError, MemoryStore, Operation, Resource};
 
 #[tokio::test]
 async fn who_asks_for_one_more_scope_keeps_the_others() {
@@ -94,6 +94,22 @@ async fn a_broad_scope_contains_the_narrow_ones() {
         document["scopes_supported"],
         serde_json::json!(["admin", "list", "read", "write"])
     );
+}
+
+#[test]
+fn a_layer_that_would_not_ask_for_what_operations_take_is_not_made() {
+    let app = App::with(|builder| {
+        let resource = Resource::new("https://api.example.com/admin")
+            .scopes(["list"])
+            .operation(Operation::tool("wipe"), ["admin"]);
+        builder.store(MemoryStore::new()).resource_with(resource)
+    });
+    let refused = app.auth.protect("/admin");
+    assert!(
+        matches!(refused, Err(ConfigError::Operations(_))),
+        "{refused:?}"
+    );
+    assert!(app.auth.protect_operations("/admin").is_ok());
 }
 
 #[tokio::test]

@@ -71,7 +71,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         LocalSessionManager::default().into(),
         StreamableHttpServerConfig::default(),
     );
-    let protected = auth.protect("/mcp")?.require(["mcp:use"]);
+    let protected = auth.protect_operations("/mcp")?.require(["mcp:use"]);
 
     let app = Router::new()
         .nest_service("/mcp", protected.layer(mcp))

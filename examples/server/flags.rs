@@ -76,8 +76,8 @@ pub(crate) struct Flags {
     )]
     pub(crate) rate_limit: Switch,
 
-    /// What sign-in cookies are signed with, the same on every machine: 32 random characters or
-    /// more. Made up at each start unless set
+    /// What sign-in cookies are signed with, and nonces derived from, the same on every machine: 32
+    /// random characters or more. Made up at each start unless set
     #[arg(long, value_name = "KEY", env = "SESSION_KEY", hide_env_values = true, value_parser = SessionKey::new)]
     pub(crate) session_key: Option<SessionKey>,
 

@@ -154,7 +154,11 @@ async fn authorization(flags: &Flags, public: &str, login: Login) -> Result<McpA
             })
         });
     if flags.dpop_nonces {
-        builder = builder.dpop_nonces(DpopNonces::random());
+        let key = &flags.session_key;
+        builder = builder.dpop_nonces(match key.as_ref().map(|key| key.derive("DPoP nonces")) {
+            Some(secret) => DpopNonces::from_secret(secret),
+            None => DpopNonces::random(),
+        });
     }
     if flags.rate_limit == Switch::Off {
         builder = builder.danger_no_rate_limits();

@@ -61,7 +61,8 @@ struct Session {
 impl Login {
     /// Cookies know no ports, so on one machine each server gets a name of its own.
     pub(crate) fn new(public_url: &str, key: SessionKey) -> Self {
-        let secure = public_url.starts_with("https://");
+        let scheme = public_url.split(':').next().unwrap_or_default();
+        let secure = scheme.eq_ignore_ascii_case("https");
         let port = public_url.rsplit(':').next().unwrap_or_default();
         Self {
             cookie_name: match secure {
@@ -139,6 +140,17 @@ impl SessionKey {
     /// One that nobody knows, for as long as this process lives.
     pub(crate) fn random() -> Result<Self, &'static str> {
         Self::new(&random().ok_or("the system has no random numbers")?)
+    }
+
+    /// A secret for another purpose, the same on every machine that has this key.
+    pub(crate) fn derive(&self, purpose: &str) -> [u8; 32] {
+        // What is signed has dots in it, and this has none.
+        self.0
+            .clone()
+            .chain_update(purpose)
+            .finalize()
+            .into_bytes()
+            .into()
     }
 
     fn sign(&self, text: &str) -> String {

@@ -66,6 +66,9 @@ impl AuthorizationServer {
     pub(super) async fn documented_client(&self, id: ClientId) -> Result<Client, NoClient> {
         let documents = &self.client_documents;
         let host = uri::Parts::parse(id.as_str()).map_or("", |parts| parts.host);
+        // As names are compared: what is refused in one spelling is refused in all.
+        let host = host.to_ascii_lowercase();
+        let host = host.strip_suffix('.').unwrap_or(&host);
         if documents
             .trusts
             .as_ref()

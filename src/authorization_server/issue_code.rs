@@ -63,7 +63,7 @@ impl AuthorizationServer {
         user: &SignedIn,
         remembered: bool,
     ) -> EndpointResponse {
-        if let Some(limited) = self.user_limited(&client.id, &user.subject) {
+        if let Some(limited) = self.user_limited(&client.id, &user.subject, parts) {
             return self.limited_here(parts, limited);
         }
         let now = self.now();

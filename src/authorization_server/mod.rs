@@ -283,16 +283,21 @@ impl AuthorizationServer {
     }
 
     /// As [`limited`](Self::limited), for a user who is about to get a code.
-    fn user_limited(&self, client_id: &ClientId, user: &Subject) -> Option<EndpointResponse> {
+    fn user_limited(
+        &self,
+        client_id: &ClientId,
+        user: &Subject,
+        parts: &Parts,
+    ) -> Option<EndpointResponse> {
         #[cfg(feature = "rate-limit")]
         if let Some(limiter) = &self.rate_limiter
-            && let Err(wait) = limiter.check_user(user)
+            && let Err(wait) = limiter.check_user(user, parts)
         {
             self.refused(Endpoint::Authorize, Some(client_id.as_str()), &RATE_LIMITED);
             return Some(response::too_many_requests(&RATE_LIMITED, wait));
         }
         #[cfg(not(feature = "rate-limit"))]
-        let _ = (client_id, user);
+        let _ = (client_id, user, parts);
         None
     }
 

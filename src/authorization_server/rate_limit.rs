@@ -20,7 +20,7 @@ use governor::{
 };
 use http::request::Parts;
 
-use super::Endpoint;
+use super::{Endpoint, request::is_sent_without_a_click};
 use crate::id::Subject;
 
 /// How many callers are told apart; more share one allowance.
@@ -182,12 +182,14 @@ impl RateLimiter {
             Endpoint::Consent | Endpoint::Device => &self.pages,
             Endpoint::Userinfo | Endpoint::GetSession => return Ok(()),
         };
+        // What another site's script does takes nothing from what its visitor does.
+        let clicked = !is_sent_without_a_click(parts);
         // In this order: one client that goes on and on takes nothing from the others that come from
         // where it does.
-        let own = self.hasher.hash_one((client_id, &caller));
+        let own = self.hasher.hash_one((client_id, &caller, clicked));
         self.take(&limiter.callers, own)?;
         match &caller {
-            Some(caller) => self.take(&limiter.keys, self.hasher.hash_one(caller)),
+            Some(caller) => self.take(&limiter.keys, self.hasher.hash_one((caller, clicked))),
             None => Ok(()),
         }
     }
@@ -201,8 +203,9 @@ impl RateLimiter {
     }
 
     /// Takes one code off a user's allowance, or says how long to wait.
-    pub(crate) fn check_user(&self, user: &Subject) -> Result<(), Duration> {
-        self.take(&self.users, self.hasher.hash_one(user))
+    pub(crate) fn check_user(&self, user: &Subject, parts: &Parts) -> Result<(), Duration> {
+        let clicked = !is_sent_without_a_click(parts);
+        self.take(&self.users, self.hasher.hash_one((user, clicked)))
     }
 
     fn take(&self, limiter: &Direct, mut key: u64) -> Result<(), Duration> {

@@ -54,6 +54,19 @@ pub(super) fn is_of_another_sites_page(parts: &Parts) -> bool {
     }
 }
 
+/// Whether a browser says that another site sent its visitor here without a click of theirs: by a
+/// script, over and over if it likes. Clients do so too, where they have to ask their own server
+/// first.
+#[cfg(feature = "rate-limit")]
+pub(super) fn is_sent_without_a_click(parts: &Parts) -> bool {
+    let site = parts
+        .headers
+        .get("sec-fetch-site")
+        .map(HeaderValue::as_bytes);
+    matches!(site, Some(site) if site != b"same-origin" && site != b"none")
+        && !parts.headers.contains_key("sec-fetch-user")
+}
+
 /// The text of a form body, `None` when it is no form.
 pub(super) fn form_text<'a>(parts: &Parts, body: &'a [u8]) -> Option<&'a str> {
     has_type(parts, "application/x-www-form-urlencoded")

@@ -20,11 +20,13 @@ const KNOWN_PRIVATE_SCHEMES: [&str; 6] = [
 
 /// How systems call themselves in what they resolve without asking anybody; browsers never ask about
 /// the first.
-const LOCAL_NAMES: [&str; 6] = [
+const LOCAL_NAMES: [&str; 8] = [
     "localhost",
     "localdomain",
     "localhost4",
     "localhost6",
+    "localdomain4",
+    "localdomain6",
     "ip6-localhost",
     "ip6-loopback",
 ];
@@ -197,6 +199,8 @@ mod tests {
             "https://LOCALHOST./cb",
             "https://app.localhost/cb",
             "https://localhost.localdomain/cb",
+            "https://localhost4.localdomain4/cb",
+            "https://localhost6.localdomain6/cb",
             "https://ip6-localhost/cb",
             "https://127.0.0.1/cb",
             "https://127.9.9.9:1/cb",

@@ -28,7 +28,7 @@ use crate::{
         Revocation, RevokeTarget, StoreError,
         record::{ConsentRecord, GrantRecord},
     },
-    uri::Issuer,
+    uri::{Issuer, ResourceUri},
 };
 
 /// Authorization server and protected resources of one deployment. Cloning shares everything.
@@ -142,15 +142,23 @@ impl McpAuth {
     ///
     /// # Errors
     ///
-    /// When no such resource was registered.
+    /// When no such resource was registered, and when it has
+    /// [operations](crate::Resource::operation), whose scopes this layer would not ask for.
     pub fn protect(&self, path_or_url: &str) -> Result<McpAuthLayer, ConfigError> {
-        let uri = &self.find(path_or_url)?.uri;
+        let resource = self.find(path_or_url)?;
+        if !resource.operations.is_empty() {
+            return Err(ConfigError::Operations(resource.uri.to_string()));
+        }
+        self.layer(&resource.uri)
+    }
+
+    fn layer(&self, uri: &ResourceUri) -> Result<McpAuthLayer, ConfigError> {
         self.server
             .resources
             .iter()
             .find(|resource| resource.uri() == uri)
             .map(ProtectedResource::layer)
-            .ok_or_else(|| ConfigError::UnknownResource(path_or_url.to_owned()))
+            .ok_or_else(|| ConfigError::UnknownResource(uri.to_string()))
     }
 
     /// The layer for one resource, which also asks for what the resource's
@@ -160,11 +168,14 @@ impl McpAuth {
     ///
     /// When no such resource was registered.
     pub fn protect_operations(&self, path_or_url: &str) -> Result<McpOperationLayer, ConfigError> {
-        let operations = &self.find(path_or_url)?.operations;
-        let layer = self.protect(path_or_url)?.by_operation();
-        Ok(operations.iter().fold(layer, |layer, (operation, scopes)| {
-            layer.require_for(operation.clone(), scopes)
-        }))
+        let resource = self.find(path_or_url)?;
+        let layer = self.layer(&resource.uri)?.by_operation();
+        Ok(resource
+            .operations
+            .iter()
+            .fold(layer, |layer, (operation, scopes)| {
+                layer.require_for(operation.clone(), scopes)
+            }))
     }
 
     /// Where to send the browser once its user has signed in, by whatever method: `transaction` is

@@ -3,7 +3,10 @@
 use base64::{Engine, engine::general_purpose::STANDARD};
 use http::{HeaderMap, HeaderName};
 
-use super::{Refusal, operation::Needs};
+use super::{
+    Refusal,
+    operation::{LISTEN, Needs},
+};
 
 const MCP_PROTOCOL_VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
 const MCP_METHOD: HeaderName = HeaderName::from_static("mcp-method");
@@ -24,6 +27,9 @@ pub(crate) fn read(headers: &HeaderMap, needs: &mut Needs<'_>) -> Result<bool, R
     let Some(method) = single(headers, &MCP_METHOD)? else {
         return Ok(false);
     };
+    if method == LISTEN && needs.depend_on_name(method) {
+        return Ok(false);
+    }
     let name = if needs.depend_on_name(method) {
         single(headers, &MCP_NAME)?.map(decode).transpose()?
     } else {

@@ -8,7 +8,10 @@ use serde::{
     de::{DeserializeSeed, Error, IgnoredAny, MapAccess, SeqAccess, Visitor},
 };
 
-use super::{Refusal, operation::Needs};
+use super::{
+    Refusal,
+    operation::{LISTEN, Needs},
+};
 
 /// Adds to `needs` what one message or a batch takes.
 pub(crate) fn read(body: &[u8], needs: &mut Needs<'_>) -> Result<(), Refusal> {
@@ -88,6 +91,18 @@ impl<'de> Visitor<'de> for Message<'_, '_> {
         // Without a method it is the answer to a request of the server's.
         let Some(method) = method else { return Ok(()) };
         let params = params.unwrap_or_default();
+        if method == LISTEN {
+            match params.notifications {
+                Some(Notifications::Filter(filter)) => {
+                    self.0.add_listening(&filter.resources.unwrap_or_default());
+                }
+                Some(Notifications::Other(_)) => {
+                    return Err(Error::custom("notifications must say what to hear about"));
+                }
+                None => self.0.add_listening(&[]),
+            }
+            return Ok(());
+        }
         let name = match method.as_str() {
             "resources/read" | "resources/subscribe" => params.uri,
             _ => params.name,
@@ -113,6 +128,22 @@ fn once<T, E: Error>(slot: &mut Option<T>, value: T) -> Result<(), E> {
 struct Params {
     name: Option<Text>,
     uri: Option<Text>,
+    notifications: Option<Notifications>,
+}
+
+/// What `subscriptions/listen` is to tell; something else in another method.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Notifications {
+    Filter(Filter),
+    Other(IgnoredAny),
+}
+
+/// A member that stands twice makes it something else.
+#[derive(Deserialize)]
+struct Filter {
+    #[serde(rename = "resourceSubscriptions")]
+    resources: Option<Vec<String>>,
 }
 
 impl<'de> Deserialize<'de> for Params {
@@ -136,6 +167,7 @@ impl<'de> Deserialize<'de> for Params {
                 enum Member {
                     Name,
                     Uri,
+                    Notifications,
                     #[serde(other)]
                     Other,
                 }
@@ -144,6 +176,9 @@ impl<'de> Deserialize<'de> for Params {
                     match member {
                         Member::Name => once(&mut params.name, map.next_value()?)?,
                         Member::Uri => once(&mut params.uri, map.next_value()?)?,
+                        Member::Notifications => {
+                            once(&mut params.notifications, map.next_value()?)?;
+                        }
                         Member::Other => {
                             map.next_value::<IgnoredAny>()?;
                         }

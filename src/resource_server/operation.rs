@@ -5,6 +5,9 @@ use std::{collections::HashMap, fmt};
 use super::Refusal;
 use crate::{hierarchy::ScopeHierarchy, scope::Scopes};
 
+/// The method that names a list of resources to hear about (MCP 2026-07-28).
+pub(super) const LISTEN: &str = "subscriptions/listen";
+
 /// Something an MCP client can ask a server to do.
 ///
 /// ```
@@ -38,10 +41,11 @@ impl Operation {
         Self(Kind::Named(&["prompts/get"], name.into()))
     }
 
-    /// Reading one MCP resource, and subscribing to it. The URI is compared letter by letter.
+    /// Reading one MCP resource, and subscribing to it, by whichever method. The URI is compared
+    /// letter by letter.
     pub fn resource(uri: impl Into<Box<str>>) -> Self {
         Self(Kind::Named(
-            &["resources/read", "resources/subscribe"],
+            &["resources/read", "resources/subscribe", LISTEN],
             uri.into(),
         ))
     }
@@ -94,7 +98,7 @@ pub(crate) struct Needs<'r> {
     scopes: Vec<&'r Scopes>,
 }
 
-impl Needs<'_> {
+impl<'r> Needs<'r> {
     /// Whether it depends on a name what `method` takes.
     pub(crate) fn depend_on_name(&self, method: &str) -> bool {
         self.rules.named.contains_key(method)
@@ -108,17 +112,31 @@ impl Needs<'_> {
         name: Option<&str>,
         unnamed: Refusal,
     ) -> Result<(), Refusal> {
-        let by_method = self.rules.methods.get(method);
         let by_name = match self.rules.named.get(method) {
             Some(names) => names.get(name.ok_or(unnamed)?),
             None => None,
         };
-        for scopes in [by_method, by_name].into_iter().flatten() {
-            if !self.scopes.iter().any(|known| std::ptr::eq(*known, scopes)) {
-                self.scopes.push(scopes);
+        self.push(self.rules.methods.get(method));
+        self.push(by_name);
+        Ok(())
+    }
+
+    /// Adds what a message takes that asks to hear about resources.
+    pub(crate) fn add_listening(&mut self, uris: &[String]) {
+        self.push(self.rules.methods.get(LISTEN));
+        if let Some(names) = self.rules.named.get(LISTEN) {
+            for uri in uris {
+                self.push(names.get(uri.as_str()));
             }
         }
-        Ok(())
+    }
+
+    fn push(&mut self, scopes: Option<&'r Scopes>) {
+        if let Some(scopes) = scopes
+            && !self.scopes.iter().any(|known| std::ptr::eq(*known, scopes))
+        {
+            self.scopes.push(scopes);
+        }
     }
 
     pub(crate) fn are_met_by(&self, granted: &Scopes, hierarchy: &ScopeHierarchy) -> bool {

@@ -57,8 +57,10 @@ impl McpAuthBuilder {
         self
     }
 
-    /// Which hosts may describe clients by a metadata document: all of them by default. Who may
-    /// ask is still the user's decision, on a page that names the host.
+    /// Which hosts may describe clients by a metadata document: all of them by default, whatever a
+    /// registration takes, since these clients never register. The host comes in lower case and
+    /// without a dot at its end. Who may ask is still the user's decision, on a page that names the
+    /// host.
     #[cfg(feature = "cimd")]
     pub fn trust_client_hosts<F>(mut self, trusts: F) -> Self
     where
