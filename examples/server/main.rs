@@ -154,9 +154,8 @@ async fn authorization(flags: &Flags, public: &str, login: Login) -> Result<McpA
             })
         });
     if flags.dpop_nonces {
-        let key = &flags.session_key;
-        builder = builder.dpop_nonces(match key.as_ref().map(|key| key.derive("DPoP nonces")) {
-            Some(secret) => DpopNonces::from_secret(secret),
+        builder = builder.dpop_nonces(match &flags.session_key {
+            Some(key) => key.into(),
             None => DpopNonces::random(),
         });
     }

@@ -29,8 +29,8 @@ use rand::{TryRng, rngs::SysRng};
 use serde::Deserialize;
 use sha2::Sha256;
 use tower_mcp_auth::{
-    Authenticator, AuthenticatorError, Clock, McpAuth, SignOut, SignedIn, Subject, SystemClock,
-    Timestamp,
+    Authenticator, AuthenticatorError, Clock, DpopNonces, McpAuth, SignOut, SignedIn, Subject,
+    SystemClock, Timestamp,
 };
 
 /// Replace with your own users; passwords belong into a password hash.
@@ -142,17 +142,6 @@ impl SessionKey {
         Self::new(&random().ok_or("the system has no random numbers")?)
     }
 
-    /// A secret for another purpose, the same on every machine that has this key.
-    pub(crate) fn derive(&self, purpose: &str) -> [u8; 32] {
-        // What is signed has dots in it, and this has none.
-        self.0
-            .clone()
-            .chain_update(purpose)
-            .finalize()
-            .into_bytes()
-            .into()
-    }
-
     fn sign(&self, text: &str) -> String {
         let mac = self.0.clone().chain_update(text).finalize().into_bytes();
         format!("{text}.{}", URL_SAFE_NO_PAD.encode(mac))
@@ -168,6 +157,15 @@ impl SessionKey {
 }
 
 // Flags may be logged; a key may not.
+/// The same nonces on every machine that has this key.
+impl From<&SessionKey> for DpopNonces {
+    fn from(key: &SessionKey) -> Self {
+        // What is signed has dots in it, and this has none.
+        let secret = key.0.clone().chain_update("DPoP nonces").finalize();
+        Self::from_secret(secret.into_bytes().into())
+    }
+}
+
 impl fmt::Debug for SessionKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("SessionKey")
