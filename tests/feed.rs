@@ -19,7 +19,7 @@ use tower::ServiceExt;
 use tower_mcp_auth::{
     Event, McpAuthLayer, PresentedToken, ProtectedResource, StaleFeed, StoreVerifier, TestClock,
     TokenCache, TokenVerifier, Verdict, VerifierUnavailable,
-    store::{Feed, RevokeTarget, Store},
+    store::{Feed, MemoryStore, RevokeTarget, Store},
 };
 
 use self::faults::{Fault, Faulty};
@@ -352,4 +352,10 @@ async fn a_machine_may_refuse_rather_than_ask() {
     two.feed.connected();
     two.feed.confirmed(Instant::now());
     until(async || two.second.call("/mcp", &token.access).await.status == StatusCode::OK).await;
+}
+
+/// Else it would be asked about every token, as if it had fallen silent.
+#[test]
+fn a_store_that_nobody_shares_has_no_feed() {
+    assert!(MemoryStore::new().feed().is_none());
 }

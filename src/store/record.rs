@@ -384,3 +384,31 @@ pub enum Record {
         expires_at: Timestamp,
     },
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_of_users_do_not_say_so_and_a_bound_token_says_how_to_present_it() {
+        let mut token = AccessTokenRecord {
+            grant: GrantId::random(),
+            client_id: ClientId::new("app").unwrap(),
+            subject: Subject::new("ann").unwrap(),
+            scopes: Scopes::default(),
+            resource: ResourceUri::parse("https://a.example/mcp").unwrap(),
+            issued_at: Timestamp::from_secs(1),
+            expires_at: Timestamp::from_secs(2),
+            revoked_at: None,
+            holder: GrantHolder::User,
+            dpop_jkt: None,
+        };
+        let row = |token: &AccessTokenRecord| serde_json::to_value(token).unwrap();
+        assert_eq!(row(&token).get("holder"), None);
+        token.holder = GrantHolder::Client;
+        assert_eq!(row(&token)["holder"], "client");
+        assert_eq!(token.token_type(), "Bearer");
+        token.dpop_jkt = Some("thumbprint".to_owned());
+        assert_eq!(token.token_type(), "DPoP");
+    }
+}

@@ -40,6 +40,27 @@ pub async fn a_client_is_created_once<S: Store>(store: Arc<S>) {
     assert_eq!(created.count(), 1, "of parallel creations one creates");
 }
 
+/// A client that registers again lives longer, once half of its time is over; nothing else changes.
+pub async fn a_client_that_registers_again_is_in_use<S: Store>(store: Arc<S>) {
+    let first = client("app");
+    let created = store.create_client(first.clone(), 10, NOW).await;
+    created.expect("no store error");
+    for (later, lives_until) in [(400, 1000), (500, 1000), (501, 1501), (600, 1501)] {
+        let mut again = client("app");
+        again.expires_at = after(later + 1000);
+        let answer = store.create_client(again, 10, after(later)).await;
+        let mut expected = first.clone();
+        expected.expires_at = after(lives_until);
+        assert_eq!(
+            answer.expect("no store error"),
+            CreateClient::Exists(expected.clone()),
+            "after {later} of 1000 seconds"
+        );
+        let found = store.client(client_id("app"), after(later)).await;
+        assert_eq!(found.expect("no store error"), Some(expected));
+    }
+}
+
 /// An expired client is unknown, and its id can be taken.
 pub async fn an_expired_client_is_unknown_and_its_id_free<S: Store>(store: Arc<S>) {
     let old = client("same");

@@ -70,6 +70,7 @@ macro_rules! suite {
 suite! {
     clients {
         a_client_is_created_once
+        a_client_that_registers_again_is_in_use
         an_expired_client_is_unknown_and_its_id_free
         clients_are_capped
         a_client_is_replaced
