@@ -350,3 +350,42 @@ async fn the_page_says_who_wants_what_and_where_the_answer_goes() {
         }
     }
 }
+
+/// Browsers leave a default port out, and capitals.
+#[test]
+fn an_origin_is_the_same_however_it_is_configured() {
+    let says = |origin: &str| {
+        let mut headers = http::HeaderMap::new();
+        headers.insert("origin", origin.parse().unwrap());
+        headers
+    };
+    for configured in [
+        ORIGIN,
+        "HTTPS://API.Example.com:443",
+        "https://api.example.com:",
+    ] {
+        let auth = tower_mcp_auth::McpAuth::builder(configured)
+            .login_page("/sign-in")
+            .authenticator(ByCookie)
+            .resource(format!("{ORIGIN}/mcp"), ["a"])
+            .store(tower_mcp_auth::MemoryStore::new())
+            .build()
+            .unwrap();
+        assert!(auth.is_same_origin(&says(ORIGIN)), "{configured}");
+        for other in [
+            "https://evil.example",
+            "http://api.example.com",
+            "https://api.example.com:8443",
+            "x",
+        ] {
+            assert!(!auth.is_same_origin(&says(other)), "{configured}: {other}");
+        }
+        let mut headers = says(ORIGIN);
+        headers.insert("sec-fetch-site", "cross-site".parse().unwrap());
+        assert!(!auth.is_same_origin(&headers));
+        assert!(
+            auth.is_same_origin(&http::HeaderMap::new()),
+            "the form's token decides"
+        );
+    }
+}

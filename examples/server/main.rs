@@ -50,7 +50,7 @@ fn main() -> ExitCode {
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .with_env_filter(
-            EnvFilter::try_from_default_env().unwrap_or_else(|_| "info,rmcp=warn".into()),
+            EnvFilter::try_from_default_env().unwrap_or_else(|_| "info,rmcp=error".into()),
         )
         .init();
 

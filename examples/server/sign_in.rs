@@ -292,13 +292,8 @@ async fn submit(
     let Ok(Form(form)) = form else {
         return not_begun();
     };
-    // A form on another site must not sign anyone in. Every browser says where one comes from.
-    let from_here = match (headers.get("sec-fetch-site"), headers.get(header::ORIGIN)) {
-        (Some(site), _) => site == "same-origin",
-        (None, Some(origin)) => origin == auth.issuer().origin(),
-        (None, None) => true,
-    };
-    if !from_here {
+    // A form on another site must not sign anyone in.
+    if !auth.is_same_origin(&headers) {
         return (
             StatusCode::FORBIDDEN,
             "This form was sent from another site.\n",

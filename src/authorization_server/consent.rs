@@ -4,7 +4,7 @@
 //! shown to, and from this origin.
 
 use bytes::Bytes;
-use http::{StatusCode, header, request::Parts};
+use http::{HeaderMap, StatusCode, header, request::Parts};
 
 use super::{
     AuthorizationServer, Endpoint,
@@ -88,7 +88,7 @@ impl AuthorizationServer {
 
     /// The user pressed a button.
     pub(super) async fn decide_consent(&self, parts: &Parts, body: &Bytes) -> EndpointResponse {
-        if !self.is_same_origin(parts) {
+        if !self.is_same_origin(&parts.headers) {
             return self.refuse_here(parts, Endpoint::Consent, None, &OTHER_ORIGIN);
         }
         let Some(text) = form_text(parts, body) else {
@@ -265,14 +265,19 @@ impl AuthorizationServer {
     /// Whether the browser says that the form was sent from a page of this origin. A browser that
     /// says nothing, or hides it (`Origin: null`, as our own `no-referrer` pages cause), leaves
     /// the decision to the form's token.
-    pub(super) fn is_same_origin(&self, parts: &Parts) -> bool {
-        let says = |name| parts.headers.get(name).map(|value| value.as_bytes());
+    pub(crate) fn is_same_origin(&self, headers: &HeaderMap) -> bool {
+        let says = |name| headers.get(name).map(|value| value.as_bytes());
         if let Some(site) = says("sec-fetch-site") {
             return site == b"same-origin";
         }
         match says(header::ORIGIN.as_str()) {
             None | Some(b"null") => true,
-            Some(origin) => origin == self.issuer.origin().as_bytes(),
+            // Browsers write it in their own way.
+            Some(origin) => std::str::from_utf8(origin)
+                .ok()
+                .and_then(uri::Parts::parse)
+                .zip(uri::Parts::parse(self.issuer.origin()))
+                .is_some_and(|(theirs, ours)| theirs.canonical() == ours.canonical()),
         }
     }
 }

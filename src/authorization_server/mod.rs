@@ -244,20 +244,34 @@ impl AuthorizationServer {
     ) -> Option<EndpointResponse> {
         #[cfg(feature = "rate-limit")]
         if let Some(limiter) = &self.rate_limiter {
-            let checked = limiter.check(endpoint, client_id, parts);
-            #[cfg(feature = "cimd")]
-            let checked = checked.and_then(|()| match client_id {
-                Some(id) if self.client_documents.is_new(id) => {
-                    limiter.check_fetch(endpoint, parts)
-                }
-                _ => Ok(()),
-            });
-            if let Err(wait) = checked {
+            if let Err(wait) = limiter.check(endpoint, client_id, parts) {
                 self.refused(endpoint, self.nameable(client_id), &RATE_LIMITED);
                 return Some(response::too_many_requests(&RATE_LIMITED, wait));
             }
+            return client_id.and_then(|id| self.document_limited(endpoint, id, parts));
         }
         #[cfg(not(feature = "rate-limit"))]
+        let _ = (endpoint, client_id, parts);
+        None
+    }
+
+    /// As [`limited`](Self::limited), for a client that the request does not name itself: its
+    /// description may have to be fetched.
+    fn document_limited(
+        &self,
+        endpoint: Endpoint,
+        client_id: &str,
+        parts: &Parts,
+    ) -> Option<EndpointResponse> {
+        #[cfg(all(feature = "rate-limit", feature = "cimd"))]
+        if let Some(limiter) = &self.rate_limiter
+            && self.client_documents.is_new(client_id)
+            && let Err(wait) = limiter.check_fetch(endpoint, parts)
+        {
+            self.refused(endpoint, self.nameable(Some(client_id)), &RATE_LIMITED);
+            return Some(response::too_many_requests(&RATE_LIMITED, wait));
+        }
+        #[cfg(not(all(feature = "rate-limit", feature = "cimd")))]
         let _ = (endpoint, client_id, parts);
         None
     }

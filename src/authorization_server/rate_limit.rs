@@ -29,6 +29,8 @@ const MAX_CALLERS: usize = 100_000;
 /// that come from one address.
 const SHARED_FACTOR: NonZeroU32 = NonZeroU32::MIN.saturating_add(9);
 
+const TWO: NonZeroU32 = NonZeroU32::MIN.saturating_add(1);
+
 /// What the application makes of a request to tell callers apart.
 pub(crate) type ClientKey = Arc<dyn Fn(&Parts) -> Option<String> + Send + Sync>;
 
@@ -182,14 +184,16 @@ impl RateLimiter {
             Endpoint::Consent | Endpoint::Device => &self.pages,
             Endpoint::Userinfo | Endpoint::GetSession => return Ok(()),
         };
-        // What another site's script does takes nothing from what its visitor does.
-        let clicked = !is_sent_without_a_click(parts);
+        let clicked = is_clicked(endpoint, parts);
         // In this order: one client that goes on and on takes nothing from the others that come from
         // where it does.
         let own = self.hasher.hash_one((client_id, &caller, clicked));
-        self.take(&limiter.callers, own)?;
+        self.take(&limiter.callers, own, clicked)?;
         match &caller {
-            Some(caller) => self.take(&limiter.keys, self.hasher.hash_one((caller, clicked))),
+            Some(caller) => {
+                let key = self.hasher.hash_one((caller, clicked));
+                self.take(&limiter.keys, key, clicked)
+            }
             None => Ok(()),
         }
     }
@@ -198,27 +202,40 @@ impl RateLimiter {
     #[cfg(any(feature = "cimd", feature = "jwt"))]
     pub(crate) fn check_fetch(&self, endpoint: Endpoint, parts: &Parts) -> Result<(), Duration> {
         let caller = self.client_key.as_ref().and_then(|key| key(parts));
-        let key = self.hasher.hash_one((endpoint.is_cross_origin(), caller));
-        self.take(&self.fetches, key)
+        let clicked = is_clicked(endpoint, parts);
+        let key = (endpoint.is_cross_origin(), clicked, caller);
+        let key = self.hasher.hash_one(key);
+        self.take(&self.fetches, key, clicked)
     }
 
     /// Takes one code off a user's allowance, or says how long to wait.
     pub(crate) fn check_user(&self, user: &Subject, parts: &Parts) -> Result<(), Duration> {
-        let clicked = !is_sent_without_a_click(parts);
-        self.take(&self.users, self.hasher.hash_one((user, clicked)))
+        let clicked = is_clicked(Endpoint::Authorize, parts);
+        self.take(&self.users, self.hasher.hash_one((user, clicked)), clicked)
     }
 
-    fn take(&self, limiter: &Direct, mut key: u64) -> Result<(), Duration> {
+    /// Takes one off an allowance, or two where nobody `clicked`: else who says so would have twice
+    /// as much as all others.
+    fn take(&self, limiter: &Direct, mut key: u64, clicked: bool) -> Result<(), Duration> {
         if limiter.len() >= self.max_callers {
             limiter.retain_recent();
             if limiter.len() >= self.max_callers {
                 key = 0;
             }
         }
-        limiter
-            .check_key(&key)
+        let many = if clicked { NonZeroU32::MIN } else { TWO };
+        // An allowance of one is never enough for two.
+        let checked = limiter.check_key_n(&key, many);
+        checked
+            .unwrap_or_else(|_| limiter.check_key(&key))
             .map_err(|not_until| not_until.wait_time_from(self.clock.now()))
     }
+}
+
+/// Whether a request counts as its visitor's own: what another site's script does, with their
+/// browser and where their cookies decide, takes nothing from what they do.
+fn is_clicked(endpoint: Endpoint, parts: &Parts) -> bool {
+    endpoint.is_cross_origin() || !is_sent_without_a_click(parts)
 }
 
 impl fmt::Debug for RateLimiter {
@@ -244,11 +261,11 @@ mod tests {
         let all = telling_apart(100);
         let limiter = Direct::hashmap(Quota::per_minute(NonZeroU32::MIN));
         for caller in 1..=100 {
-            assert_eq!(all.take(&limiter, caller), Ok(()), "{caller}");
+            assert_eq!(all.take(&limiter, caller, true), Ok(()), "{caller}");
         }
         // From here on there is one allowance for all newcomers.
-        assert_eq!(all.take(&limiter, 101), Ok(()));
-        assert!(all.take(&limiter, 102).is_err());
+        assert_eq!(all.take(&limiter, 101, true), Ok(()));
+        assert!(all.take(&limiter, 102, true).is_err());
         assert_eq!(limiter.len(), 101);
     }
 
@@ -258,7 +275,7 @@ mod tests {
         // Each could ask again at once, and so is forgotten at once.
         let limiter = Direct::hashmap(Quota::per_second(NonZeroU32::MAX));
         for caller in 1..=1000 {
-            assert_eq!(all.take(&limiter, caller), Ok(()), "{caller}");
+            assert_eq!(all.take(&limiter, caller, true), Ok(()), "{caller}");
             assert!(limiter.len() <= 100);
         }
     }

@@ -187,6 +187,13 @@ impl McpAuth {
         self.server.resume_url(transaction)
     }
 
+    /// Whether a form was sent from a page of this origin, as far as its browser says: what a
+    /// sign-in page has to ask, so that no other site signs anyone in.
+    #[must_use]
+    pub fn is_same_origin(&self, headers: &HeaderMap) -> bool {
+        self.server.is_same_origin(headers)
+    }
+
     /// The session behind a request to the default resource: what Better Auth calls
     /// `getMcpSession`. `None` without a good token.
     ///

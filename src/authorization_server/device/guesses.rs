@@ -47,6 +47,7 @@ impl Guesses {
     /// Counts a code that may turn out wrong, before anybody looks it up: many at once are as many
     /// guesses. Or says how long to wait.
     pub(super) fn count(&self, user: &Subject, now: Timestamp) -> Result<(), Duration> {
+        let mut may_guess = false;
         let entry = self.0.entry_by_ref(user).and_upsert_with(|known| {
             let known = known.map(|entry| entry.into_value());
             let mut count = known
@@ -55,14 +56,15 @@ impl Guesses {
                     since: now,
                     guesses: 0,
                 });
-            count.guesses = count.guesses.saturating_add(1);
+            // What is refused is looked up by nobody, and so is no guess.
+            may_guess = count.guesses < MAX_GUESSES;
+            count.guesses += u32::from(may_guess);
             count
         });
-        let count = entry.into_value();
-        if count.guesses <= MAX_GUESSES {
+        if may_guess {
             Ok(())
         } else {
-            Err(now.until(count.since.plus(WINDOW)))
+            Err(now.until(entry.into_value().since.plus(WINDOW)))
         }
     }
 
@@ -122,5 +124,14 @@ mod tests {
             assert_eq!(guesses.count(&alice, NOW), Ok(()));
             guesses.forgive(&alice);
         }
+        // Many at once too: those that have to wait do not count.
+        for _ in 0..MAX_GUESSES {
+            assert_eq!(guesses.count(&alice, NOW), Ok(()));
+        }
+        for _ in 0..5 * MAX_GUESSES {
+            assert!(guesses.count(&alice, NOW).is_err());
+        }
+        guesses.forgive(&alice);
+        assert_eq!(guesses.count(&alice, NOW), Ok(()));
     }
 }

@@ -35,6 +35,18 @@ use crate::{
 /// How much of a mistyped code is shown again, in characters.
 const MAX_SHOWN: usize = 32;
 
+/// Why nobody can say which device a code is for.
+enum NoDevice {
+    Limited(EndpointResponse),
+    Store(StoreError),
+}
+
+impl From<StoreError> for NoDevice {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
 impl AuthorizationServer {
     /// The form for the code, perhaps with one in it.
     pub(in super::super) async fn device_page(&self, parts: &Parts) -> EndpointResponse {
@@ -57,7 +69,7 @@ impl AuthorizationServer {
         parts: &Parts,
         body: &Bytes,
     ) -> EndpointResponse {
-        if !self.is_same_origin(parts) {
+        if !self.is_same_origin(&parts.headers) {
             return self.refuse_here(parts, Endpoint::Device, None, &OTHER_ORIGIN);
         }
         let Some(text) = form_text(parts, body) else {
@@ -105,7 +117,10 @@ impl AuthorizationServer {
                     .await
             }
         };
-        answer.unwrap_or_else(|error| self.unavailable_here(parts, &error))
+        answer.unwrap_or_else(|failed| match failed {
+            NoDevice::Limited(limited) => self.limited_here(parts, limited),
+            NoDevice::Store(error) => self.unavailable_here(parts, &error),
+        })
     }
 
     /// Who is signed in, or the way to the sign-in page.
@@ -148,14 +163,14 @@ impl AuthorizationServer {
         user: &SignedIn,
         typed: &str,
         code: Option<&UserCode>,
-    ) -> Result<EndpointResponse, StoreError> {
+    ) -> Result<EndpointResponse, NoDevice> {
         let Some(code) = code else {
             let typed: String = typed.chars().take(MAX_SHOWN).collect();
             return Ok(self
                 .device_code_page(parts, user, &typed, Some(&NO_CODE))
                 .await);
         };
-        let (device, client) = match self.guessed_device(user, code).await? {
+        let (device, client) = match self.guessed_device(parts, user, code).await? {
             Guess::Right(device, client) => (device, client),
             Guess::Wrong => {
                 let shown = code.shown();
@@ -177,9 +192,9 @@ impl AuthorizationServer {
         user: &SignedIn,
         code: &UserCode,
         approves: bool,
-    ) -> Result<EndpointResponse, StoreError> {
+    ) -> Result<EndpointResponse, NoDevice> {
         // No guess, so not counted as one: the form's token was made when the code was right.
-        let Some((device, client)) = self.waiting_device(code).await? else {
+        let Some((device, client)) = self.waiting_device(parts, code).await? else {
             return Ok(self.device_code_page(parts, user, "", Some(&UNKNOWN)).await);
         };
         let now = self.now();
@@ -218,11 +233,16 @@ impl AuthorizationServer {
     }
 
     /// Looks a code up, and counts it where it is wrong.
-    async fn guessed_device(&self, user: &SignedIn, code: &UserCode) -> Result<Guess, StoreError> {
+    async fn guessed_device(
+        &self,
+        parts: &Parts,
+        user: &SignedIn,
+        code: &UserCode,
+    ) -> Result<Guess, NoDevice> {
         if let Err(wait) = self.user_code_guesses.count(&user.subject, self.now()) {
             return Ok(Guess::TooMany(wait));
         }
-        let found = self.waiting_device(code).await;
+        let found = self.waiting_device(parts, code).await;
         // Nor is it a wrong guess when nobody can say.
         if !matches!(found, Ok(None)) {
             self.user_code_guesses.forgive(&user.subject);
@@ -236,8 +256,9 @@ impl AuthorizationServer {
     /// The device of that code, if nobody has decided about it, and its client.
     async fn waiting_device(
         &self,
+        parts: &Parts,
         code: &UserCode,
-    ) -> Result<Option<(DeviceRecord, Client)>, StoreError> {
+    ) -> Result<Option<(DeviceRecord, Client)>, NoDevice> {
         let device = self
             .store
             .device_by_user_code(code.digest(), self.now())
@@ -245,10 +266,14 @@ impl AuthorizationServer {
         let Some(device) = device.filter(|device| device.decision.is_none()) else {
             return Ok(None);
         };
-        match self.client(device.client_id.as_str()).await {
+        let id = device.client_id.as_str();
+        if let Some(limited) = self.document_limited(Endpoint::Device, id, parts) {
+            return Err(NoDevice::Limited(limited));
+        }
+        match self.client(id).await {
             Ok(client) => Ok(Some((device, client))),
             Err(NoClient::Unknown | NoClient::Refused(_)) => Ok(None),
-            Err(NoClient::Store(error)) => Err(error),
+            Err(NoClient::Store(error)) => Err(error.into()),
         }
     }
 

@@ -22,6 +22,28 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 const TRY_AFTER: Duration = Duration::from_secs(5);
 const CONNECTIONS: u32 = 10;
 
+/// What a URL may say in its query, beside `options[..]`.
+const PARAMETERS: [&str; 18] = [
+    "sslmode",
+    "ssl-mode",
+    "sslrootcert",
+    "ssl-root-cert",
+    "ssl-ca",
+    "sslcert",
+    "ssl-cert",
+    "sslkey",
+    "ssl-key",
+    "statement-cache-capacity",
+    "host",
+    "hostaddr",
+    "port",
+    "dbname",
+    "user",
+    "password",
+    "application_name",
+    "options",
+];
+
 /// Reads a URL of a database.
 pub(super) fn parse(url: &str) -> Result<PgConnectOptions, StoreError> {
     let invalid = |cause: sqlx::Error| StoreError::InvalidUrl(cause.into());
@@ -29,6 +51,14 @@ pub(super) fn parse(url: &str) -> Result<PgConnectOptions, StoreError> {
     if !is_ours {
         let expected = "it must begin with postgres:// or postgresql://";
         return Err(invalid(sqlx::Error::Configuration(expected.into())));
+    }
+    // sqlx would pass it over, and log it with its value: a password, if its name was mistyped.
+    let query = url.split_once('?').map_or("", |(_, query)| query);
+    let query = query.split('#').next().unwrap_or_default();
+    let mut names = form_urlencoded::parse(query.as_bytes()).map(|(name, _)| name);
+    if names.any(|name| !PARAMETERS.contains(&&*name) && !name.starts_with("options[")) {
+        let unknown = "it has a parameter that is not known";
+        return Err(invalid(sqlx::Error::Configuration(unknown.into())));
     }
     let options: PgConnectOptions = url.parse().map_err(invalid)?;
     Ok(options
@@ -183,5 +213,33 @@ impl Settings {
             "synchronous_commit is off: a crash of the server brings back what was revoked or \
              used up just before",
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_mistyped_in_a_url_is_refused_and_not_repeated() {
+        for known in [
+            "postgres://u@127.0.0.1/db",
+            "postgresql:///db?host=/run/postgresql&user=u&password=p%26q",
+            "postgres://127.0.0.1/db?sslmode=disable&options[search_path]=a#fragment?passwd=x",
+        ] {
+            assert!(parse(known).is_ok(), "{known}");
+        }
+        for unknown in [
+            "passwd=secret",
+            "user=u&Password=secret",
+            "=secret",
+            "secret",
+        ] {
+            let refused = parse(&format!("postgres://127.0.0.1/db?{unknown}")).unwrap_err();
+            let StoreError::InvalidUrl(why) = &refused else {
+                panic!("{refused:?}");
+            };
+            assert!(!format!("{refused} {refused:?} {why}").contains("secret"));
+        }
     }
 }

@@ -1,9 +1,15 @@
 //! A request to sign out: whose it is, whom it is about, and where it wants to go on to (OpenID
 //! Connect RP-Initiated Logout §2 to §4).
 
+use http::request::Parts;
+
 use super::super::hint::Hinted;
 use crate::{
-    authorization_server::{AuthorizationServer, clients::NoClient, response},
+    authorization_server::{
+        AuthorizationServer, Endpoint,
+        clients::NoClient,
+        response::{self, EndpointResponse},
+    },
     client::Client,
     grant::Refusal,
     params::Params,
@@ -19,6 +25,19 @@ pub(super) struct Asked {
     pub(super) return_to: Option<String>,
     /// Handed back as it came.
     pub(super) state: Option<String>,
+}
+
+/// Why nothing is asked for.
+pub(super) enum NotAsked {
+    Refused(Refusal),
+    Limited(EndpointResponse),
+    Store(StoreError),
+}
+
+impl From<StoreError> for NotAsked {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
 }
 
 impl Asked {
@@ -49,8 +68,9 @@ impl AuthorizationServer {
     /// Checks a request. What is refused here goes nowhere: nobody is known to redirect to.
     pub(super) async fn asked_to_sign_out(
         &self,
+        parts: &Parts,
         params: &Params<'_>,
-    ) -> Result<Result<Asked, Refusal>, StoreError> {
+    ) -> Result<Asked, NotAsked> {
         let hint = match params.get("id_token_hint") {
             Some(hint) => self.read_any_hint(hint).await?,
             None => None,
@@ -58,31 +78,36 @@ impl AuthorizationServer {
         let (named, hinted) = (params.get("client_id"), hint.as_ref());
         let hinted = hinted.map(|hint| hint.client.as_str());
         if named.is_some() && hinted.is_some() && named != hinted {
-            return Ok(Err(HINT_OF_ANOTHER));
+            return Err(NotAsked::Refused(HINT_OF_ANOTHER));
         }
         let return_to = params.get("post_logout_redirect_uri");
+        if let (None, Some(id)) = (named, hinted)
+            && let Some(limited) = self.document_limited(Endpoint::EndSession, id, parts)
+        {
+            return Err(NotAsked::Limited(limited));
+        }
         let client = match named.or(hinted) {
             Some(id) => self.client(id).await,
             None => Err(NoClient::Unknown),
         };
         let client = match client {
             Ok(client) => Some(client),
-            Err(NoClient::Store(error)) => return Err(error),
+            Err(NoClient::Store(error)) => return Err(error.into()),
             // Whoever it was: signing out takes no client.
             Err(_) if return_to.is_none() => None,
-            Err(NoClient::Refused(refusal)) => return Ok(Err(refusal)),
-            Err(NoClient::Unknown) => return Ok(Err(CLIENT_UNKNOWN)),
+            Err(NoClient::Refused(refusal)) => return Err(NotAsked::Refused(refusal)),
+            Err(NoClient::Unknown) => return Err(NotAsked::Refused(CLIENT_UNKNOWN)),
         };
         let is_registered = |uri| client.as_ref().is_some_and(|c| c.may_return_to(uri));
         if !return_to.is_none_or(is_registered) {
-            return Ok(Err(UNREGISTERED));
+            return Err(NotAsked::Refused(UNREGISTERED));
         }
-        Ok(Ok(Asked {
+        Ok(Asked {
             client,
             hint,
             return_to: return_to.map(str::to_owned),
             state: params.get("state").map(str::to_owned),
-        }))
+        })
     }
 }
 

@@ -10,7 +10,10 @@ mod asked;
 use bytes::Bytes;
 use http::{Method, header, request::Parts};
 
-use self::{answers::form_token, asked::Asked};
+use self::{
+    answers::form_token,
+    asked::{Asked, NotAsked},
+};
 use crate::{
     authenticator::SignedIn,
     authorization_server::{
@@ -55,19 +58,20 @@ impl AuthorizationServer {
         if is_form && decision.is_none() {
             return self.end_session_link(&params);
         }
-        if decision.is_some() && !self.is_same_origin(parts) {
+        if decision.is_some() && !self.is_same_origin(&parts.headers) {
             return self.refuse_sign_out(parts, None, &OTHER_ORIGIN);
         }
         let client_id = params.get("client_id");
         if let Some(limited) = self.limited(Endpoint::EndSession, client_id, parts) {
             return self.sign_out_later(parts, limited);
         }
-        let asked = match self.asked_to_sign_out(&params).await {
-            Ok(Ok(asked)) => asked,
-            Ok(Err(refusal)) => {
+        let asked = match self.asked_to_sign_out(parts, &params).await {
+            Ok(asked) => asked,
+            Err(NotAsked::Refused(refusal)) => {
                 return self.refuse_sign_out(parts, self.nameable(client_id), &refusal);
             }
-            Err(error) => return self.sign_out_unavailable(parts, &error),
+            Err(NotAsked::Limited(limited)) => return self.sign_out_later(parts, limited),
+            Err(NotAsked::Store(error)) => return self.sign_out_unavailable(parts, &error),
         };
         let user = match self.authenticator.signed_in(parts).await {
             Ok(Some(user)) => user,
