@@ -2,6 +2,9 @@
 #![cfg(feature = "rate-limit")]
 
 mod common;
+#[cfg(all(feature = "jwt", feature = "cimd"))]
+#[path = "common/device.rs"]
+mod device;
 #[cfg(feature = "jwt")]
 #[path = "common/jws.rs"]
 mod jws;
@@ -341,6 +344,67 @@ async fn only_so_many_keys_are_fetched_again_for_one_caller() {
         .await
         .assert_error(401, "invalid_client");
     assert_eq!(site.asked() - asked, 9);
+}
+
+/// Nobody but the store or a hint says which client it is: it is fetched all the same.
+#[cfg(all(feature = "jwt", feature = "cimd"))]
+#[tokio::test]
+async fn clients_that_a_request_does_not_name_are_fetched_no_more_often() {
+    let store = std::sync::Arc::new(MemoryStore::new());
+    let app = |limit: fn(McpAuthBuilder) -> McpAuthBuilder| {
+        App::with(|builder| {
+            let fetcher = tower_mcp_auth::Fetcher::builder().danger_allow_loopback(true);
+            limit(builder)
+                .store(store.clone())
+                .fetcher(fetcher.build().unwrap())
+                .sign_out(Nobody)
+        })
+    };
+    let site = site::Site::default();
+    let origin = site.serve().await;
+    let before = app(McpAuthBuilder::danger_no_rate_limits);
+    let (mut hints, mut codes) = (Vec::new(), Vec::new());
+    for number in 0..9 {
+        let id = format!("{origin}/client-{number}");
+        let document = json!({
+            "client_id": id, "client_name": "App", "redirect_uris": [CALLBACK],
+            "grant_types": ["authorization_code", device::GRANT],
+        });
+        site.put(&format!("client-{number}"), 200, &&document);
+        let browser = Browser::of(&before, "alice");
+        let code = browser
+            .approve(&id, &[("scope", "openid notes:read")])
+            .await;
+        let tokens = before.redeem(&id, &code).await.json();
+        hints.push(tokens["id_token"].as_str().unwrap().to_owned());
+        codes.push(device::device_of(&before, &id).await.user_code);
+    }
+    let other = app(|builder| at_most(1000)(builder));
+    for (number, hint) in hints.iter().enumerate() {
+        let page = format!("/oauth/end-session?{}", form(&[("id_token_hint", hint)]));
+        let answer = other.get(&page).await;
+        assert_eq!(answer.status.as_u16() == 429, number == 8, "{answer:?}");
+    }
+    let other = app(|builder| at_most(1000)(builder));
+    let browser = Browser::of(&other, "alice");
+    for (number, code) in codes.iter().enumerate() {
+        let answer = device::type_code(&browser, code).await;
+        assert_eq!(answer.status.as_u16() == 429, number == 8, "{answer:?}");
+    }
+}
+
+/// Signs nobody out.
+#[cfg(all(feature = "jwt", feature = "cimd"))]
+struct Nobody;
+
+#[cfg(all(feature = "jwt", feature = "cimd"))]
+impl tower_mcp_auth::SignOut for Nobody {
+    async fn sign_out(
+        &self,
+        _: &http::request::Parts,
+    ) -> Result<http::HeaderMap, tower_mcp_auth::AuthenticatorError> {
+        Ok(http::HeaderMap::new())
+    }
 }
 
 /// Scripts of any site may send these, and shall not lock out who looks at the page.

@@ -44,7 +44,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .with_env_filter(
-            EnvFilter::try_from_default_env().unwrap_or_else(|_| "info,rmcp=warn".into()),
+            EnvFilter::try_from_default_env().unwrap_or_else(|_| "info,rmcp=error".into()),
         )
         .init();
     let listener = TcpListener::bind(Flags::parse().listen).await?;

@@ -36,7 +36,8 @@ pub(crate) type ClientKey = Arc<dyn Fn(&Parts) -> Option<String> + Send + Sync>;
 
 /// How many requests a minute one caller may send to each endpoint, all of them at once if it
 /// likes. Where no [`client_key`](crate::McpAuthBuilder::client_key) tells the users of a client
-/// apart, they share ten times as much; where it does, so do all clients of one key.
+/// apart, they share ten times as much; where it does, so do all clients of one key. Where a browser
+/// says that a page of another site sent its visitor here and nobody clicked, half of that, apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RateLimits {
     register: NonZeroU32,
