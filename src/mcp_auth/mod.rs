@@ -6,7 +6,7 @@ mod options;
 
 use std::{fmt, sync::Arc};
 
-use http::HeaderMap;
+use http::{HeaderMap, header::ORIGIN};
 
 pub use self::{
     builder::McpAuthBuilder,
@@ -187,11 +187,15 @@ impl McpAuth {
         self.server.resume_url(transaction)
     }
 
-    /// Whether a form was sent from a page of this origin, as far as its browser says: what a
-    /// sign-in page has to ask, so that no other site signs anyone in.
+    /// Whether a form was sent from a page of this origin, by what its browser says: what a sign-in
+    /// page has to ask, so that no other site signs anyone in. A browser that hides where a form
+    /// comes from (`Origin: null`) counts as another site's, and what says nothing at all as no
+    /// browser.
     #[must_use]
     pub fn is_same_origin(&self, headers: &HeaderMap) -> bool {
-        self.server.is_same_origin(headers)
+        let hides = !headers.contains_key("sec-fetch-site")
+            && headers.get(ORIGIN).is_some_and(|origin| origin == "null");
+        !hides && self.server.is_same_origin(headers)
     }
 
     /// The session behind a request to the default resource: what Better Auth calls
