@@ -27,6 +27,7 @@ pub(crate) fn read(headers: &HeaderMap, needs: &mut Needs<'_>) -> Result<bool, R
     let Some(method) = single(headers, &MCP_METHOD)? else {
         return Ok(false);
     };
+    // Its list of resources is in the body alone.
     if method == LISTEN && needs.depend_on_name(method) {
         return Ok(false);
     }
