@@ -184,6 +184,21 @@ async fn a_page_of_another_site_uses_up_nothing_of_its_visitor() {
     }
 }
 
+/// The status for a visitor whom a stranger's page sends to sign in.
+async fn sent_there(app: &App, client: &str, clicked: bool) -> u16 {
+    let query = authorize_params(client, &[("prompt", "none")]);
+    let mut request = Request::get(format!("/oauth/authorize?{query}"))
+        .header("x-test-peer", "visitor")
+        .header("sec-fetch-site", "cross-site")
+        .header("sec-fetch-mode", "navigate")
+        .header("sec-fetch-dest", "document");
+    if clicked {
+        request = request.header("sec-fetch-user", "?1");
+    }
+    let answer = app.send(request.body(Body::empty()).unwrap()).await;
+    answer.status.as_u16()
+}
+
 /// A click on a stranger's page lets it open a window, and send that here as often as it likes.
 #[tokio::test]
 async fn what_a_page_does_in_a_window_of_its_own_takes_nothing_from_a_click() {
@@ -191,26 +206,25 @@ async fn what_a_page_does_in_a_window_of_its_own_takes_nothing_from_a_click() {
     let client = web_client(&app, "one").await;
     let visits = async |clicked: bool| {
         let mut visits = 0;
-        loop {
-            let query = authorize_params(&client, &[("prompt", "none")]);
-            let mut request = Request::get(format!("/oauth/authorize?{query}"))
-                .header("x-test-peer", "visitor")
-                .header("sec-fetch-site", "cross-site")
-                .header("sec-fetch-mode", "navigate")
-                .header("sec-fetch-dest", "document");
-            if clicked {
-                request = request.header("sec-fetch-user", "?1");
-            }
-            let answer = app.send(request.body(Body::empty()).unwrap()).await;
-            if answer.status.as_u16() == 429 {
-                return visits;
-            }
+        while sent_there(&app, &client, clicked).await != 429 {
             visits += 1;
         }
+        visits
     };
     // Nor has anybody twice as much who says that nobody clicked.
     assert_eq!(visits(false).await, 2);
     assert_eq!(visits(true).await, 4);
+}
+
+/// Half of an allowance of one is one.
+#[tokio::test]
+async fn the_smallest_allowance_is_one_without_a_click_too() {
+    let app = App::with(at_most(1));
+    let client = web_client(&app, "one").await;
+    for clicked in [false, true] {
+        assert_ne!(sent_there(&app, &client, clicked).await, 429);
+        assert_eq!(sent_there(&app, &client, clicked).await, 429);
+    }
 }
 
 /// What a browser says about clicks is of no use where no page sends its visitor.
@@ -233,10 +247,7 @@ async fn a_program_has_one_allowance_whatever_it_says_about_clicks() {
 #[cfg(feature = "cimd")]
 #[tokio::test]
 async fn only_so_many_documents_are_fetched_for_one_caller() {
-    let app = App::with(|builder| {
-        let fetcher = tower_mcp_auth::Fetcher::builder().danger_allow_loopback(true);
-        at_most(1000)(builder).fetcher(fetcher.build().unwrap())
-    });
+    let app = fetching();
     let ask = async |peer: &str, number: u32| {
         // Nobody listens there.
         let client = format!("http://127.0.0.1:1/client-{number}");
@@ -251,6 +262,27 @@ async fn only_so_many_documents_are_fetched_for_one_caller() {
     assert_eq!(ask("one", 8).await, 429);
     assert_ne!(ask("one", 7).await, 429, "what is known is not fetched");
     assert_ne!(ask("two", 8).await, 429);
+}
+
+/// A page shall not keep its visitor from a new program's sign-in by sending them to many others.
+#[cfg(feature = "cimd")]
+#[tokio::test]
+async fn what_is_fetched_without_a_click_takes_nothing_from_a_click() {
+    let app = fetching();
+    let mut number = 0;
+    let mut fetches = async |clicked: bool| {
+        for fetched in 0.. {
+            // Nobody listens there.
+            number += 1;
+            let client = format!("http://127.0.0.1:1/client-{number}");
+            if sent_there(&app, &client, clicked).await == 429 {
+                return fetched;
+            }
+        }
+        unreachable!("there is a limit")
+    };
+    assert_eq!(fetches(false).await, 4);
+    assert_eq!(fetches(true).await, 8);
 }
 
 /// A client that signs with what is at an address.
@@ -285,7 +317,7 @@ async fn signed(app: &App, peer: &str, client: &str, key: &jws::Key, kid: &str) 
     app.send(request.unwrap()).await
 }
 
-#[cfg(feature = "jwt")]
+#[cfg(any(feature = "cimd", feature = "jwt"))]
 fn fetching() -> App {
     App::with(|builder| {
         let fetcher = tower_mcp_auth::Fetcher::builder().danger_allow_loopback(true);

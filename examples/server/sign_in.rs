@@ -156,7 +156,6 @@ impl SessionKey {
     }
 }
 
-// Flags may be logged; a key may not.
 /// The same nonces on every machine that has this key.
 impl From<&SessionKey> for DpopNonces {
     fn from(key: &SessionKey) -> Self {
@@ -166,6 +165,7 @@ impl From<&SessionKey> for DpopNonces {
     }
 }
 
+// Flags may be logged; a key may not.
 impl fmt::Debug for SessionKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("SessionKey")
@@ -302,7 +302,10 @@ async fn submit(
     }
     match login.start(&form.username, &form.password) {
         Some(cookie) => (
-            [(header::SET_COOKIE, cookie)],
+            [
+                (header::SET_COOKIE, cookie),
+                (header::CACHE_CONTROL, "no-store".into()),
+            ],
             Redirect::to(&auth.resume_url(&form.transaction.0)),
         )
             .into_response(),

@@ -22,7 +22,7 @@ use crate::{
     scope::Scopes,
     secret::{Digest, random_handle},
     store::{
-        BeginAuthorization, StoreError,
+        BeginAuthorization,
         record::{AuthorizationRequest, ConsentRecord, PendingAuthorization},
     },
 };
@@ -53,13 +53,9 @@ impl AuthorizationServer {
         if let Some(handle) = params.get("request_uri").and_then(par::handle) {
             return self.authorize_pushed(parts, &params, handle).await;
         }
-        match self.who_and_where(&params).await {
-            Ok(Ok(found)) => (client, redirect_uri) = found,
-            Ok(Err(refusal)) => {
-                let id = self.nameable(params.get("client_id"));
-                return self.refuse_here(parts, Endpoint::Authorize, id, &refusal);
-            }
-            Err(error) => return self.unavailable_here(parts, &error),
+        match self.who_and_where(parts, &params).await {
+            Ok(found) => (client, redirect_uri) = found,
+            Err(answer) => return answer,
         }
         let state = params.get("state").filter(|_| !params.is_repeated("state"));
         match authorize::decide(&params, &client, &redirect_uri, &self.catalog) {
@@ -94,13 +90,12 @@ impl AuthorizationServer {
             let id = self.nameable(params.get("client_id"));
             self.refuse_here(parts, Endpoint::Authorize, id, refusal)
         };
-        let client = match self
-            .client(params.get("client_id").unwrap_or_default())
-            .await
-        {
+        let id = params.get("client_id").unwrap_or_default();
+        let client = match self.client(id, Endpoint::Authorize, parts).await {
             Ok(client) if !params.is_repeated("client_id") => client,
             Ok(_) | Err(NoClient::Unknown) => return refuse(&CLIENT_UNKNOWN),
             Err(NoClient::Refused(refusal)) => return refuse(&refusal),
+            Err(NoClient::Limited(limited)) => return self.limited_here(parts, limited),
             Err(NoClient::Store(error)) => return self.unavailable_here(parts, &error),
         };
         match self.pushed(handle, &client).await {
@@ -160,31 +155,33 @@ impl AuthorizationServer {
     /// (RFC 6749 §4.1.2.1).
     async fn who_and_where(
         &self,
+        parts: &Parts,
         params: &Params<'_>,
-    ) -> Result<Result<(Client, String), Refusal>, StoreError> {
+    ) -> Result<(Client, String), EndpointResponse> {
+        let refuse = |refusal: &Refusal| {
+            let id = self.nameable(params.get("client_id"));
+            self.refuse_here(parts, Endpoint::Authorize, id, refusal)
+        };
         if params.is_repeated("client_id") || params.is_repeated("redirect_uri") {
-            return Ok(Err(Refusal::invalid_request(
-                "repeated_parameter",
-                "client_id or redirect_uri was sent more than once",
-            )));
+            return Err(refuse(&REPEATED));
         }
-        let Some(id) = params.get("client_id") else {
-            return Ok(Err(Refusal::invalid_request(
-                "client_id_missing",
-                "client_id is missing",
-            )));
-        };
-        let client = match self.client(id).await {
-            Ok(client) => client,
-            Err(NoClient::Unknown) => return Ok(Err(CLIENT_UNKNOWN)),
-            Err(NoClient::Refused(refusal)) => return Ok(Err(refusal)),
-            Err(NoClient::Store(error)) => return Err(error),
-        };
-        let Some(redirect_uri) = client.redirect_uri(params.get("redirect_uri")) else {
-            return Ok(Err(REDIRECT_UNREGISTERED));
-        };
-        let redirect_uri = redirect_uri.to_owned();
-        Ok(Ok((client, redirect_uri)))
+        let id = params
+            .get("client_id")
+            .ok_or_else(|| refuse(&CLIENT_ID_MISSING))?;
+        let client = self.client(id, Endpoint::Authorize, parts).await;
+        let client = client.map_err(|no_client| match no_client {
+            NoClient::Unknown => refuse(&CLIENT_UNKNOWN),
+            NoClient::Refused(refusal) => refuse(&refusal),
+            NoClient::Limited(limited) => self.limited_here(parts, limited),
+            NoClient::Store(error) => self.unavailable_here(parts, &error),
+        })?;
+        match client.redirect_uri(params.get("redirect_uri")) {
+            Some(redirect_uri) => {
+                let redirect_uri = redirect_uri.to_owned();
+                Ok((client, redirect_uri))
+            }
+            None => Err(refuse(&REDIRECT_UNREGISTERED)),
+        }
     }
 
     /// The request as it is put to the user: with all that they allowed the client before.
@@ -282,6 +279,12 @@ pub(super) const CONSENT_REQUIRED: Refusal = Refusal::new(
     "the user has to consent",
 );
 
+const REPEATED: Refusal = Refusal::invalid_request(
+    "repeated_parameter",
+    "client_id or redirect_uri was sent more than once",
+);
+const CLIENT_ID_MISSING: Refusal =
+    Refusal::invalid_request("client_id_missing", "client_id is missing");
 const CLIENT_UNKNOWN: Refusal = Refusal::invalid_client(
     "client_unknown",
     "This program is not registered here, or its registration was forgotten after it had not been \

@@ -108,10 +108,11 @@ impl AuthorizationServer {
         if let Some(limited) = self.limited(endpoint, Some(&credentials.id), parts) {
             return Err(ClientAuthError::Limited(limited));
         }
-        let client = match self.client(&credentials.id).await {
+        let client = match self.client(&credentials.id, endpoint, parts).await {
             Ok(client) => client,
             Err(NoClient::Unknown) => return Err(refuse(UNKNOWN)),
             Err(NoClient::Refused(refusal)) => return Err(refuse(refusal)),
+            Err(NoClient::Limited(limited)) => return Err(ClientAuthError::Limited(limited)),
             Err(NoClient::Store(error)) => return Err(error.into()),
         };
         match self.check(endpoint, parts, &client, &credentials).await? {

@@ -2,7 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{AuthorizationServer, clients::NoClient};
+use http::request;
+
+use super::{AuthorizationServer, Endpoint, clients::NoClient};
 use crate::{
     client::{
         Client,
@@ -53,17 +55,14 @@ impl ClientDocuments {
     }
 }
 
-#[cfg(feature = "rate-limit")]
-impl ClientDocuments {
-    /// Whether a client of that id would have to be fetched first.
-    pub(super) fn is_new(&self, id: &str) -> bool {
-        document::is_document_url(id) && self.cache.would_fetch(id)
-    }
-}
-
 impl AuthorizationServer {
     /// The client that the document at `id` describes.
-    pub(super) async fn documented_client(&self, id: ClientId) -> Result<Client, NoClient> {
+    pub(super) async fn documented_client(
+        &self,
+        id: ClientId,
+        endpoint: Endpoint,
+        request: &request::Parts,
+    ) -> Result<Client, NoClient> {
         let documents = &self.client_documents;
         let host = uri::Parts::parse(id.as_str()).map_or("", |parts| parts.host);
         // As names are compared: what is refused in one spelling is refused in all.
@@ -75,6 +74,11 @@ impl AuthorizationServer {
             .is_some_and(|trusts| !trusts(host))
         {
             return Err(NoClient::Refused(UNTRUSTED));
+        }
+        if documents.cache.would_fetch(id.as_str())
+            && let Some(limited) = self.fetch_limited(endpoint, &id, request)
+        {
+            return Err(NoClient::Limited(limited));
         }
         let (url, offer) = (id.to_string(), self.offer());
         let fetcher = Arc::clone(&documents.fetcher);

@@ -1,7 +1,9 @@
 //! Who a `client_id` means: a client that was configured, one that registered, or one whose id is
 //! the address of its own description.
 
-use super::AuthorizationServer;
+use http::request;
+
+use super::{AuthorizationServer, Endpoint, response::EndpointResponse};
 use crate::{
     client::{Client, registration::is_given_id},
     grant::Refusal,
@@ -22,6 +24,12 @@ pub(super) enum NoClient {
         expect(dead_code, reason = "only documents are refused")
     )]
     Refused(Refusal),
+    /// Its description would have to be fetched, and this caller had enough of that.
+    #[cfg_attr(
+        not(feature = "cimd"),
+        expect(dead_code, reason = "only documents are fetched")
+    )]
+    Limited(EndpointResponse),
     /// Nobody can say now.
     Store(StoreError),
 }
@@ -44,16 +52,24 @@ impl AuthorizationServer {
         })
     }
 
-    /// The client of that id, wherever it is known from.
-    pub(super) async fn client(&self, id: &str) -> Result<Client, NoClient> {
+    /// The client of that id, wherever it is known from. What is fetched for that is counted as the
+    /// caller's, whose request at `endpoint` this is.
+    pub(super) async fn client(
+        &self,
+        id: &str,
+        endpoint: Endpoint,
+        request: &request::Parts,
+    ) -> Result<Client, NoClient> {
         let id = ClientId::new(id).map_err(|_| NoClient::Unknown)?;
         if let Some(client) = self.clients.get(&id) {
             return Ok(client.clone());
         }
         #[cfg(feature = "cimd")]
         if crate::client::document::is_document_url(id.as_str()) {
-            return self.documented_client(id).await;
+            return self.documented_client(id, endpoint, request).await;
         }
+        #[cfg(not(feature = "cimd"))]
+        let _ = (endpoint, request);
         let record = self.store.client(id, self.now()).await?;
         record.map(Client::from).ok_or(NoClient::Unknown)
     }

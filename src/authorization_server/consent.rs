@@ -178,10 +178,11 @@ impl AuthorizationServer {
         let client = match Client::from_snapshot(&pending) {
             Some(client) => client,
             None => self
-                .client(pending.request.client_id.as_str())
+                .client(pending.request.client_id.as_str(), Endpoint::Consent, parts)
                 .await
                 .map_err(|no_client| match no_client {
                     NoClient::Unknown | NoClient::Refused(_) => self.gone(parts),
+                    NoClient::Limited(limited) => self.limited_here(parts, limited),
                     NoClient::Store(error) => self.unavailable_here(parts, &error),
                 })?,
         };

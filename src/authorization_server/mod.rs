@@ -243,41 +243,20 @@ impl AuthorizationServer {
         parts: &Parts,
     ) -> Option<EndpointResponse> {
         #[cfg(feature = "rate-limit")]
-        if let Some(limiter) = &self.rate_limiter {
-            if let Err(wait) = limiter.check(endpoint, client_id, parts) {
-                self.refused(endpoint, self.nameable(client_id), &RATE_LIMITED);
-                return Some(response::too_many_requests(&RATE_LIMITED, wait));
-            }
-            return client_id.and_then(|id| self.document_limited(endpoint, id, parts));
+        if let Some(limiter) = &self.rate_limiter
+            && let Err(wait) = limiter.check(endpoint, client_id, parts)
+        {
+            self.refused(endpoint, self.nameable(client_id), &RATE_LIMITED);
+            return Some(response::too_many_requests(&RATE_LIMITED, wait));
         }
         #[cfg(not(feature = "rate-limit"))]
         let _ = (endpoint, client_id, parts);
         None
     }
 
-    /// As [`limited`](Self::limited), for a client that the request does not name itself: its
-    /// description may have to be fetched.
-    fn document_limited(
-        &self,
-        endpoint: Endpoint,
-        client_id: &str,
-        parts: &Parts,
-    ) -> Option<EndpointResponse> {
-        #[cfg(all(feature = "rate-limit", feature = "cimd"))]
-        if let Some(limiter) = &self.rate_limiter
-            && self.client_documents.is_new(client_id)
-            && let Err(wait) = limiter.check_fetch(endpoint, parts)
-        {
-            self.refused(endpoint, self.nameable(Some(client_id)), &RATE_LIMITED);
-            return Some(response::too_many_requests(&RATE_LIMITED, wait));
-        }
-        #[cfg(not(all(feature = "rate-limit", feature = "cimd")))]
-        let _ = (endpoint, client_id, parts);
-        None
-    }
-
-    /// As [`limited`](Self::limited), for who is about to have the keys of a client fetched.
-    #[cfg(feature = "jwt")]
+    /// As [`limited`](Self::limited), for who is about to have something of a client fetched: its
+    /// description, or its keys.
+    #[cfg(any(feature = "cimd", feature = "jwt"))]
     fn fetch_limited(
         &self,
         endpoint: Endpoint,
@@ -288,7 +267,8 @@ impl AuthorizationServer {
         if let Some(limiter) = &self.rate_limiter
             && let Err(wait) = limiter.check_fetch(endpoint, parts)
         {
-            self.refused(endpoint, Some(client_id.as_str()), &RATE_LIMITED);
+            let client_id = self.nameable(Some(client_id.as_str()));
+            self.refused(endpoint, client_id, &RATE_LIMITED);
             return Some(response::too_many_requests(&RATE_LIMITED, wait));
         }
         #[cfg(not(feature = "rate-limit"))]

@@ -116,7 +116,6 @@ impl<T: Send + Sync + 'static> FetchCache<T> {
     }
 
     /// Whether nothing can be said of `key` without a fetch.
-    #[cfg(any(feature = "jwt", all(feature = "cimd", feature = "rate-limit")))]
     pub(crate) fn would_fetch(&self, key: &str) -> bool {
         let (now, stale) = (self.0.clock.now(), self.0.settings.stale);
         let slot = self.0.slots.get(key);

@@ -267,12 +267,10 @@ impl AuthorizationServer {
             return Ok(None);
         };
         let id = device.client_id.as_str();
-        if let Some(limited) = self.document_limited(Endpoint::Device, id, parts) {
-            return Err(NoDevice::Limited(limited));
-        }
-        match self.client(id).await {
+        match self.client(id, Endpoint::Device, parts).await {
             Ok(client) => Ok(Some((device, client))),
             Err(NoClient::Unknown | NoClient::Refused(_)) => Ok(None),
+            Err(NoClient::Limited(limited)) => Err(NoDevice::Limited(limited)),
             Err(NoClient::Store(error)) => Err(error.into()),
         }
     }

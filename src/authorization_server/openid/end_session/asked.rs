@@ -81,18 +81,14 @@ impl AuthorizationServer {
             return Err(NotAsked::Refused(HINT_OF_ANOTHER));
         }
         let return_to = params.get("post_logout_redirect_uri");
-        if let (None, Some(id)) = (named, hinted)
-            && let Some(limited) = self.document_limited(Endpoint::EndSession, id, parts)
-        {
-            return Err(NotAsked::Limited(limited));
-        }
         let client = match named.or(hinted) {
-            Some(id) => self.client(id).await,
+            Some(id) => self.client(id, Endpoint::EndSession, parts).await,
             None => Err(NoClient::Unknown),
         };
         let client = match client {
             Ok(client) => Some(client),
             Err(NoClient::Store(error)) => return Err(error.into()),
+            Err(NoClient::Limited(limited)) => return Err(NotAsked::Limited(limited)),
             // Whoever it was: signing out takes no client.
             Err(_) if return_to.is_none() => None,
             Err(NoClient::Refused(refusal)) => return Err(NotAsked::Refused(refusal)),
