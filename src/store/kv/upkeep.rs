@@ -153,3 +153,37 @@ pub(crate) fn raise_generation<X: Tx>(tx: &mut X, token: &RefreshTokenRecord) ->
         _ => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Chooses among rows that are named by how many consents go before them.
+    fn plan_of(due: &[u8], limit: usize) -> (usize, usize) {
+        let due: Vec<_> = due.iter().map(|consents| vec![*consents]).collect();
+        let chosen = plan(&due, limit, |key, room| {
+            let found = usize::from(key[0]).min(room);
+            Ok::<_, std::convert::Infallible>(vec![key.to_vec(); found])
+        });
+        let Ok(chosen) = chosen;
+        assert_eq!(chosen.len(), chosen.finished + chosen.consents.len());
+        (chosen.finished, chosen.consents.len())
+    }
+
+    #[test]
+    fn no_more_rows_are_chosen_than_may_be() {
+        assert_eq!(plan_of(&[], 4), (0, 0));
+        assert_eq!(plan_of(&[0, 0, 0], 4), (3, 0));
+        assert_eq!(plan_of(&[0, 0, 0], 2), (2, 0));
+        assert_eq!(plan_of(&[2, 1, 0], 100), (3, 3));
+    }
+
+    #[test]
+    fn a_client_waits_until_the_last_of_its_consents_is_gone() {
+        assert_eq!(plan_of(&[9], 4), (0, 4));
+        assert_eq!(plan_of(&[4], 4), (0, 4));
+        assert_eq!(plan_of(&[3], 4), (1, 3));
+        assert_eq!(plan_of(&[2, 5, 0], 4), (1, 3));
+        assert_eq!(plan_of(&[1, 1, 1], 4), (2, 2));
+    }
+}
