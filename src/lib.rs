@@ -151,8 +151,9 @@ pub use self::{
     pkce::CodeChallenge,
     resource::Resource,
     resource_server::{
-        McpAuthLayer, McpOperationLayer, McpSession, Operation, PresentedToken, ProtectedResource,
-        Refusal, StaleFeed, StoreVerifier, TokenCache, TokenVerifier, Verdict, VerifierUnavailable,
+        McpAuthLayer, McpOperationLayer, McpSession, McpSessionBuilder, Operation, PresentedToken,
+        ProtectedResource, Refusal, StaleFeed, StoreVerifier, TokenCache, TokenVerifier, Verdict,
+        VerifierUnavailable,
     },
     scope::{IntoScopes, Scopes},
     secret::{Digest, GrantId, KeyMaterial, SecretKey},

@@ -262,9 +262,9 @@ async fn the_token_endpoint_refuses_every_bad_proof_and_the_code_stays_good() {
     let elsewhere = for_token(&app, &Key::ed25519()).header.clone();
     assert_eq!(elsewhere["alg"], "EdDSA");
     let other = Key::ed25519();
-    let plain = app.tokens(&client, "bob", &[]).await;
+    let code = Browser::of(&app, "bob").approve(&client, &[]).await;
     let proof = for_token(&app, &other).claim("jti", jti.clone()).sign();
-    bound(&refresh(&app, &[&proof], &client, &plain.refresh).await);
+    bound(&redeem(&app, &[&proof], &client, &code).await);
 }
 
 #[tokio::test]
@@ -431,6 +431,21 @@ async fn the_refresh_token_of_a_public_client_needs_the_key() {
     let proof = for_mcp(&app, &other, &third.access).sign();
     let stranger = call(&app, "/mcp", "DPoP", &third.access, &[&proof]).await;
     assert_challenge(&stranger, "DPoP", "invalid_token");
+}
+
+/// Else a thief could bind what was stolen, or use it on with any key.
+#[tokio::test]
+async fn a_refresh_token_without_a_key_is_bound_to_none_later() {
+    let (app, key) = (App::new(), Key::es256());
+    let client = app.public_client().await;
+    let first = app.tokens(&client, "alice", &[]).await;
+    let proof = for_token(&app, &key).sign();
+    refresh(&app, &[&proof], &client, &first.refresh)
+        .await
+        .assert_error(400, "invalid_grant");
+    // Which cost nothing.
+    let second = Tokens::from(&refresh(&app, &[], &client, &first.refresh).await);
+    assert_eq!(app.call("/mcp", &second.access).await.body, "alice");
 }
 
 #[tokio::test]

@@ -2,6 +2,9 @@
 //! server and knows nothing but the issuer's address.
 #![cfg(feature = "jwt")]
 
+#[path = "common/proofs.rs"]
+mod proofs;
+
 use std::{
     convert::Infallible,
     sync::{
@@ -14,7 +17,7 @@ use std::{
 use axum::{Router, extract::Request as AxumRequest, middleware};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
-use http::{Request, Response, StatusCode, header, request::Parts};
+use http::{HeaderMap, Request, Response, StatusCode, header, request::Parts};
 use http_body_util::{BodyExt, Full};
 use serde_json::Value;
 use tokio::net::TcpListener;
@@ -24,6 +27,8 @@ use tower_mcp_auth::{
     McpSession, MemoryStore, ProtectedResource, Refusal, Resource, SignedIn, StaticClient,
     SystemClock, TestClock, TokenCache, TokenVerifier,
 };
+
+use self::proofs::Key;
 
 /// Where opaque tokens are good, and where signed ones are. Neither is on the issuer's machine.
 const OPAQUE: &str = "https://notes.example.com/mcp";
@@ -80,12 +85,18 @@ impl Issuer {
 
     /// The answer to the client `agent`.
     async fn post(&self, path: &str, form: &str) -> Value {
+        self.send(path, form, HeaderMap::new()).await
+    }
+
+    async fn send(&self, path: &str, form: &str, headers: HeaderMap) -> Value {
         let credentials = STANDARD.encode("agent:its-secret");
-        let request = Request::post(path)
+        let mut request = Request::post(path)
             .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
             .header(header::AUTHORIZATION, format!("Basic {credentials}"))
-            .body(Full::<Bytes>::from(form.to_owned()));
-        let answer = self.auth.endpoints().oneshot(request.unwrap()).await;
+            .body(Full::<Bytes>::from(form.to_owned()))
+            .unwrap();
+        request.headers_mut().extend(headers);
+        let answer = self.auth.endpoints().oneshot(request).await;
         let answer = answer.unwrap();
         assert_eq!(answer.status(), StatusCode::OK);
         let body = answer.into_body().collect().await.unwrap().to_bytes();
@@ -95,6 +106,16 @@ impl Issuer {
     async fn token(&self, resource: &str) -> String {
         let form = format!("grant_type=client_credentials&resource={resource}");
         let answer = self.post("/oauth/token", &form).await;
+        answer["access_token"].as_str().unwrap().to_owned()
+    }
+
+    /// A token that is bound to `key`.
+    async fn bound_token(&self, resource: &str, key: &Key) -> String {
+        let (url, now) = (format!("{}/oauth/token", self.url), SystemClock.now());
+        let proof = key.proof("POST", &url, None, now.as_secs()).sign();
+        let form = format!("grant_type=client_credentials&resource={resource}");
+        let answer = self.send("/oauth/token", &form, dpop(&proof)).await;
+        assert_eq!(answer["token_type"], "DPoP", "{answer}");
         answer["access_token"].as_str().unwrap().to_owned()
     }
 
@@ -123,6 +144,10 @@ impl Issuer {
     }
 }
 
+fn dpop(proof: &str) -> HeaderMap {
+    HeaderMap::from_iter([("dpop".parse().unwrap(), proof.parse().unwrap())])
+}
+
 /// The second instance.
 fn elsewhere(url: &str, verifier: impl TokenVerifier, clock: &TestClock) -> ProtectedResource {
     ProtectedResource::builder(url, verifier)
@@ -134,16 +159,26 @@ fn elsewhere(url: &str, verifier: impl TokenVerifier, clock: &TestClock) -> Prot
 }
 
 async fn call(resource: &ProtectedResource, token: &str) -> Result<Value, Refusal> {
+    call_with(resource, &format!("Bearer {token}"), HeaderMap::new()).await
+}
+
+async fn call_with(
+    resource: &ProtectedResource,
+    credentials: &str,
+    headers: HeaderMap,
+) -> Result<Value, Refusal> {
     let whoami = service_fn(|request: Request<Full<Bytes>>| async move {
         let session = request.extensions().get::<McpSession>().unwrap();
         let session = serde_json::to_vec(session).unwrap();
         Ok::<_, Infallible>(Response::new(Full::<Bytes>::from(session)))
     });
-    let request = Request::post("/mcp")
-        .header(header::AUTHORIZATION, format!("Bearer {token}"))
-        .body(Full::default());
+    let mut request = Request::post("/mcp")
+        .header(header::AUTHORIZATION, credentials)
+        .body(Full::default())
+        .unwrap();
+    request.headers_mut().extend(headers);
     let layer = resource.layer().require("notes:read");
-    let response = layer.layer(whoami).oneshot(request.unwrap()).await;
+    let response = layer.layer(whoami).oneshot(request).await;
     let response = response.unwrap();
     if let Some(refusal) = response.extensions().get::<Refusal>() {
         assert_eq!(response.status(), refusal.status());
@@ -251,4 +286,24 @@ async fn a_signed_token_is_good_without_asking_until_it_expires() {
         call(&resource, &token).await.unwrap_err(),
         Refusal::ExpiredToken
     );
+}
+
+#[tokio::test]
+async fn a_token_that_is_bound_to_a_key_needs_it_elsewhere_too() {
+    let (issuer, clock) = (Issuer::start().await, clock());
+    let (key, other) = (Key::es256(), Key::es256());
+    let opaque = elsewhere(OPAQUE, issuer.introspection("another", &clock), &clock);
+    let signed = elsewhere(SIGNED, issuer.signatures(&clock), &clock);
+    for (url, resource) in [(OPAQUE, opaque), (SIGNED, signed)] {
+        let token = issuer.bound_token(url, &key).await;
+        let credentials = format!("DPoP {token}");
+        let now = clock.now().as_secs();
+        let proof = |key: &Key| dpop(&key.proof("POST", url, Some(&token), now).sign());
+        let mine = call_with(&resource, &credentials, proof(&key)).await;
+        assert_agent(&mine.unwrap(), url);
+        let stolen = call_with(&resource, &credentials, proof(&other)).await;
+        assert_eq!(stolen.unwrap_err().status(), 401, "{url}");
+        let bare = call(&resource, &token).await;
+        assert_eq!(bare.unwrap_err().status(), 401, "{url}");
+    }
 }

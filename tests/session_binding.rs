@@ -43,6 +43,18 @@ fn grants(told: &Told) {
         session("alice", "agent", Some(1)).build(),
     );
     told.good("alice-2", session("alice", "agent", Some(2)).build());
+    told.good(
+        "alice-elsewhere",
+        session("alice", "agent2", Some(4)).build(),
+    );
+    told.good("agent", session("agent", "agent", Some(5)).build());
+    told.good(
+        "agent-itself",
+        session("agent", "agent", Some(6))
+            .into_builder()
+            .of_client()
+            .build(),
+    );
     told.good("mallory", session("mallory", "agent", Some(3)).build());
     told.good("carol", session("carol", "agent", None).build());
     told.good("carol-again", session("carol", "agent", None).build());
@@ -63,7 +75,7 @@ async fn open(resource: &ProtectedResource, token: &str) -> String {
 }
 
 #[tokio::test]
-async fn the_id_comes_back_as_it_was_for_its_own_grant() {
+async fn the_id_comes_back_as_it_was_for_its_own_user_and_client() {
     let (resource, told, _) = resource();
     grants(&told);
     let id = open(&resource, "alice-1").await;
@@ -71,7 +83,8 @@ async fn the_id_comes_back_as_it_was_for_its_own_grant() {
         id.starts_with("s.1.") && id.len() == "s.1.".len() + 22,
         "{id}"
     );
-    for token in ["alice-1", "alice-1-refreshed"] {
+    // One after another sign-in too: with more scopes, or because both tokens had expired.
+    for token in ["alice-1", "alice-1-refreshed", "alice-2"] {
         let answer = call(&resource, token, &id).await;
         assert_eq!((answer.status, answer.text()), (200, "s.1"), "{token}");
         assert_eq!(answer.header("mcp-session-id"), id);
@@ -90,7 +103,7 @@ async fn to_everybody_else_the_session_does_not_exist() {
     let cut = &id[..id.len() - 1];
     for (token, id) in [
         ("mallory", id.as_str()),
-        ("alice-2", &id),
+        ("alice-elsewhere", &id),
         ("carol", &id),
         ("alice-1", "s.1"),
         ("alice-1", "s1"),
@@ -106,6 +119,18 @@ async fn to_everybody_else_the_session_does_not_exist() {
             answer.text(),
             r#"{"jsonrpc":"2.0","error":{"code":-32001,"message":"Session not found"},"id":null}"#
         );
+    }
+}
+
+/// A program has a session of its own, whatever its user is called.
+#[tokio::test]
+async fn a_client_is_not_the_user_of_its_name() {
+    let (resource, told, _) = resource();
+    grants(&told);
+    for (opened, other) in [("agent", "agent-itself"), ("agent-itself", "agent")] {
+        let id = open(&resource, opened).await;
+        assert_eq!(call(&resource, opened, &id).await.status, 200);
+        assert_eq!(call(&resource, other, &id).await.status, 404);
     }
 }
 

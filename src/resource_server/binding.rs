@@ -2,9 +2,10 @@
 //!
 //! Before 2026-07-28 an MCP server hands out `Mcp-Session-Id`, and servers look only at whether the
 //! session exists: with somebody else's id, any valid token gets into somebody else's session. So
-//! the id goes out with a MAC over the grant (or client and subject), and comes back in only with
-//! that MAC. Nothing is stored, a refreshed token of the same grant still fits, and every machine
-//! with the same key can tell.
+//! the id goes out with a MAC over user, client and resource, and comes back in only with that MAC.
+//! Nothing is stored, and every machine with the same key can tell. It is not over the grant: a
+//! client whose user allowed it more meanwhile, or who signed in again, goes on in its session, and
+//! the SDKs give up where they cannot.
 
 use std::sync::Arc;
 
@@ -125,15 +126,19 @@ impl SessionBinding {
 }
 
 fn mac(key: &SecretKey, session: &McpSession, id: &[u8]) -> String {
-    let mac = match session.grant_id() {
-        Some(grant) => key.derive(&[b"mcp-session", grant.as_bytes(), id]),
-        None => key.derive(&[
-            b"mcp-session",
-            session.client_id().as_str().as_bytes(),
-            session.subject().as_str().as_bytes(),
-            id,
-        ]),
-    };
+    let mac = key.derive(&[
+        b"mcp-session",
+        session.client_id().as_str().as_bytes(),
+        // No user is the client, whatever they are called.
+        if session.is_client() {
+            b"client"
+        } else {
+            b"user"
+        },
+        session.subject().as_str().as_bytes(),
+        session.resource().canonical().as_bytes(),
+        id,
+    ]);
     base64url(&mac[..MAC_BYTES])
 }
 

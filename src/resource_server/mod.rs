@@ -75,9 +75,9 @@
 //!   nonce of ours where these are asked for. Which proofs were used is remembered per process:
 //!   behind a load balancer, a proof that leaked together with its token is good for five minutes
 //!   at the other processes.
-//! * It ties `Mcp-Session-Id`, where the server hands one out, to the grant that opened the session.
-//!   With any other grant it is answered 404, upon which MCP clients start a session of their own. A
-//!   401 of the inner server without a challenge becomes the same 404: the token is not what was
+//! * It ties `Mcp-Session-Id`, where the server hands one out, to the user and the client that
+//!   opened the session: any token of theirs gets into it, one after a new sign-in too. To everybody
+//!   else it is answered 404, upon which MCP clients start a session of their own. A 401 of the inner server without a challenge becomes the same 404: the token is not what was
 //!   wrong.
 //! * It ends what still streams when the token expires or is revoked: the body of a response that
 //!   does not know its length (server-sent events) comes to a clean end within a second, with

@@ -15,8 +15,9 @@ use http_body::Body;
 use http_body_util::{BodyExt, Full};
 use tower::{Service, ServiceExt};
 use tower_mcp_auth::{
-    ClientId, GrantId, McpSession, PresentedToken, ProtectedResource, ResourceUri, Scopes, Subject,
-    TestClock, Timestamp, TokenVerifier, Verdict, VerifierUnavailable,
+    ClientId, GrantId, McpSession, McpSessionBuilder, PresentedToken, ProtectedResource,
+    ResourceUri, Scopes, Subject, TestClock, Timestamp, TokenVerifier, Verdict,
+    VerifierUnavailable,
 };
 
 pub(crate) const MCP: &str = "https://api.example.com/mcp";
@@ -101,6 +102,10 @@ impl Default for Session {
 
 impl Session {
     pub(crate) fn build(self) -> McpSession {
+        self.into_builder().build()
+    }
+
+    pub(crate) fn into_builder(self) -> McpSessionBuilder {
         let builder = McpSession::builder(
             Subject::new(self.subject).unwrap(),
             ClientId::new(self.client).unwrap(),
@@ -110,8 +115,8 @@ impl Session {
         .scopes(Scopes::parse(self.scopes).unwrap())
         .issued_at(START);
         match self.grant {
-            Some(id) => builder.grant_id(GrantId::from_bytes([id; 16])).build(),
-            None => builder.build(),
+            Some(id) => builder.grant_id(GrantId::from_bytes([id; 16])),
+            None => builder,
         }
     }
 }

@@ -41,6 +41,12 @@ impl AuthorizationServer {
         };
         let scopes = refresh::check(&request, client, &grant)?;
         self.check_key(call, grant.dpop_jkt.as_deref(), &grant.resource)?;
+        // A public client's refresh token is bound to a key with which it asks for bound access
+        // tokens (RFC 9449 §5). Bound from here on, whoever stole it could take it away from its
+        // owner, whose next refresh would then be no replay but a missing proof.
+        if client.is_public() && grant.dpop_jkt.is_none() && call.dpop.is_some() {
+            return Err(BOUND_TO_NO_KEY.into());
+        }
 
         // A repeat must be answered with the key of the first use, which may have been another's.
         let mut key_id = record.used.as_ref().map(|used| used.key);
@@ -141,6 +147,10 @@ const REFRESH_EXPIRED: Refusal =
 const REFRESH_USED: Refusal = Refusal::invalid_grant(
     "refresh_token_replayed",
     "the refresh token was used before; what it gave is revoked",
+);
+const BOUND_TO_NO_KEY: Refusal = Refusal::invalid_grant(
+    "refresh_token_without_key",
+    "the refresh token is bound to no key: leave the DPoP proof out, or have the user sign in anew",
 );
 const TOO_MANY: Refusal = Refusal::invalid_request(
     "refresh_token_overused",

@@ -146,9 +146,13 @@ impl IntrospectionVerifier {
         if text("token_use").is_some_and(|kind| kind != "access_token") {
             return Err(JwtError::Type);
         }
-        // Bound to a key: without a proof of it nobody may use it.
-        let bound = thumbprint(members)?.is_some();
-        if bound || text("token_type").is_some_and(|kind| !kind.eq_ignore_ascii_case("bearer")) {
+        let thumbprint = thumbprint(members)?;
+        // A kind of token that nobody here can check; `DPoP` says which key.
+        let is_known = |kind: &str| {
+            kind.eq_ignore_ascii_case("bearer")
+                || (kind.eq_ignore_ascii_case("dpop") && thumbprint.is_some())
+        };
+        if !text("token_type").is_none_or(is_known) {
             return Err(JwtError::Claim("cnf"));
         }
         let now = self.clock.now();
@@ -159,17 +163,21 @@ impl IntrospectionVerifier {
         let client = text("client_id").or_else(|| text("azp"));
         let client = client.ok_or(JwtError::Claim("client_id"))?;
         let subject = text("sub").unwrap_or(client);
-        let session = McpSession::builder(
+        let mut session = McpSession::builder(
             Subject::new(subject).map_err(|_| JwtError::Claim("sub"))?,
             ClientId::new(client).map_err(|_| JwtError::Claim("client_id"))?,
             self.resource.clone(),
             expires_at,
         )
         .scopes(scopes(members)?);
-        Ok(match time(members, "iat")? {
-            Some(issued_at) => session.issued_at(issued_at).build(),
-            None => session.build(),
-        })
+        if let Some(issued_at) = time(members, "iat")? {
+            session = session.issued_at(issued_at);
+        }
+        // The layer then asks for a proof.
+        if let Some(thumbprint) = thumbprint {
+            session = session.dpop_thumbprint(thumbprint);
+        }
+        Ok(session.build())
     }
 }
 

@@ -80,26 +80,25 @@ impl JwtVerifier {
             now: self.clock.now(),
             leeway: self.leeway,
         };
-        let token = verify_access_token(token, keys, &expect)?;
-        // Bound to a key: without a proof of it nobody may use it.
-        match token.jkt {
-            None => Ok(token),
-            Some(_) => Err(JwtError::Claim("cnf")),
-        }
+        verify_access_token(token, keys, &expect)
     }
 
     fn session(&self, token: AccessToken) -> McpSession {
-        let session = McpSession::builder(
+        let mut session = McpSession::builder(
             token.subject,
             token.client_id,
             self.resource.clone(),
             token.expires_at,
         )
         .scopes(token.scopes);
-        match token.issued_at {
-            Some(issued_at) => session.issued_at(issued_at).build(),
-            None => session.build(),
+        if let Some(issued_at) = token.issued_at {
+            session = session.issued_at(issued_at);
         }
+        // The layer then asks for a proof.
+        if let Some(thumbprint) = token.jkt {
+            session = session.dpop_thumbprint(thumbprint);
+        }
+        session.build()
     }
 }
 

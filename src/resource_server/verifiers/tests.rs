@@ -280,9 +280,17 @@ async fn what_the_issuer_publishes_is_not_believed_blindly() {
     }
 }
 
-/// Until the layer asks for a proof of the key, what is bound to one opens nothing.
+/// The key that a token is bound to, if it is good.
+async fn key_of(verifier: &impl TokenVerifier, token: &str) -> Option<String> {
+    let Some(Verdict::Verified(session)) = judge(verifier, token).await else {
+        return None;
+    };
+    session.dpop_thumbprint().map(str::to_owned)
+}
+
+/// The layer asks whoever sends it for a proof of that key.
 #[tokio::test]
-async fn a_token_that_is_bound_to_a_key_is_no_bearer_token() {
+async fn the_key_that_a_token_is_bound_to_is_passed_on() {
     let (net, key) = (Net::new(), key());
     publish(&net, &[&key]);
     let claims = json!({
@@ -290,7 +298,18 @@ async fn a_token_that_is_bound_to_a_key_is_no_bearer_token() {
         "exp": net.now().as_secs() + 60, "cnf": { "jkt": key.public_key().thumbprint() },
     });
     let bound = key.sign("at+jwt", &claims).unwrap();
-    assert_eq!(judge(&verifier(&net), &bound).await, Some(Verdict::Unknown));
+    let thumbprint = key.public_key().thumbprint();
+    assert_eq!(key_of(&verifier(&net), &bound).await, Some(thumbprint));
+
+    let mut answer = claims;
+    answer["active"] = true.into();
+    answer["cnf"]["jkt"] = "x".into();
+    for kind in [Value::Null, "Bearer".into(), "DPoP".into()] {
+        answer["token_type"] = kind;
+        net.serve(ASK, answer.clone());
+        let key = key_of(&introspection(&net), "t").await;
+        assert_eq!(key.as_deref(), Some("x"), "{answer}");
+    }
 }
 
 // --- introspection
@@ -327,7 +346,15 @@ async fn answers_about_tokens_are_judged() {
         (json!({ "exp": now }), Some(Verdict::Expired)),
         (json!({ "client_id": null }), Some(Verdict::Unknown)),
         (json!({ "token_type": "DPoP" }), Some(Verdict::Unknown)),
-        (json!({ "cnf": { "jkt": "x" } }), Some(Verdict::Unknown)),
+        (json!({ "token_type": "N_A" }), Some(Verdict::Unknown)),
+        (
+            json!({ "cnf": { "x5t#S256": "x" } }),
+            Some(Verdict::Unknown),
+        ),
+        (
+            json!({ "cnf": { "jkt": "x", "x5t#S256": "x" } }),
+            Some(Verdict::Unknown),
+        ),
         (
             json!({ "token_use": "refresh_token" }),
             Some(Verdict::Unknown),
