@@ -21,6 +21,15 @@ async fn typescript_client_2() {
     }
 }
 
+/// Its user allows more meanwhile, and the session goes on.
+#[tokio::test]
+async fn typescript_client_2_in_a_session() {
+    if let Some(mut client) = node("typescript_client.mjs") {
+        client.env("MODE", "legacy");
+        outlives_a_crash(client).await;
+    }
+}
+
 #[tokio::test]
 async fn typescript_sdk_1() {
     if let Some(client) = node("typescript_sdk.mjs") {
@@ -35,12 +44,25 @@ async fn python_2() {
     }
 }
 
+#[tokio::test]
+async fn python_2_in_a_session() {
+    if let Some(mut client) = python("python_client.py") {
+        client.env("MODE", "legacy");
+        outlives_a_crash(client).await;
+    }
+}
+
 async fn outlives_a_crash(client: Command) {
     let script = client.as_std();
     let play = async |phase: &str, server: &Server, state: &Path| {
         let mut command = Command::new(script.get_program());
         command
             .args(script.get_args())
+            .envs(
+                script
+                    .get_envs()
+                    .filter_map(|(name, value)| Some((name, value?))),
+            )
             .arg(phase)
             .arg(server.mcp_url())
             .arg(state);

@@ -7,6 +7,7 @@ import asyncio
 import json
 import os
 import sys
+import time
 from urllib.parse import urlsplit
 
 from mcp.client.auth import OAuthClientProvider
@@ -40,14 +41,24 @@ class Kept:
 
 
 async def use(mcp_url: str, provider: OAuthClientProvider, kept: Kept) -> None:
-    async with (
-        create_mcp_http_client(auth=provider) as http,
-        Client(streamable_http_client(mcp_url, http_client=http)) as client,
-    ):
-        result = await client.call_tool("echo", {"message": "grüezi"})
-        assert not result.is_error, result
-        assert [part.text for part in result.content] == ["grüezi"], result
-    assert kept.tokens and kept.tokens.scope == "notes:read" and kept.tokens.refresh_token is None
+    for mode in ("auto", "legacy"):
+        async with (
+            create_mcp_http_client(auth=provider) as http,
+            Client(streamable_http_client(mcp_url, http_client=http), mode=mode) as client,
+        ):
+            await echo(client)
+            first = kept.tokens
+            assert first and first.scope == "notes:read" and first.refresh_token is None
+            # Its token is over: the next one is of another grant, and the session goes on.
+            provider.context.token_expiry_time = time.time() - 1
+            await echo(client)
+            assert kept.tokens and kept.tokens.access_token != first.access_token
+
+
+async def echo(client: Client) -> None:
+    result = await client.call_tool("echo", {"message": "grüezi"})
+    assert not result.is_error, result
+    assert [part.text for part in result.content] == ["grüezi"], result
 
 
 async def main() -> None:

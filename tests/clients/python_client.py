@@ -1,4 +1,5 @@
-"""MCP's Python client, in the protocol it negotiates by itself.
+"""MCP's Python client, in the protocol it negotiates by itself, or with `MODE=legacy` in a session, as
+the protocol had it before.
 
     python python_client.py first|second MCP_URL STATE_FILE
 
@@ -8,6 +9,7 @@
 
 import asyncio
 import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -84,6 +86,10 @@ class Script:
         """The challenges of the answers with this status."""
         return [call[3] for call in self.calls if call[:3] == (method, path, status)]
 
+    def client(self, http: httpx2.AsyncClient) -> Client:
+        mode = os.environ.get("MODE", "auto")
+        return Client(streamable_http_client(self.mcp_url, http_client=http), mode=mode)
+
     def http(self) -> httpx2.AsyncClient:
         client = create_mcp_http_client(auth=self.provider)
         client.event_hooks = {"response": [self._record]}
@@ -111,7 +117,7 @@ class Script:
 
     async def first(self, summary: dict[str, Any]) -> None:
         path = urlsplit(self.mcp_url).path
-        async with self.http() as http, Client(streamable_http_client(self.mcp_url, http_client=http)) as client:
+        async with self.http() as http, self.client(http) as client:
             challenge = self.seen("POST", path, 401)[0]
             assert challenge.startswith('Bearer resource_metadata="') and "error=" not in challenge, challenge
             assert len(self.seen("POST", "/oauth/register", 201)) == 1, self.calls
@@ -133,7 +139,7 @@ class Script:
         summary["refreshed"] = True
 
     async def second(self, summary: dict[str, Any]) -> None:
-        async with self.http() as http, Client(streamable_http_client(self.mcp_url, http_client=http)) as client:
+        async with self.http() as http, self.client(http) as client:
             summary["tools"] = await self.use_tools(client)
             assert not self.seen("POST", "/oauth/token", 200), "the access token still counts"
             # Its storage has no place for what discovery found: without a 401 it does not look again,
