@@ -184,11 +184,7 @@ fn serve(
                 let woken = room.arrival.wait(gathered);
                 gathered = woken.unwrap_or_else(PoisonError::into_inner);
             }
-            let closing = gathered.closing;
-            Gathered {
-                closing,
-                ..std::mem::take(&mut gathered)
-            }
+            std::mem::take(&mut *gathered)
         };
         make(&mut changes);
         // Whoever waits committed before coming here, so before this is read and the sync begins.
