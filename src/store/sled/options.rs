@@ -49,3 +49,40 @@ impl SledOptions {
         Some(u64::try_from(milliseconds).unwrap_or(u64::MAX))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_set_stays_set() {
+        let options = SledOptions::default()
+            .cache_capacity(1)
+            .background_flush(Duration::from_secs(2))
+            .min_free_space(3);
+        let SledOptions {
+            cache_capacity,
+            background_flush,
+            min_free_space,
+        } = options;
+        assert_eq!((cache_capacity, min_free_space), (1, 3));
+        assert_eq!(background_flush, Duration::from_secs(2));
+        let options = options.cache_capacity(4);
+        assert_eq!((options.cache_capacity, options.min_free_space), (4, 3));
+        let options = options.min_free_space(5);
+        assert_eq!((options.cache_capacity, options.min_free_space), (4, 5));
+    }
+
+    /// Told zero, the thread that flushes would never rest.
+    #[test]
+    fn it_is_flushed_in_whole_milliseconds_and_never_all_the_time() {
+        let every = |flush| {
+            let options = SledOptions::default().background_flush(flush);
+            options.background_flush_ms()
+        };
+        assert_eq!(SledOptions::default().background_flush_ms(), Some(250));
+        assert_eq!(every(Duration::ZERO), Some(1));
+        assert_eq!(every(Duration::from_micros(2999)), Some(2));
+        assert_eq!(every(Duration::MAX), Some(u64::MAX));
+    }
+}
