@@ -202,8 +202,8 @@ fn a_store_without_room_tells_so_and_is_whole_when_there_is_room_again() {
     }
     let mut command = alone();
     command
-        .arg(itself().get_program())
-        .args(itself().get_args());
+        .arg(itself(module_path!()).get_program())
+        .args(itself(module_path!()).get_args());
     let output = start(command, "fill", directory.path())
         .wait_with_output()
         .unwrap();

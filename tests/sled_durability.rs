@@ -143,7 +143,7 @@ async fn nothing_acknowledged_is_lost_to_kill_9() {
     let directory = tempfile::tempdir().unwrap();
     let mut acknowledged = HashSet::new();
     for round in 0..5 {
-        let mut child = start(itself(), "work", directory.path());
+        let mut child = start(itself(module_path!()), "work", directory.path());
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let mut seen = 0;
         for line in lines {
@@ -246,7 +246,9 @@ fn a_data_sync_stands_between_each_change_and_its_acknowledgement() {
     let mut strace = Command::new("strace");
     strace.args(["-f", "-y", "-s", "100", "-o"]).arg(&log);
     strace.args(["-e", "trace=write,pwrite64,fdatasync,fsync,sync_file_range"]);
-    strace.arg(itself().get_program()).args(itself().get_args());
+    strace
+        .arg(itself(module_path!()).get_program())
+        .args(itself(module_path!()).get_args());
     let output = start(strace, "trace", &directory.path().join("auth"))
         .wait_with_output()
         .unwrap();

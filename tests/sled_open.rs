@@ -52,7 +52,7 @@ async fn a_store_in_use_is_not_opened_twice() {
     assert!(matches!(second, StoreError::InUse { .. }), "{second:?}");
     drop(held);
 
-    let mut child = start(itself(), "hold", directory.path());
+    let mut child = start(itself(module_path!()), "hold", directory.path());
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     assert!(lines.any(|line| line.unwrap() == "open"));
     let second = open().unwrap_err();
@@ -348,7 +348,7 @@ async fn a_directory_that_may_not_be_written_is_an_io_error_and_stays_as_it_is()
     for path in [&empty, &filled] {
         read_only(path);
         // Root may write everywhere, so root's child is nobody.
-        let mut command = itself();
+        let mut command = itself(module_path!());
         let above_the_law = fs::File::create(path.join("root")).is_ok();
         if above_the_law {
             fs::remove_file(path.join("root")).unwrap();

@@ -24,10 +24,15 @@ pub(crate) fn say(what: &str) {
     std::io::stdout().flush().unwrap();
 }
 
-/// Runs this program's test `child`.
-pub(crate) fn itself() -> Command {
+/// Runs the test `child` of a module, which is this program or, where programs are put together,
+/// a part of it.
+pub(crate) fn itself(module_path: &str) -> Command {
+    let child = match module_path.split_once("::") {
+        Some((_, module)) => format!("{module}::child"),
+        None => "child".to_owned(),
+    };
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["child", "--exact", "--nocapture"]);
+    command.args([&child, "--exact", "--nocapture"]);
     command
 }
 

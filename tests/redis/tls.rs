@@ -1,14 +1,11 @@
 //! A server that speaks TLS only.
 
-use std::{
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::path::{Path, PathBuf};
 
 use tower_mcp_auth::RedisStore;
 
 use super::{
-    child::{role, start},
+    child::{itself, role, start},
     flow::Flow,
     servers::{Server, free_port},
 };
@@ -48,8 +45,7 @@ fn a_certificate_is_checked_and_its_server_is_used() {
         return;
     };
     for (trusted, works) in [("authority.pem", true), ("localhost.key", false)] {
-        let mut command = Command::new(std::env::current_exe().unwrap());
-        command.args(["tls::child", "--exact", "--nocapture"]);
+        let mut command = itself(module_path!());
         command.env("SSL_CERT_FILE", file(trusted));
         let child = start(command, "client", Path::new(&port));
         let output = child.wait_with_output().unwrap();
