@@ -250,4 +250,24 @@ mod tests {
         feed.revoked(&Revocation::default());
         assert_eq!(heard.load(Ordering::SeqCst), 1);
     }
+
+    /// Whoever asks about all tokens because nothing is heard shall not do so a moment too long.
+    #[tokio::test(start_paused = true)]
+    async fn what_changes_about_the_channel_is_noticed_at_once() {
+        const PATIENCE: Duration = Duration::from_secs(60);
+
+        let feed = Feed::default();
+        let noticed = async |step: fn(&Feed)| {
+            let begun = tokio::time::Instant::now();
+            let ((), ()) = tokio::join!(feed.change(PATIENCE), async { step(&feed) });
+            begun.elapsed() < PATIENCE
+        };
+        assert!(noticed(Feed::connected).await);
+        assert!(noticed(|feed| feed.confirmed(Instant::now())).await);
+        // What is as it was is no news.
+        assert!(!noticed(|feed| feed.confirmed(Instant::now())).await);
+        assert!(noticed(Feed::lost).await);
+        assert!(!noticed(Feed::lost).await);
+        assert!(noticed(|feed| feed.confirmed(Instant::now())).await);
+    }
 }

@@ -342,4 +342,12 @@ mod tests {
         let answer = commits.durable().await;
         assert!(matches!(answer, Err(StoreError::Poisoned(_))), "{answer:?}");
     }
+
+    #[test]
+    fn what_sled_said_is_passed_on() {
+        let said = |panic: &(dyn Any + Send)| panic_text(panic);
+        assert_eq!(said(&"a segment"), "sled panicked: a segment");
+        assert_eq!(said(&"a page".to_owned()), "sled panicked: a page");
+        assert_eq!(said(&7), "sled panicked: without a word");
+    }
 }
