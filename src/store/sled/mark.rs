@@ -68,7 +68,7 @@ mod tests {
             let mut again = Mark::open(directory.path()).unwrap();
             assert_eq!(again.read().unwrap(), number);
         }
-        for garbage in [&[0; 16][..], &[0; 3], &[9; 40]] {
+        for garbage in [&[0; 16][..], &[0; 3], &[9; 16], &[9; 40]] {
             std::fs::write(directory.path().join(NAME), garbage).unwrap();
             assert_eq!(mark.read().unwrap(), 0);
         }

@@ -81,16 +81,18 @@ fn keep_private(_: &Path) -> io::Result<()> {
 }
 
 fn open_locked(path: &Path, options: &SledOptions) -> Result<Db, StoreError> {
-    let mut tries = 1;
-    loop {
-        match open_once(path, options) {
-            Err(StoreError::InUse { .. }) if tries < LOCK_TRIES => {
-                tries += 1;
-                thread::sleep(LOCK_PAUSE);
-            }
+    unlocked(|| open_once(path, options))
+}
+
+/// What `open` gives, tried again while it says that the database is in use.
+fn unlocked<T>(mut open: impl FnMut() -> Result<T, StoreError>) -> Result<T, StoreError> {
+    for _ in 1..LOCK_TRIES {
+        match open() {
+            Err(StoreError::InUse { .. }) => thread::sleep(LOCK_PAUSE),
             other => return other,
         }
     }
+    open()
 }
 
 fn open_once(path: &Path, options: &SledOptions) -> Result<Db, StoreError> {
@@ -162,4 +164,44 @@ fn is_lock(error: &io::Error) -> bool {
     let text = error.to_string();
     // A file system without locks is no other process.
     text.contains("could not acquire lock") && !text.contains("Unsupported")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_engine_says_becomes_what_can_be_done_about_it() {
+        let said = |kind, text: &str| {
+            let error = ::sled::Error::Io(io::Error::new(kind, text));
+            classify(Path::new("data"), error)
+        };
+        let locked = said(io::ErrorKind::Other, "could not acquire lock on \"db\"");
+        assert!(matches!(locked, StoreError::InUse { .. }), "{locked:?}");
+        let lockless = "could not acquire lock on \"db\": Unsupported";
+        let lockless = said(io::ErrorKind::Other, lockless);
+        assert!(matches!(lockless, StoreError::Io { .. }), "{lockless:?}");
+        let denied = said(io::ErrorKind::PermissionDenied, "Unsupported");
+        assert!(matches!(denied, StoreError::Io { .. }), "{denied:?}");
+        let cut = said(io::ErrorKind::UnexpectedEof, "");
+        assert!(matches!(cut, StoreError::Corrupt { .. }), "{cut:?}");
+    }
+
+    #[test]
+    fn a_locked_database_is_tried_again_and_not_for_ever() {
+        let tries_of = |locked_for| {
+            let mut tries = 0;
+            let opened = unlocked(|| {
+                tries += 1;
+                let path = PathBuf::from("data");
+                (tries > locked_for)
+                    .then_some(())
+                    .ok_or(StoreError::InUse { path })
+            });
+            (opened.is_ok(), tries)
+        };
+        assert_eq!(tries_of(0), (true, 1));
+        assert_eq!(tries_of(LOCK_TRIES - 1), (true, LOCK_TRIES));
+        assert_eq!(tries_of(LOCK_TRIES), (false, LOCK_TRIES));
+    }
 }

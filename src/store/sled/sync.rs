@@ -148,4 +148,22 @@ mod tests {
         let error = unopened(io::ErrorKind::PermissionDenied.into());
         assert!(matches!(error, SyncError::Failed(_)), "{error:?}");
     }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_blob_that_is_gone_again_is_nothing_to_sync() {
+        let directory = tempfile::tempdir().unwrap();
+        let db = ::sled::open(directory.path()).unwrap();
+        let mark = Mark::open(directory.path()).unwrap();
+        let mut syncer = Syncer::new(db, mark, directory.path()).unwrap();
+        let blob = directory.path().join("blobs/1");
+        // A name, and nothing there.
+        std::os::unix::fs::symlink("nothing", &blob).unwrap();
+        syncer.sync(1).unwrap();
+        std::fs::remove_file(&blob).unwrap();
+        // What is there and cannot be opened may not be durable.
+        std::fs::create_dir(&blob).unwrap();
+        let synced = syncer.sync(2);
+        assert!(matches!(synced, Err(SyncError::Failed(_))), "{synced:?}");
+    }
 }
