@@ -295,6 +295,16 @@ fn a_data_sync_stands_between_each_change_and_its_acknowledgement() {
             }
         }
     }
+    // Its files have names after a power cut, and so has the directory.
+    let opened = said("begin issue 0").began;
+    let parent = format!("{}>", directory.path().display());
+    for name in ["/auth>", parent.as_str()] {
+        let is_synced = |call: &&Call| call.text.starts_with("fsync") && call.text.contains(name);
+        let synced = calls.iter().filter(is_synced);
+        let synced = synced.filter(|call| call.text.trim_end().ends_with("= 0"));
+        let synced = synced.map(|call| call.ended).min();
+        assert!(synced.is_some_and(|synced| synced < opened), "{name}");
+    }
     let (begin, end) = (said("begin giant").ended, said("end giant").began);
     for synced in ["/auth/blobs/", "/auth/blobs>", "/auth/db>"] {
         assert!(
