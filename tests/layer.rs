@@ -547,6 +547,27 @@ async fn a_preflight_is_answered_without_credentials() {
     assert_eq!(answer.header("access-control-max-age"), "86400");
 }
 
+/// MCP 2026-07-28 has arguments of tools in headers as well, which only the inner server knows.
+#[tokio::test]
+async fn a_page_may_send_the_headers_of_arguments() {
+    let (resource, ..) = resource();
+    let service = protect(&resource.layer());
+    let request = Request::options("/mcp")
+        .header("origin", "https://app.example")
+        .header("access-control-request-method", "POST")
+        .header(
+            "access-control-request-headers",
+            "authorization, Mcp-Param-Region,mcp-param-a b,,x-mcp-param-c",
+        )
+        .header("access-control-request-headers", "mcp-param-name");
+    let answer = send(&service, empty(request)).await;
+    assert_eq!(answer.status, 204);
+    let allowed = answer.headers.get_all("access-control-allow-headers");
+    let allowed: Vec<_> = allowed.iter().skip(1).collect();
+    assert_eq!(allowed, ["mcp-param-region", "mcp-param-name"]);
+    assert_eq!(answer.header("vary"), "access-control-request-headers");
+}
+
 /// Only all three together make one: everything else is for the inner service, behind the token.
 #[tokio::test]
 async fn an_options_request_of_another_kind_needs_a_token_too() {

@@ -196,6 +196,7 @@ fn clock() -> TestClock {
 fn assert_agent(session: &Value, resource: &str) {
     assert_eq!(session["subject"], "agent", "{session}");
     assert_eq!(session["client_id"], "agent", "{session}");
+    assert_eq!(session["is_client"], true, "{session}");
     assert_eq!(session["scope"], "notes:read", "{session}");
     assert_eq!(session["resource"], resource, "{session}");
 }

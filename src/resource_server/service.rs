@@ -73,7 +73,7 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         if cors::is_preflight(&request) {
-            return ResponseFuture::answered(cors::preflight());
+            return ResponseFuture::answered(cors::preflight(request.headers()));
         }
         let refuse = |headers: &HeaderMap, refused: &Refused| {
             ResponseFuture::answered(self.protection.refuse_to(headers, refused))

@@ -76,7 +76,7 @@ impl McpSession {
 
     /// Whether the token was issued to a program in its own name (client credentials): then no user
     /// is behind it, and [`subject`](Self::subject) is the client's id, whatever user may be called
-    /// the same.
+    /// the same. With a verifier for another issuer: whether the token's subject is its client.
     #[must_use]
     pub fn is_client(&self) -> bool {
         self.0.is_client

@@ -173,6 +173,10 @@ impl IntrospectionVerifier {
         if let Some(issued_at) = time(members, "iat")? {
             session = session.issued_at(issued_at);
         }
+        // Whoever asks for a token in their own name is its subject, if it has one.
+        if subject == client {
+            session = session.of_client();
+        }
         // The layer then asks for a proof.
         if let Some(thumbprint) = thumbprint {
             session = session.dpop_thumbprint(thumbprint);

@@ -84,6 +84,8 @@ impl JwtVerifier {
     }
 
     fn session(&self, token: AccessToken) -> McpSession {
+        // Whoever asks for a token in their own name is its subject (RFC 9068 §2.2).
+        let is_client = token.subject.as_str() == token.client_id.as_str();
         let mut session = McpSession::builder(
             token.subject,
             token.client_id,
@@ -93,6 +95,9 @@ impl JwtVerifier {
         .scopes(token.scopes);
         if let Some(issued_at) = token.issued_at {
             session = session.issued_at(issued_at);
+        }
+        if is_client {
+            session = session.of_client();
         }
         // The layer then asks for a proof.
         if let Some(thumbprint) = token.jkt {

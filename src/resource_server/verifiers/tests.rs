@@ -288,6 +288,36 @@ async fn key_of(verifier: &impl TokenVerifier, token: &str) -> Option<String> {
     session.dpop_thumbprint().map(str::to_owned)
 }
 
+/// A user may be called as a program is (RFC 9068 §5), and a program has no user.
+#[tokio::test]
+async fn a_token_of_a_client_for_itself_is_no_users() {
+    let (net, key) = (Net::new(), key());
+    publish(&net, &[&key]);
+    let of_client = |verdict: Option<Verdict>| match verdict {
+        Some(Verdict::Verified(session)) => session.is_client(),
+        other => panic!("{other:?}"),
+    };
+    for (subject, is_client) in [(json!("alice"), false), (json!("agent"), true)] {
+        let claims = json!({
+            "iss": ISSUER, "sub": subject, "aud": MCP, "client_id": "agent", "active": true,
+            "exp": net.now().as_secs() + 60,
+        });
+        let token = key.sign("at+jwt", &claims).unwrap();
+        net.serve(ASK, claims);
+        for verdict in [
+            judge(&verifier(&net), &token).await,
+            judge(&introspection(&net), "t").await,
+        ] {
+            assert_eq!(of_client(verdict), is_client, "{subject}");
+        }
+    }
+    let nobody = json!({
+        "aud": MCP, "client_id": "agent", "active": true, "exp": net.now().as_secs() + 60,
+    });
+    net.serve(ASK, nobody);
+    assert!(of_client(judge(&introspection(&net), "t").await));
+}
+
 /// The layer asks whoever sends it for a proof of that key.
 #[tokio::test]
 async fn the_key_that_a_token_is_bound_to_is_passed_on() {
