@@ -62,6 +62,34 @@ async fn a_store_in_use_is_not_opened_twice() {
     open().unwrap();
 }
 
+/// A process that was killed while it opened the store leaves the beginning of a snapshot.
+#[tokio::test]
+async fn an_unfinished_snapshot_is_no_damage() {
+    let directory = tempfile::tempdir().unwrap();
+    let open = || SledStore::open(directory.path());
+    let flow = Flow::new("one");
+    let store = open().unwrap();
+    flow.redeem(&store).await;
+    drop(store);
+
+    for (name, content) in [
+        ("snap.0000000000000000.generating", &b""[..]),
+        ("snap.00000000FFFFFFFF.generating", &[7; 100]),
+        ("snap.FFFFFFFFFFFFFFFF.generating", &[0; 7]),
+    ] {
+        let unfinished = directory.path().join(name);
+        fs::write(&unfinished, content).unwrap();
+        let store = open().unwrap();
+        assert!(!unfinished.exists(), "{name}");
+        assert!(flow.is_live(&store).await.unwrap(), "{name}");
+        // Whose store is open may be writing one.
+        fs::write(&unfinished, content).unwrap();
+        let second = open().unwrap_err();
+        assert!(matches!(second, StoreError::InUse { .. }), "{second:?}");
+        assert!(unfinished.exists(), "{name}");
+    }
+}
+
 #[tokio::test]
 async fn with_little_room_nothing_is_added_and_rights_still_end() {
     let directory = tempfile::tempdir().unwrap();

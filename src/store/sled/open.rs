@@ -81,7 +81,39 @@ fn keep_private(_: &Path) -> io::Result<()> {
 }
 
 fn open_locked(path: &Path, options: &SledOptions) -> Result<Db, StoreError> {
-    unlocked(|| open_once(path, options))
+    unlocked(|| {
+        remove_unfinished(path).map_err(|source| StoreError::Io {
+            path: path.to_owned(),
+            source,
+        })?;
+        open_once(path, options)
+    })
+}
+
+/// Removes the snapshots that a process had begun to write when it was killed. sled takes such a
+/// file for a whole one, and so the store for damaged; the snapshot before it, and the log since,
+/// are still there.
+fn remove_unfinished(path: &Path) -> io::Result<()> {
+    let mut unfinished = Vec::new();
+    for entry in fs::read_dir(path)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with("snap.") && name.ends_with(".generating") {
+            unfinished.push(entry.path());
+        }
+    }
+    if unfinished.is_empty() {
+        return Ok(());
+    }
+    // Whoever has the database open may be at it, and holds this lock.
+    let db = fs::File::options().write(true).open(path.join("db"))?;
+    if fs2::FileExt::try_lock_exclusive(&db).is_ok() {
+        for snapshot in unfinished {
+            fs::remove_file(snapshot)?;
+        }
+    }
+    Ok(())
 }
 
 /// What `open` gives, tried again while it says that the database is in use.
