@@ -515,15 +515,19 @@ async fn session_is_none_where_the_layer_would_refuse() {
     }
 }
 
+/// A browser asks for a page of another origin.
+fn page_asks() -> http::request::Builder {
+    Request::options("/mcp")
+        .header("origin", "https://app.example")
+        .header("access-control-request-method", "POST")
+}
+
 /// RS-15, RS-24, invariant 12.
 #[tokio::test]
 async fn a_preflight_is_answered_without_credentials() {
     let (resource, ..) = resource();
     let service = protect(&resource.layer());
-    let request = Request::options("/mcp")
-        .header("origin", "https://app.example")
-        .header("access-control-request-method", "POST")
-        .header("access-control-request-headers", "authorization");
+    let request = page_asks().header("access-control-request-headers", "authorization");
     let answer = send(&service, empty(request)).await;
     assert_eq!(answer.status, 204);
     assert_eq!(answer.header("access-control-allow-origin"), "*");
@@ -552,9 +556,7 @@ async fn a_preflight_is_answered_without_credentials() {
 async fn a_page_may_send_the_headers_of_arguments() {
     let (resource, ..) = resource();
     let service = protect(&resource.layer());
-    let request = Request::options("/mcp")
-        .header("origin", "https://app.example")
-        .header("access-control-request-method", "POST")
+    let request = page_asks()
         .header(
             "access-control-request-headers",
             "authorization, Mcp-Param-Region,mcp-param-a b,,x-mcp-param-c",

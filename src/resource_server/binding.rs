@@ -231,4 +231,32 @@ mod tests {
             .unwrap();
         assert_eq!(headers[&MCP_SESSION_ID], "s");
     }
+
+    /// Two resources of one server share the key, and not their sessions.
+    #[test]
+    fn an_id_is_good_for_one_user_client_and_resource() {
+        let session = |subject: &str, client: &str, resource: &str| {
+            McpSession::builder(
+                Subject::new(subject).unwrap(),
+                ClientId::new(client).unwrap(),
+                ResourceUri::parse(resource).unwrap(),
+                Timestamp::from_secs(u64::MAX),
+            )
+        };
+        let (one, two) = ("https://a.example/one", "https://a.example/two");
+        let binding = SessionBinding::ephemeral();
+        let mut bound = HeaderMap::new();
+        bound.insert(&MCP_SESSION_ID, HeaderValue::from_static("s"));
+        binding.bind(&session("alice", "agent", one).build(), &mut bound);
+        for (other, is_good) in [
+            (session("alice", "agent", one), true),
+            (session("alice", "agent", two), false),
+            (session("alice", "other", one), false),
+            (session("bob", "agent", one), false),
+            (session("alice", "agent", one).of_client(), false),
+        ] {
+            let unbound = binding.unbind(&other.clone().build(), &mut bound.clone());
+            assert_eq!(unbound.is_ok(), is_good, "{other:?}");
+        }
+    }
 }
