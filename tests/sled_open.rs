@@ -90,6 +90,29 @@ async fn an_unfinished_snapshot_is_no_damage() {
     }
 }
 
+/// Killed at its very first start, sled leaves the beginning of its settings and nothing else.
+#[tokio::test]
+async fn unfinished_settings_are_no_damage() {
+    let whole = tempfile::tempdir().unwrap();
+    drop(SledStore::open(whole.path()).unwrap());
+    let settings = fs::read(whole.path().join("conf")).unwrap();
+    assert!(settings.len() > 8, "{settings:?}");
+
+    for length in 0..=settings.len() {
+        let directory = tempfile::tempdir().unwrap();
+        fs::create_dir(directory.path().join("blobs")).unwrap();
+        let conf = directory.path().join("conf");
+        fs::write(&conf, &settings[..length]).unwrap();
+        let open = || SledStore::open(directory.path());
+        let flow = Flow::new("one");
+        let store = open().unwrap();
+        flow.redeem(&store).await;
+        drop(store);
+        assert_eq!(fs::read(&conf).unwrap(), settings, "{length}");
+        assert!(flow.is_live(&open().unwrap()).await.unwrap(), "{length}");
+    }
+}
+
 #[tokio::test]
 async fn with_little_room_nothing_is_added_and_rights_still_end() {
     let directory = tempfile::tempdir().unwrap();

@@ -14,14 +14,33 @@ use crate::{
     store::StoreError,
 };
 
-/// Whether a refusal or answer is for a person: browsers ask for HTML, programs do not.
+/// Whether a refusal or answer is for a person: browsers ask for HTML by its name, programs do not,
+/// or say that they want none of it (RFC 9110 §12.5.1).
 pub(super) fn wants_html(parts: &Parts) -> bool {
     parts
         .headers
         .get_all(header::ACCEPT)
         .iter()
         .filter_map(|accept| accept.to_str().ok())
-        .any(|accept| accept.contains("text/html"))
+        .flat_map(|accept| accept.split(','))
+        .any(|range| {
+            let mut parts = range.split(';').map(str::trim);
+            let is_html = parts
+                .next()
+                .is_some_and(|media_type| media_type.eq_ignore_ascii_case("text/html"));
+            is_html && !parts.any(is_no_weight)
+        })
+}
+
+/// Whether a parameter says `q=0`, with or without decimals.
+fn is_no_weight(parameter: &str) -> bool {
+    parameter.split_once('=').is_some_and(|(name, weight)| {
+        name.trim_end().eq_ignore_ascii_case("q")
+            && weight
+                .trim_start()
+                .parse()
+                .is_ok_and(|weight: f32| weight == 0.0)
+    })
 }
 
 impl AuthorizationServer {
@@ -133,3 +152,31 @@ pub(super) const TRY_LATER: Refusal = Refusal::new(
     "unavailable",
     "the server cannot answer now; try again in a moment",
 );
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_is_for_who_asks_for_html() {
+        let wants = |accept: &[&str]| {
+            let mut request = http::Request::new(());
+            for value in accept {
+                let value = value.parse().unwrap();
+                request.headers_mut().append(header::ACCEPT, value);
+            }
+            wants_html(&request.into_parts().0)
+        };
+        assert!(wants(&["text/html,application/xhtml+xml,*/*;q=0.8"]));
+        assert!(wants(&["application/json", "Text/HTML ; q=0.1"]));
+        assert!(wants(&["application/json, text/html;charset=utf-8"]));
+        assert!(wants(&["text/html;q=much"]));
+        assert!(!wants(&[]));
+        assert!(!wants(&["*/*"]));
+        assert!(!wants(&["application/json, text/event-stream"]));
+        assert!(!wants(&["application/json, text/html;q=0"]));
+        assert!(!wants(&["text/html; level=1; Q = 0.000"]));
+        assert!(!wants(&["text/html-fragment"]));
+        assert!(!wants(&["application/x;a=text/html"]));
+    }
+}

@@ -90,16 +90,18 @@ fn open_locked(path: &Path, options: &SledOptions) -> Result<Db, StoreError> {
     })
 }
 
-/// Removes the snapshots that a process had begun to write when it was killed. sled takes such a
-/// file for a whole one, and so the store for damaged; the snapshot before it, and the log since,
-/// are still there.
+/// Removes what a process had begun to write when it was killed, and what sled would take for
+/// damage: a snapshot, where the one before it, and the log since, are still there; and sled's
+/// settings, which are written before there is a log, and again where there are none.
 fn remove_unfinished(path: &Path) -> io::Result<()> {
+    let log = path.join("db");
     let mut unfinished = Vec::new();
     for entry in fs::read_dir(path)? {
         let entry = entry?;
         let name = entry.file_name();
         let name = name.to_string_lossy();
-        if name.starts_with("snap.") && name.ends_with(".generating") {
+        let is_snapshot = name.starts_with("snap.") && name.ends_with(".generating");
+        if is_snapshot || (name == "conf" && !log.try_exists()?) {
             unfinished.push(entry.path());
         }
     }
@@ -107,10 +109,11 @@ fn remove_unfinished(path: &Path) -> io::Result<()> {
         return Ok(());
     }
     // Whoever has the database open may be at it, and holds this lock.
-    let db = fs::File::options().write(true).open(path.join("db"))?;
-    if fs2::FileExt::try_lock_exclusive(&db).is_ok() {
-        for snapshot in unfinished {
-            fs::remove_file(snapshot)?;
+    let mut options = fs::File::options();
+    let log = options.write(true).create(true).truncate(false).open(log)?;
+    if fs2::FileExt::try_lock_exclusive(&log).is_ok() {
+        for file in unfinished {
+            fs::remove_file(file)?;
         }
     }
     Ok(())
