@@ -5,7 +5,12 @@ mod log;
 #[cfg(feature = "metrics")]
 mod metrics;
 
-use std::{error::Error, fmt, sync::Arc};
+use std::{
+    error::Error,
+    fmt,
+    panic::{self, AssertUnwindSafe},
+    sync::Arc,
+};
 
 use crate::{
     authorization_server::Endpoint,
@@ -230,7 +235,8 @@ pub enum Event<'a> {
 
 /// Sees every [`Event`], in place of the log lines that the feature `tracing` writes otherwise.
 ///
-/// Called while a request waits: hand anything slow to a task of your own.
+/// Called while a request waits: hand anything slow to a task of your own. What an observer panics
+/// with is lost, and nothing else.
 ///
 /// ```
 /// use tower_mcp_auth::{Event, Observer};
@@ -267,20 +273,29 @@ impl Events {
     }
 
     pub(crate) fn emit(&self, event: &Event<'_>) {
-        #[cfg(feature = "metrics")]
-        metrics::count(event);
-        match &self.0 {
-            Some(observer) => observer.on_event(event),
-            None => log::write(event),
-        }
+        unharmed(|| {
+            #[cfg(feature = "metrics")]
+            metrics::count(event);
+            match &self.0 {
+                Some(observer) => observer.on_event(event),
+                None => log::write(event),
+            }
+        });
     }
 
     /// For events too frequent to log: `event` is built only when somebody observes.
     pub(crate) fn observe<'a>(&self, event: impl FnOnce() -> Event<'a>) {
         if let Some(observer) = &self.0 {
-            observer.on_event(&event());
+            unharmed(|| observer.on_event(&event()));
         }
     }
+}
+
+/// What is told of is done: whoever hears of it may panic, as some loggers do where the disk is full,
+/// and neither the answer nor whoever waits for the next event is lost with them.
+fn unharmed(tell: impl FnOnce()) {
+    // What the panic was about, the process' panic hook has said.
+    let _ = panic::catch_unwind(AssertUnwindSafe(tell));
 }
 
 impl fmt::Debug for Events {

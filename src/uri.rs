@@ -1,6 +1,10 @@
 //! URLs as OAuth uses them: kept byte for byte as configured, compared in canonical form.
 
-use std::{fmt, net::IpAddr, sync::Arc};
+use std::{
+    fmt,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    sync::Arc,
+};
 
 use iri_string::types::UriStr;
 use serde::{Deserialize, Serialize};
@@ -81,6 +85,42 @@ impl<'a> Parts<'a> {
     }
 }
 
+/// What a host is to a browser (WHATWG URL §3.5).
+pub(crate) enum Host<'a> {
+    Name(&'a str),
+    Address(IpAddr),
+}
+
+impl<'a> Host<'a> {
+    /// Reads a host as it is written: `None` where there is none, or where browsers would write
+    /// another in its place, be it the same one. Case is not looked at.
+    pub(crate) fn parse(text: &'a str) -> Option<Self> {
+        if let Some(address) = text.strip_prefix('[') {
+            let address = address.strip_suffix(']')?;
+            let parsed: Ipv6Addr = address.parse().ok()?;
+            let is_shortest = parsed.to_string().eq_ignore_ascii_case(address);
+            return is_shortest.then_some(Self::Address(parsed.into()));
+        }
+        let name = text.strip_suffix('.').unwrap_or(text);
+        let last = name.rsplit('.').next().filter(|last| !last.is_empty())?;
+        if name.contains('%') {
+            return None;
+        }
+        // Browsers take whatever ends in a number for an address, octal and hexadecimal too.
+        let is_number = last.bytes().all(|byte| byte.is_ascii_digit())
+            || last
+                .get(..2)
+                .is_some_and(|start| start.eq_ignore_ascii_case("0x"));
+        if is_number {
+            return text
+                .parse()
+                .ok()
+                .map(|address: Ipv4Addr| Self::Address(address.into()));
+        }
+        Some(Self::Name(name))
+    }
+}
+
 /// Parses what must be an `https` URL, or `http` on a loopback host for development.
 fn parse_web<'a>(text: &'a str) -> Result<Parts<'a>, InvalidUri> {
     let refuse = |why| Err(InvalidUri::new(text, why));
@@ -96,11 +136,17 @@ fn parse_web<'a>(text: &'a str) -> Result<Parts<'a>, InvalidUri> {
     if parts.host.is_empty() {
         return refuse("it names no host");
     }
+    if Host::parse(parts.host).is_none() {
+        return refuse("its host is written in a way that clients and browsers rewrite");
+    }
     if parts
         .port
         .is_some_and(|port| !port.is_empty() && port.parse::<u16>().is_err())
     {
         return refuse("its port is out of range");
+    }
+    if parts.port.is_some_and(|port| port.starts_with('0')) {
+        return refuse("its port begins with a zero, which clients and browsers leave out");
     }
     if parts.is_https() || (parts.is_http() && parts.is_loopback_host()) {
         Ok(parts)

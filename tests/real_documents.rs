@@ -8,7 +8,9 @@ mod jws;
 #[path = "common/site.rs"]
 mod site;
 
+use axum::body::Body;
 use common::*;
+use http::Request;
 use jws::Key;
 use serde_json::{Value, json};
 use site::Site;
@@ -142,4 +144,49 @@ async fn chatgpt_signs_in_and_refreshes_with_its_key() {
         ("refresh_token", &*tokens.refresh),
     ];
     Tokens::from(&send(&refresh).await);
+}
+
+/// Whatever became of its document: a token that is given back is good no longer.
+#[tokio::test]
+async fn tokens_of_a_client_whose_document_is_gone_can_be_given_back() {
+    let (app, site) = (app(), Site::default());
+    let (id, _) = publish(&site, &site.serve().await, CLAUDE_CODE);
+    let callback = "http://localhost:55611/callback";
+    let browser = Browser::of(&app, "alice");
+    let page = browser
+        .consent_page(&id, &[("redirect_uri", callback)])
+        .await;
+    let code = browser.decide(&page, "approve").await.redirect(callback)["code"].clone();
+    let redeem = [
+        ("grant_type", "authorization_code"),
+        ("client_id", &*id),
+        ("code", &*code),
+        ("code_verifier", VERIFIER),
+        ("redirect_uri", callback),
+    ];
+    let tokens = Tokens::from(&app.token(&redeem).await);
+    let stranger = app.public_client().await;
+    let others = app.tokens(&stranger, "alice", &[]).await;
+
+    site.put("client", 404, "");
+    app.advance(601);
+    app.refresh(&id, &tokens.refresh)
+        .await
+        .assert_error(401, "invalid_client");
+    let revoke = async |token: &str| {
+        let body = form(&[("client_id", &id), ("token", token)]);
+        let request = Request::post("/oauth/revoke")
+            .header("content-type", "application/x-www-form-urlencoded")
+            .body(Body::from(body));
+        app.send(request.unwrap()).await
+    };
+    revoke(&others.access)
+        .await
+        .assert_error(400, "unauthorized_client");
+    assert_eq!(app.call("/mcp", &tokens.access).await.body, "alice");
+    for token in [&tokens.access, &tokens.refresh] {
+        let answer = revoke(token).await;
+        assert_eq!(answer.status.as_u16(), 200, "{answer:?}");
+    }
+    assert_eq!(app.call("/mcp", &tokens.access).await.status.as_u16(), 401);
 }

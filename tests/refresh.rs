@@ -117,7 +117,7 @@ async fn narrowing_concerns_one_access_token_only() {
     assert_ne!(repeat.access, narrow.access);
     let wide = Tokens::from(&app.refresh(&client, &narrow.refresh).await);
     assert_eq!(wide.scope, "notes:read notes:write");
-    refresh(wide.refresh.clone(), "notes:read files:read")
+    refresh(wide.refresh.clone(), "notes:read openid")
         .await
         .assert_error(400, "invalid_scope");
     Tokens::from(&app.refresh(&client, &wide.refresh).await);
@@ -148,6 +148,38 @@ async fn a_wrong_attempt_costs_the_right_client_nothing() {
     .assert_error(400, "invalid_target");
     app.advance(3600);
     Tokens::from(&app.refresh(&client, &first.refresh).await);
+}
+
+/// Libraries ask for what they are configured with, each time.
+#[tokio::test]
+async fn a_scope_that_nobody_knew_at_first_is_left_out_again() {
+    let app = App::new();
+    let client = app.public_client().await;
+    let configured = "notes:read offline_access groups";
+    let mut tokens = app.tokens(&client, "alice", &[("scope", configured)]).await;
+    let refresh = async |token: &str, scope: &str| {
+        app.token(&[
+            ("grant_type", "refresh_token"),
+            ("client_id", &client),
+            ("refresh_token", token),
+            ("scope", scope),
+        ])
+        .await
+    };
+    for _ in 0..2 {
+        assert_eq!(tokens.scope, "notes:read offline_access");
+        tokens = Tokens::from(&refresh(&tokens.refresh, configured).await);
+    }
+    for more in [
+        "notes:read notes:write",
+        "openid",
+        "groups",
+        "notes:read \u{e9}",
+    ] {
+        refresh(&tokens.refresh, more)
+            .await
+            .assert_error(400, "invalid_scope");
+    }
 }
 
 #[tokio::test]

@@ -61,7 +61,11 @@ async fn a_revoked_access_token_dies_alone_and_at_once() {
     let tokens = app.tokens(&client, "alice", &[]).await;
     assert_eq!(app.call("/mcp", &tokens.access).await.body, "alice");
     let answer = revoke(&app, &client, &tokens.access).await;
-    assert_eq!((answer.status, answer.body.as_str()), (StatusCode::OK, ""));
+    assert_eq!(
+        (answer.status, answer.body.as_str()),
+        (StatusCode::OK, "{}")
+    );
+    assert_eq!(answer.header("content-type"), "application/json");
     let refused = app.call("/mcp", &tokens.access).await;
     assert_eq!(refused.status, StatusCode::UNAUTHORIZED);
     let next = Tokens::from(&app.refresh(&client, &tokens.refresh).await);

@@ -13,6 +13,15 @@ async fn who_asks_for_one_more_scope_keeps_the_others() {
         .tokens(&client, "alice", &[("scope", "notes:read openid")])
         .await;
     assert_eq!(tokens.scope, "notes:read openid");
+    // Nobody was challenged to ask for those: some clients take no more than they asked for.
+    for scope in ["openid profile", "notes:write profile", "offline_access"] {
+        let tokens = app.tokens(&client, "bob", &[("scope", "notes:read")]).await;
+        assert_eq!(tokens.scope, "notes:read");
+        let tokens = app.tokens(&client, "bob", &[("scope", scope)]).await;
+        assert_eq!(tokens.scope, scope);
+        let bob = tower_mcp_auth::Subject::new("bob").unwrap();
+        app.auth.revoke_user(&bob).await.unwrap();
+    }
     let browser = Browser::of(&app, "alice");
     let page = browser
         .consent_page(&client, &[("scope", "notes:write")])
@@ -23,7 +32,7 @@ async fn who_asks_for_one_more_scope_keeps_the_others() {
     );
     let code = browser.decide(&page, "approve").await.redirect(CALLBACK)["code"].clone();
     let more = Tokens::from(&app.redeem(&client, &code).await);
-    assert_eq!(more.scope, "notes:read notes:write openid");
+    assert_eq!(more.scope, "notes:read notes:write");
     let less = app
         .tokens(&client, "alice", &[("scope", "notes:read")])
         .await;

@@ -14,7 +14,7 @@ mod stores;
 
 use std::{
     collections::BTreeMap,
-    io::IsTerminal,
+    io::{IsTerminal, Write},
     net::{IpAddr, Ipv6Addr, SocketAddr},
     process::ExitCode,
     time::Duration,
@@ -49,6 +49,8 @@ fn main() -> ExitCode {
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
+        // It would tell stderr, and panic where that is what cannot be written.
+        .log_internal_errors(false)
         .with_env_filter(
             EnvFilter::try_from_default_env().unwrap_or_else(|_| "info,rmcp=error".into()),
         )
@@ -67,13 +69,14 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let told = error.to_string();
-            eprintln!("error: {told}");
+            let mut text = format!("error: {told}\n");
             let causes = std::iter::successors(error.source(), |cause| cause.source());
             for cause in causes.map(ToString::to_string) {
                 if !told.contains(&cause) {
-                    eprintln!("  caused by: {cause}");
+                    text += &format!("  caused by: {cause}\n");
                 }
             }
+            say(std::io::stderr(), &text);
             ExitCode::FAILURE
         }
     }
@@ -82,7 +85,7 @@ fn main() -> ExitCode {
 async fn run(flags: Flags) -> Result<(), Error> {
     if let Some(to) = &flags.copy_to {
         let copied = flags.store.copy_to(to).await?;
-        println!("{copied} records copied");
+        say(std::io::stdout(), &format!("{copied} records copied\n"));
         return Ok(());
     }
     let listener = TcpListener::bind(flags.listen).await?;
@@ -241,8 +244,13 @@ async fn serve(
     Ok(())
 }
 
+/// Whether anybody hears it or not: `println!` panics where nobody does.
+fn say(mut to: impl Write, text: &str) {
+    let _ = to.write_all(text.as_bytes());
+}
+
 fn announce(public: &str) {
-    println!(
+    let text = format!(
         "\
 MCP server    {public}/mcp
 Users         demo / demo, alice / alice
@@ -250,6 +258,8 @@ Users         demo / demo, alice / alice
 Claude Code   claude mcp add --transport http notes {public}/mcp
 VS Code       code --add-mcp '{{\"name\":\"notes\",\"type\":\"http\",\"url\":\"{public}/mcp\"}}'
 Inspector     npx @modelcontextprotocol/inspector, then Streamable HTTP and the URL above
+
 "
     );
+    say(std::io::stdout(), &text);
 }

@@ -184,18 +184,19 @@ impl AuthorizationServer {
         }
     }
 
-    /// The request as it is put to the user: with all that they allowed the client before.
+    /// The request as it is put to the user: one for more than before with what they allowed the
+    /// client at this resource.
     pub(super) fn widened(
         &self,
         request: &AuthorizationRequest,
         consent: Option<&ConsentRecord>,
     ) -> AuthorizationRequest {
-        let grantable = self
+        let of_resource = self
             .catalog
             .find(&request.resource)
-            .map_or_else(Scopes::none, |resource| self.catalog.grantable(resource));
+            .map_or_else(Scopes::none, |resource| resource.scopes.clone());
         AuthorizationRequest {
-            scopes: step_up::widen(&request.scopes, consent, &grantable),
+            scopes: step_up::widen(&request.scopes, consent, &of_resource),
             ..request.clone()
         }
     }

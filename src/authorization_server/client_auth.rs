@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 use super::{AuthorizationServer, Endpoint, clients::NoClient, response::EndpointResponse};
 use crate::{
-    client::{Client, metadata::ClientAuthMethod},
+    client::{Client, StaticClient, metadata::ClientAuthMethod},
     grant::Refusal,
     params::{self, Params},
     secret::Digest,
@@ -111,6 +111,11 @@ impl AuthorizationServer {
         let client = match self.client(&credentials.id, endpoint, parts).await {
             Ok(client) => client,
             Err(NoClient::Unknown) => return Err(refuse(UNKNOWN)),
+            // Who holds a token may give it back, also where nobody can say any more whose it was.
+            Err(NoClient::Refused(refusal)) if endpoint == Endpoint::Revoke => {
+                let undescribed = StaticClient::public(&credentials.id, [""; 0]);
+                undescribed.resolve().map_err(|_| refuse(refusal))?
+            }
             Err(NoClient::Refused(refusal)) => return Err(refuse(refusal)),
             Err(NoClient::Limited(limited)) => return Err(ClientAuthError::Limited(limited)),
             Err(NoClient::Store(error)) => return Err(error.into()),

@@ -145,7 +145,8 @@ pub(super) const NOT_A_FORM: Refusal = Refusal::invalid_request(
 );
 const GONE: Refusal = Refusal::invalid_request(
     "authorization_gone",
-    "This sign-in was answered already, has expired, or was begun in another browser.",
+    "This sign-in was answered already, has expired, or was begun in another browser. If you have \
+     just approved it, go back to your program: there is nothing more to do here.",
 );
 pub(super) const TRY_LATER: Refusal = Refusal::new(
     ErrorCode::TemporarilyUnavailable,

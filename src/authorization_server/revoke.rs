@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use http::{StatusCode, request::Parts};
+use serde_json::json;
 
 use super::{
     AuthorizationServer, Endpoint,
@@ -37,7 +38,8 @@ impl AuthorizationServer {
             Err(response) => return response,
         };
         match self.revoke_for(&call).await {
-            Ok(None) => response::empty(StatusCode::OK),
+            // Clients are to ignore the body (RFC 7009 §2.2), and some read it first.
+            Ok(None) => response::json(StatusCode::OK, &json!({})),
             Ok(Some(refusal)) => self.refuse_call(Endpoint::Revoke, &call, &refusal),
             Err(error) => {
                 self.store_failed(&error);

@@ -315,7 +315,8 @@ impl StaticClient {
         })
     }
 
-    fn resolve(self) -> Result<Client, ConfigError> {
+    /// The client that is meant.
+    pub(crate) fn resolve(self) -> Result<Client, ConfigError> {
         let id = ClientId::new(&self.id)
             .map_err(|InvalidIdentifier(_)| InvalidIdentifier("client id"))?;
         for uri in self

@@ -4,9 +4,10 @@
 //! §7.3: on a loopback host every port matches, since a native program gets whichever is free.
 //! `localhost` is treated alike because real clients publish it without a port.
 
-use std::net::{IpAddr, Ipv6Addr};
-
-use crate::{error::InvalidUri, uri::Parts};
+use crate::{
+    error::InvalidUri,
+    uri::{Host, Parts},
+};
 
 /// Schemes of well-known programs that have no dot in them, as RFC 8252 §7.1 would want.
 const KNOWN_PRIVATE_SCHEMES: [&str; 6] = [
@@ -72,10 +73,10 @@ pub(crate) fn classify(text: &str) -> Result<RedirectKind, InvalidUri> {
         return refuse("its port is out of range");
     }
     if parts.is_https() || parts.is_http() {
-        return match Host::parse(parts.host) {
+        return match Whose::of(parts.host) {
             None => refuse("it names no host, or names it in a way that browsers rewrite"),
-            Some(Host::Elsewhere) if parts.is_https() => Ok(RedirectKind::Https),
-            Some(Host::ThisMachine) if parts.is_https() || parts.is_loopback_host() => {
+            Some(Whose::Elsewhere) if parts.is_https() => Ok(RedirectKind::Https),
+            Some(Whose::ThisMachine) if parts.is_https() || parts.is_loopback_host() => {
                 Ok(RedirectKind::Loopback)
             }
             Some(_) => refuse("plain http is allowed on localhost, 127.0.0.1 and [::1] only"),
@@ -120,46 +121,34 @@ fn around_free_port(text: &str) -> Option<(&str, &str)> {
     Some((&text[..host_end], &text[host_end + port..]))
 }
 
-/// Whose machine a host's name leads a browser to.
-enum Host {
+/// Whose machine a host leads a browser to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Whose {
     /// The one the browser runs on.
     ThisMachine,
     Elsewhere,
 }
 
-impl Host {
-    /// Reads a host as browsers do (WHATWG URL §3.5), or not at all where they would go to another
-    /// name than the one that is written: a user is shown what is written.
-    fn parse(text: &str) -> Option<Self> {
-        let name = text.to_ascii_lowercase();
-        if let Some(address) = name.strip_prefix('[') {
-            let address: Ipv6Addr = address.strip_suffix(']')?.parse().ok()?;
-            return Some(Self::of_address(address.to_canonical()));
-        }
-        let name = name.strip_suffix('.').unwrap_or(&name);
-        let last = name.rsplit('.').next().unwrap_or_default();
-        if name.is_empty() || name.contains('%') || last.is_empty() {
-            return None;
-        }
-        // Browsers take whatever ends in a number for an address, octal and hexadecimal too.
-        let is_number = last.bytes().all(|byte| byte.is_ascii_digit()) || last.starts_with("0x");
-        if is_number {
-            return Some(Self::of_address(IpAddr::V4(text.parse().ok()?)));
-        }
-        let is_localhost = LOCAL_NAMES.contains(&last);
-        Some(if is_localhost {
+impl Whose {
+    /// `None` where the host is not written as browsers read it: a user is shown what is written.
+    fn of(host: &str) -> Option<Self> {
+        let is_local = match Host::parse(host)? {
+            Host::Address(address) => {
+                let address = address.to_canonical();
+                address.is_loopback() || address.is_unspecified()
+            }
+            Host::Name(name) => {
+                let last = name.rsplit('.').next().unwrap_or_default();
+                LOCAL_NAMES
+                    .iter()
+                    .any(|local| last.eq_ignore_ascii_case(local))
+            }
+        };
+        Some(if is_local {
             Self::ThisMachine
         } else {
             Self::Elsewhere
         })
-    }
-
-    fn of_address(address: IpAddr) -> Self {
-        if address.is_loopback() || address.is_unspecified() {
-            Self::ThisMachine
-        } else {
-            Self::Elsewhere
-        }
     }
 }
 

@@ -32,10 +32,14 @@ pub(crate) struct RefreshRequest<'a> {
 
 /// Checks everything that does not depend on time or on other requests, and says which scopes the
 /// new access token gets. Narrowing concerns that token alone: the next refresh can ask for all.
+///
+/// Scopes that are not `grantable` to anybody at the resource are left out, as they were when the
+/// client asked for the grant: it may ask for the same again.
 pub(crate) fn check(
     request: &RefreshRequest<'_>,
     client: &Client,
     grant: &GrantRecord,
+    grantable: &Scopes,
 ) -> Result<Scopes, Refusal> {
     if grant.client_id != client.id {
         return Err(Refusal::invalid_grant(
@@ -47,7 +51,8 @@ pub(crate) fn check(
     let Some(asked) = request.scope else {
         return Ok(grant.scopes.clone());
     };
-    match Scopes::parse(asked) {
+    let known = grantable.union(&grant.scopes);
+    match Scopes::parse(asked).map(|asked| asked.intersection(&known)) {
         Ok(scopes) if !scopes.is_empty() && grant.scopes.contains_all(&scopes) => Ok(scopes),
         _ => Err(Refusal::new(
             ErrorCode::InvalidScope,
@@ -64,7 +69,8 @@ pub(crate) struct Successor {
     pub(crate) access: Zeroizing<[u8; 32]>,
 }
 
-/// Derives what follows `presented`; the access token is bound to the key `dpop`. The same inputs give the same tokens, for ever.
+/// Derives what follows `presented`; the access token is bound to the key `dpop`. The same inputs
+/// give the same tokens, for ever.
 pub(crate) fn successor(
     key: &SecretKey,
     grant: &GrantRecord,

@@ -3,20 +3,24 @@
 use crate::{scope::Scopes, store::record::ConsentRecord};
 
 /// The scopes to ask the user for: what is requested, and, when that goes beyond what they allowed
-/// the client at this resource before, all that as well. A client that is told of one missing scope
-/// and asks for just that one would lose the others otherwise.
+/// the client at this resource before, its scopes of the resource as well. A client that is told of
+/// one missing scope and asks for just that one would lose the others otherwise.
 ///
-/// A client that asks for less than it was allowed gets less. What counts is the consent, not the
-/// grants that came of it: there is one, however often the client signed in since.
+/// A challenge names scopes of the resource, so a request for others says what it wants by itself,
+/// and gets just that: some clients take no tokens for more than they asked for. A client that asks
+/// for less than it was allowed gets less. What counts is the consent, not the grants that came of
+/// it: there is one, however often the client signed in since.
 pub(crate) fn widen(
     requested: &Scopes,
     consent: Option<&ConsentRecord>,
-    grantable: &Scopes,
+    of_resource: &Scopes,
 ) -> Scopes {
+    let challenged = requested.of_resource();
+    let is_challenge = !challenged.is_empty() && of_resource.contains_all(&challenged);
     match consent.map(|consent| &consent.scopes) {
         // What no longer exists is not asked for again.
-        Some(allowed) if !allowed.contains_all(requested) => {
-            requested.union(&allowed.intersection(grantable))
+        Some(allowed) if is_challenge && !allowed.contains_all(requested) => {
+            requested.union(&allowed.intersection(of_resource))
         }
         _ => requested.clone(),
     }

@@ -260,43 +260,55 @@ pub(super) enum RawPublicKey<'a> {
     Point(&'a [u8]),
 }
 
+fn keys_of(set: &Map<String, Value>) -> Result<&[Value], JwkError> {
+    match set.get("keys") {
+        Some(Value::Array(keys)) if keys.len() > MAX_KEYS => Err(JwkError::TooMany),
+        Some(Value::Array(keys)) => Ok(keys),
+        _ => Err(JwkError::Malformed),
+    }
+}
+
+fn read(key: &Value) -> Result<Option<PublicKey>, JwkError> {
+    PublicKey::from_jwk(key.as_object().ok_or(JwkError::Malformed)?)
+}
+
 /// The keys that somebody signs with.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct JwkSet(Vec<PublicKey>);
 
 impl JwkSet {
-    /// Reads a set: `{"keys": [...]}`. Keys that are of no use here are left out.
+    /// Reads a set that is published for everybody: `{"keys": [...]}`. Keys that are of no use here,
+    /// be they malformed, weak, private or symmetric, are left out and spoil none of the others
+    /// (RFC 7517 §5).
     ///
     /// # Errors
     ///
-    /// When it is no set, or any key in it is malformed, weak, private or symmetric: whoever
-    /// publishes such a thing is not to be trusted with the others.
+    /// When it is no set, or has nothing else in it.
     pub(crate) fn parse(bytes: &[u8]) -> Result<Self, JwkError> {
-        Self::from_members(&parse_strictly(bytes).ok_or(JwkError::Malformed)?)
+        let members = parse_strictly(bytes).ok_or(JwkError::Malformed)?;
+        let (mut set, mut wrong) = (Vec::new(), None);
+        for key in keys_of(&members)? {
+            match read(key) {
+                Ok(key) => set.extend(key),
+                Err(error) => wrong = wrong.or(Some(error)),
+            }
+        }
+        match wrong {
+            Some(error) if set.is_empty() => Err(error),
+            _ => Ok(Self(set)),
+        }
     }
 
-    /// As [`parse`](Self::parse), for a set inside another document (`jwks`, RFC 7591 §2).
+    /// Reads a set that somebody hands over as their own (`jwks`, RFC 7591 §2), and who learns of a
+    /// mistake in it now. Keys for other purposes are left out.
     ///
     /// # Errors
     ///
-    /// As [`parse`](Self::parse).
+    /// When it is no set, or any key in it is malformed, weak, private or symmetric.
     pub(crate) fn from_value(value: &Value) -> Result<Self, JwkError> {
-        Self::from_members(value.as_object().ok_or(JwkError::Malformed)?)
-    }
-
-    fn from_members(members: &Map<String, Value>) -> Result<Self, JwkError> {
-        let Some(Value::Array(keys)) = members.get("keys") else {
-            return Err(JwkError::Malformed);
-        };
-        if keys.len() > MAX_KEYS {
-            return Err(JwkError::TooMany);
-        }
-        let mut set = Vec::with_capacity(keys.len());
-        for key in keys {
-            let key = key.as_object().ok_or(JwkError::Malformed)?;
-            set.extend(PublicKey::from_jwk(key)?);
-        }
-        Ok(Self(set))
+        let keys = keys_of(value.as_object().ok_or(JwkError::Malformed)?)?;
+        let keys: Result<Vec<_>, _> = keys.iter().map(read).collect();
+        Ok(Self(keys?.into_iter().flatten().collect()))
     }
 
     /// The set that somebody was configured with.

@@ -376,8 +376,21 @@ fn key_sets_hold_public_keys_or_are_refused() {
         assert!(parse(useless.clone()).unwrap().is_empty(), "{useless}");
     }
     assert!(!parse(good.clone()).unwrap().is_empty());
-    let many = json!({ "keys": vec![good; 65] });
+    let many = json!({ "keys": vec![good.clone(); 65] });
     assert_eq!(JwkSet::from_value(&many).unwrap_err(), JwkError::TooMany);
+    let published = |keys: Value| JwkSet::parse(json!({ "keys": keys }).to_string().as_bytes());
+    for spoilt in [
+        change("d", "AA".into()),
+        change("y", Value::Null),
+        json!({ "kty": "oct", "k": "c2VjcmV0" }),
+        json!({ "kty": "RSA", "n": base64url(&[0xff; 128]), "e": "AQAB" }),
+        json!("key"),
+    ] {
+        let set = published(json!([spoilt, good])).unwrap();
+        let keys = set.select(None, Algorithm::ES256);
+        assert_eq!(keys.count(), 1, "{spoilt} spoils the other");
+        assert!(published(json!([spoilt])).is_err(), "{spoilt}");
+    }
     for bad in ["", "[]", "{}", r#"{"keys":{}}"#, r#"{"keys":[],"keys":[]}"#] {
         assert_eq!(
             JwkSet::parse(bad.as_bytes()).unwrap_err(),

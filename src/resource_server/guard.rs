@@ -222,6 +222,8 @@ pub(crate) struct Protection {
     pub(crate) required: Scopes,
     /// What is checked of it here.
     demand: Demand,
+    /// Whether the rest is checked by somebody behind.
+    deferred: bool,
     pub(crate) challenges: Challenges,
 }
 
@@ -240,6 +242,7 @@ impl Protection {
             }),
             guard,
             required,
+            deferred,
         }
     }
 
@@ -298,6 +301,9 @@ impl Protection {
             });
         }
         request.extensions_mut().insert(session.clone());
+        if self.deferred {
+            request.extensions_mut().insert(standing.clone());
+        }
         self.guard.admissions.count(&self.guard.resource);
         self.guard.events.observe(|| Event::Admitted {
             resource: &self.guard.resource,

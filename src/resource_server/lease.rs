@@ -2,8 +2,6 @@
 
 use std::{
     fmt,
-    future::Future,
-    pin::Pin,
     sync::Arc,
     task::{Context, Poll},
 };
@@ -14,21 +12,16 @@ use http::{
 };
 use http_body::Body;
 
-use super::{Refusal, cache::Standing, guard::Guard};
+use super::{Refusal, cache::Standing, guard::Guard, watch::Watch};
 use crate::event::Event;
 
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 /// `UNAUTHENTICATED`.
 const GRPC_UNAUTHENTICATED: HeaderValue = HeaderValue::from_static("16");
 
-type Over = Pin<Box<dyn Future<Output = ()> + Send + Sync>>;
-
 /// How long a response may stream.
 pub(crate) struct Lease {
-    guard: Arc<Guard>,
-    standing: Standing,
-    /// Only set once the stream keeps its reader waiting: many never do.
-    over: Option<Over>,
+    watch: Watch,
     is_grpc: bool,
 }
 
@@ -45,41 +38,27 @@ impl Lease {
     /// For a response with these headers. Boxed, so that answers have nothing to carry.
     pub(crate) fn new(guard: &Arc<Guard>, standing: Standing, headers: &HeaderMap) -> Box<Self> {
         Box::new(Self {
-            guard: Arc::clone(guard),
-            standing,
-            over: None,
+            watch: Watch::new(guard, standing),
             is_grpc: headers.get(CONTENT_TYPE).is_some_and(is_grpc),
         })
     }
 
     /// Why it is over.
     pub(crate) fn lost(&self) -> Option<Refusal> {
-        self.standing.lost(self.guard.clock.now())
+        self.watch.lost()
     }
 
     /// Waits for the end, which wakes the task.
     pub(crate) fn poll_lost(&mut self, cx: &mut Context<'_>) -> Poll<Refusal> {
-        loop {
-            let over = self.over.get_or_insert_with(|| {
-                let (standing, clock) = (self.standing.clone(), Arc::clone(&self.guard.clock));
-                Box::pin(async move { standing.until_lost(&*clock).await })
-            });
-            if over.as_mut().poll(cx).is_pending() {
-                return Poll::Pending;
-            }
-            self.over = None;
-            // Unless the clock was set back in between.
-            if let Some(refusal) = self.lost() {
-                return Poll::Ready(refusal);
-            }
-        }
+        self.watch.poll_lost(cx)
     }
 
     /// Tells whoever watches. What comes back is for the client, as trailers.
     pub(crate) fn end(&self, refusal: Refusal) -> Option<HeaderMap> {
-        self.guard.events.emit(&Event::StreamEnded {
-            resource: &self.guard.resource,
-            session: self.standing.session(),
+        let guard = self.watch.guard();
+        guard.events.emit(&Event::StreamEnded {
+            resource: &guard.resource,
+            session: self.watch.session(),
             refusal,
         });
         // gRPC takes a stream that ends without a status for a broken one.
@@ -91,7 +70,7 @@ impl Lease {
 impl fmt::Debug for Lease {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Lease")
-            .field("session", self.standing.session())
+            .field("session", self.watch.session())
             .finish_non_exhaustive()
     }
 }

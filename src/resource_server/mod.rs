@@ -118,6 +118,7 @@ mod session;
 mod verifier;
 #[cfg(feature = "jwt")]
 mod verifiers;
+mod watch;
 
 #[cfg(feature = "axum")]
 pub use self::extract::MissingSession;

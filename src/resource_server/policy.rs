@@ -16,11 +16,12 @@ use tower_service::Service;
 use super::{
     Refusal, bearer,
     body::ResponseBody,
+    cache::Standing,
     guard::{Protection, Refused},
     layer::{McpAuthLayer, usable},
     mcp_headers, message,
     operation::{Needs, Operation, Rules},
-    policy_future::OperationFuture,
+    policy_future::{OperationFuture, Upload},
     request_body::RequestBody,
     service::McpAuthService,
     session::McpSession,
@@ -134,7 +135,7 @@ impl McpOperationLayer {
 
     /// How long a body that has to be read may take to come, to its last byte: 30 s unless set. A
     /// slower one is answered with 408. A body that is passed on is not timed: that is the server's
-    /// part. Needs tokio's time driver where a body does not come at once.
+    /// part. Either way the token has to be good until all of it is there. Needs tokio's time driver where a body does not come at once.
     pub fn body_deadline(mut self, deadline: Duration) -> Self {
         Arc::make_mut(&mut self.policy).body_deadline = deadline;
         self
@@ -225,7 +226,8 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
+        let standing = parts.extensions.remove::<Standing>();
         let too_long = body.size_hint().lower() > self.gate.policy.body_limit as u64;
         let decided = match self.gate.by_head(&parts, !body.is_end_stream()) {
             Ok(false) if too_long => Err(Refusal::MessageTooLarge.into()),
@@ -233,14 +235,18 @@ where
         };
         match decided {
             Ok(true) => {
-                let request = Request::from_parts(parts, RequestBody::passed_through(body));
-                OperationFuture::inner(self.inner.call(request))
+                let upload = standing
+                    .filter(|_| !body.is_end_stream())
+                    .map(|standing| self.gate.upload(standing, &parts));
+                let open = upload.as_ref().map(Upload::open);
+                let body = RequestBody::passed_through(body, open);
+                OperationFuture::inner(self.inner.call(Request::from_parts(parts, body)), upload)
             }
             Ok(false) => {
                 // As in `McpAuthService::call`: the service that is ready goes with the request.
                 let clone = self.inner.clone();
                 let ready = mem::replace(&mut self.inner, clone);
-                OperationFuture::reading(ready, self.gate.clone(), parts, body)
+                OperationFuture::reading(ready, self.gate.clone(), parts, standing, body)
             }
             Err(denied) => OperationFuture::answered(self.gate.answer(&parts, &denied)),
         }
@@ -283,6 +289,16 @@ impl Gate {
 
     pub(crate) fn body_deadline(&self) -> Duration {
         self.policy.body_deadline
+    }
+
+    fn upload(&self, standing: Standing, parts: &Parts) -> Upload {
+        let scheme = bearer::scheme(&parts.headers);
+        Upload::new(standing, &self.protection, scheme)
+    }
+
+    /// Why a token that was good is good no longer.
+    pub(crate) fn lost(&self, standing: &Standing) -> Option<Refusal> {
+        standing.lost(self.protection.guard.clock.now())
     }
 
     /// Decides without the body; `false` where that takes the body.

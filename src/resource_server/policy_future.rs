@@ -4,6 +4,7 @@ use std::{
     fmt,
     future::Future,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
@@ -14,7 +15,16 @@ use pin_project_lite::pin_project;
 use tokio::time::{Sleep, sleep};
 use tower_service::Service;
 
-use super::{Refusal, body::ResponseBody, policy::Gate, request_body::RequestBody};
+use super::{
+    Refusal,
+    bearer::Scheme,
+    body::ResponseBody,
+    cache::Standing,
+    guard::{Protection, Refused},
+    policy::Gate,
+    request_body::RequestBody,
+    watch::Watch,
+};
 
 pin_project! {
     /// Response future of [`McpOperationService`](super::McpOperationService).
@@ -33,7 +43,43 @@ pin_project! {
     enum State<S, B, F> {
         Answered { response: Option<Response<Bytes>> },
         Reading { #[pin] body: B, read: Read, held: Option<Box<Held<S>>> },
-        Inner { #[pin] future: F },
+        Inner { #[pin] future: F, upload: Option<Upload> },
+    }
+}
+
+/// A body that the service behind reads while it comes. Its token has to be good until the last of
+/// it is there: whoever held that back could do something with a token that was taken away since.
+pub(crate) struct Upload {
+    /// Shared with the body, which gives it up.
+    open: Arc<()>,
+    watch: Watch,
+    protection: Arc<Protection>,
+    scheme: Scheme,
+}
+
+impl Upload {
+    pub(crate) fn new(standing: Standing, protection: &Arc<Protection>, scheme: Scheme) -> Self {
+        Self {
+            open: Arc::new(()),
+            watch: Watch::new(&protection.guard, standing),
+            protection: Arc::clone(protection),
+            scheme,
+        }
+    }
+
+    /// For the body.
+    pub(crate) fn open(&self) -> Arc<()> {
+        Arc::clone(&self.open)
+    }
+
+    fn is_complete(&self) -> bool {
+        Arc::strong_count(&self.open) == 1
+    }
+
+    fn refuse(&self, refusal: Refusal) -> Response<Bytes> {
+        let session = Some(self.watch.session().clone());
+        let refused = Refused { refusal, session };
+        self.protection.refuse(&refused, self.scheme)
     }
 }
 
@@ -42,6 +88,7 @@ struct Held<S> {
     ready: S,
     gate: Gate,
     parts: Parts,
+    standing: Option<Standing>,
     /// Until when. Only set once the body keeps us waiting: most are there at once.
     deadline: Option<Pin<Box<Sleep>>>,
 }
@@ -108,13 +155,19 @@ where
         }
     }
 
-    pub(crate) const fn inner(future: S::Future) -> Self {
+    pub(crate) const fn inner(future: S::Future, upload: Option<Upload>) -> Self {
         Self {
-            state: State::Inner { future },
+            state: State::Inner { future, upload },
         }
     }
 
-    pub(crate) fn reading(ready: S, gate: Gate, parts: Parts, body: B) -> Self {
+    pub(crate) fn reading(
+        ready: S,
+        gate: Gate,
+        parts: Parts,
+        standing: Option<Standing>,
+        body: B,
+    ) -> Self {
         Self {
             state: State::Reading {
                 body,
@@ -123,6 +176,7 @@ where
                     ready,
                     gate,
                     parts,
+                    standing,
                     deadline: None,
                 })),
             },
@@ -180,9 +234,11 @@ where
                         mut ready,
                         gate,
                         parts,
+                        standing,
                         ..
                     } = *held;
                     let bytes = read.take();
+                    let refusal = refusal.or_else(|| gate.lost(&standing?));
                     let verdict = match refusal {
                         Some(refusal) => Err(refusal.into()),
                         None => gate.by_body(&parts, &bytes),
@@ -192,6 +248,7 @@ where
                             let request = Request::from_parts(parts, RequestBody::read(bytes));
                             State::Inner {
                                 future: ready.call(request),
+                                upload: None,
                             }
                         }
                         Err(denied) => State::Answered {
@@ -199,9 +256,28 @@ where
                         },
                     }
                 }
-                StateProj::Inner { future } => {
-                    let response = ready!(future.poll(cx))?;
-                    return Poll::Ready(Ok(response.map(ResponseBody::inner)));
+                StateProj::Inner { future, upload } => {
+                    let open = upload.as_ref().filter(|upload| !upload.is_complete());
+                    let refused = match open.and_then(|upload| upload.watch.lost()) {
+                        Some(refusal) => Some(refusal),
+                        None => match future.poll(cx)? {
+                            Poll::Ready(response) => {
+                                return Poll::Ready(Ok(response.map(ResponseBody::inner)));
+                            }
+                            Poll::Pending => None,
+                        },
+                    };
+                    let Some(held) = upload.as_mut().filter(|upload| !upload.is_complete()) else {
+                        *upload = None;
+                        return Poll::Pending;
+                    };
+                    let refusal = match refused {
+                        Some(refusal) => refusal,
+                        None => ready!(held.watch.poll_lost(cx)),
+                    };
+                    State::Answered {
+                        response: Some(held.refuse(refusal)),
+                    }
                 }
             };
             state.set(next);

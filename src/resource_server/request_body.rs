@@ -2,6 +2,7 @@
 
 use std::{
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -24,15 +25,17 @@ pin_project! {
     #[project = KindProj]
     #[derive(Debug)]
     enum Kind<B> {
-        PassedThrough { #[pin] body: B },
+        // `open` is given up with the last of it, which somebody else may be waiting for.
+        PassedThrough { #[pin] body: B, open: Option<Arc<()>> },
         Read { #[pin] body: Full<Bytes> },
     }
 }
 
 impl<B> RequestBody<B> {
-    pub(crate) const fn passed_through(body: B) -> Self {
+    /// Holds `open` until all of it was read, or nobody wants it.
+    pub(crate) const fn passed_through(body: B, open: Option<Arc<()>>) -> Self {
         Self {
-            kind: Kind::PassedThrough { body },
+            kind: Kind::PassedThrough { body, open },
         }
     }
 
@@ -57,21 +60,27 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         match self.project().kind.project() {
-            KindProj::PassedThrough { body } => body.poll_frame(cx),
+            KindProj::PassedThrough { mut body, open } => {
+                let frame = body.as_mut().poll_frame(cx);
+                if matches!(frame, Poll::Ready(None | Some(Err(_)))) || body.is_end_stream() {
+                    *open = None;
+                }
+                frame
+            }
             KindProj::Read { body } => body.poll_frame(cx).map_err(|never| match never {}),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match &self.kind {
-            Kind::PassedThrough { body } => body.is_end_stream(),
+            Kind::PassedThrough { body, .. } => body.is_end_stream(),
             Kind::Read { body } => body.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.kind {
-            Kind::PassedThrough { body } => body.size_hint(),
+            Kind::PassedThrough { body, .. } => body.size_hint(),
             Kind::Read { body } => body.size_hint(),
         }
     }
@@ -85,7 +94,7 @@ mod tests {
     fn a_body_tells_its_length_and_its_end_however_it_came() {
         for length in [0, 3] {
             let bytes = Bytes::from(vec![b'x'; length]);
-            let passed = RequestBody::passed_through(Full::new(bytes.clone()));
+            let passed = RequestBody::passed_through(Full::new(bytes.clone()), None);
             let read = RequestBody::<Full<Bytes>>::read(bytes);
             for body in [passed, read] {
                 assert_eq!(body.size_hint().exact(), Some(length as u64));

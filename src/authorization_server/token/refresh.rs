@@ -12,6 +12,7 @@ use crate::{
         Refusal,
         refresh::{self, RefreshRequest},
     },
+    scope::Scopes,
     secret::{Refresh, Token},
     store::{
         RotateRefresh, RotateRefreshOutcome, StoreError,
@@ -39,7 +40,11 @@ impl AuthorizationServer {
             scope: params.get("scope"),
             resources: params.all("resource").collect(),
         };
-        let scopes = refresh::check(&request, client, &grant)?;
+        let grantable = self
+            .catalog
+            .find(&grant.resource)
+            .map_or_else(Scopes::none, |resource| self.catalog.grantable(resource));
+        let scopes = refresh::check(&request, client, &grant, &grantable)?;
         self.check_key(call, grant.dpop_jkt.as_deref(), &grant.resource)?;
         // A public client's refresh token is bound to a key with which it asks for bound access
         // tokens (RFC 9449 §5). Bound from here on, whoever stole it could take it away from its

@@ -96,7 +96,9 @@ pub(super) fn id_token_alg(
     match alg.as_deref() {
         // Nothing is signed.
         _ if !cfg!(feature = "jwt") => Ok(None),
-        None | Some("RS256" | "EdDSA" | "Ed25519") => Ok(alg),
+        None | Some("RS256" | "EdDSA") => Ok(alg),
+        // RFC 9864's name. What is signed has the older one, so that is what the client is told.
+        Some("Ed25519") => Ok(Some("EdDSA".to_owned())),
         Some(_) => Err(invalid(format!("{NAME} must be RS256 or EdDSA"))),
     }
 }

@@ -274,6 +274,12 @@ fn algorithms_and_bound_tokens_are_asked_for() {
         let client = with("id_token_signed_response_alg", json!(known)).unwrap();
         assert_eq!(client.id_token_signed_response_alg.as_deref(), Some(known));
     }
+    // What is signed has the name of before RFC 9864, which the client is told.
+    let client = with("id_token_signed_response_alg", json!("Ed25519")).unwrap();
+    assert_eq!(
+        client.id_token_signed_response_alg.as_deref(),
+        Some("EdDSA")
+    );
     for unknown in ["HS256", "none"] {
         assert!(with("id_token_signed_response_alg", json!(unknown)).is_err());
     }

@@ -25,8 +25,6 @@ const REFUSED_FOR: Duration = Duration::from_secs(10);
 const MAX_REFUSED: u64 = 10_000;
 /// How long a good token is believed where the issuer does not say when it expires.
 const WITHOUT_EXPIRY: Duration = Duration::from_secs(60);
-/// No token is longer.
-const MAX_TOKEN: usize = 4096;
 
 /// Asks an issuer elsewhere about each token (RFC 7662), for tokens that nobody else can read.
 ///
@@ -186,10 +184,6 @@ impl IntrospectionVerifier {
 }
 
 impl TokenVerifier for IntrospectionVerifier {
-    fn recognises(&self, token: &str) -> bool {
-        token.len() <= MAX_TOKEN
-    }
-
     async fn verify(&self, token: &PresentedToken) -> Result<Verdict, VerifierUnavailable> {
         let digest = token.digest();
         if let Some((verdict, until)) = self.refused.get(&digest)

@@ -39,7 +39,7 @@ impl Cast {
             resources: Vec::new(),
         };
         let client = if wrong { &self.stranger } else { &self.client };
-        let scopes = refresh::check(&request, client, &of).ok()?;
+        let scopes = refresh::check(&request, client, &of, &of.scopes).ok()?;
         if wrong {
             world.wrongs.insert(Wrong::ImpostorServed);
         }
