@@ -314,6 +314,10 @@ mod tests {
             "https://a.example:8443/tenant",
             "http://127.0.0.1:3000",
             "http://[::1]:3000",
+            "https://[2001:DB8::1]",
+            "https://192.0.2.10",
+            "https://a.example.:8443",
+            "https://0x.example",
         ] {
             assert_eq!(Issuer::parse(good).unwrap().as_str(), good);
         }
@@ -326,6 +330,16 @@ mod tests {
             "https://u@a.example",
             "a.example",
             "https://a.example:99999",
+            "https://a.example:0443",
+            "https://[2001:db8:0:0:0:0:0:1]",
+            "https://[::01]",
+            "https://192.0.2.010",
+            "https://192.0.2",
+            "https://3221225994",
+            "https://0XC0000201",
+            "https://ex%61mple.com",
+            "https://a..",
+            "https://.",
             "",
         ] {
             assert!(Issuer::parse(bad).is_err(), "{bad}");

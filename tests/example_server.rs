@@ -2,14 +2,17 @@
 
 mod outside;
 
-use std::process::{Command, Output};
+use std::{
+    fs::File,
+    process::{Command, Output},
+};
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full};
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 
-use self::outside::{Server, server::binary};
+use self::outside::{PATIENCE, Server, server::binary};
 
 #[test]
 fn a_database_that_cannot_be_reached_is_an_error_without_the_password() {
@@ -108,6 +111,46 @@ async fn a_store_in_use_or_damaged_is_told_with_what_to_do() {
 async fn sigterm_ends_it_with_0() {
     let server = Server::start("memory:").await;
     assert!(server.terminate().await.success());
+}
+
+/// Where neither its log nor its greeting can be written, as on a full disk.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn it_serves_whether_anybody_can_hear_it_or_not() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = free.local_addr().unwrap();
+    drop(free);
+    let full = || File::options().write(true).open("/dev/full").unwrap();
+    let mut server = tokio::process::Command::new(binary())
+        .args(["--store", "memory:", "--listen", &address.to_string()])
+        .stdout(full())
+        .stderr(full())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let listens = async {
+        while tokio::net::TcpStream::connect(address).await.is_err() {
+            assert!(server.try_wait().unwrap().is_none(), "it gave up");
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, listens).await.unwrap();
+
+    let uri = |path: &str| format!("http://{address}{path}");
+    // Each of them is told to the log.
+    for round in 0..3 {
+        let body = r#"{"redirect_uris":["http://127.0.0.1/cb"]}"#;
+        let request = http::Request::post(uri("/oauth/register"))
+            .header("content-type", "application/json")
+            .body(Full::<Bytes>::from(body))
+            .unwrap();
+        assert_eq!(ask(request).await.status(), 201, "{round}");
+        let request = http::Request::post(uri("/mcp"))
+            .header("authorization", "Bearer nonsense")
+            .body(Full::<Bytes>::default())
+            .unwrap();
+        assert_eq!(ask(request).await.status(), 401, "{round}");
+    }
 }
 
 #[tokio::test]
@@ -234,6 +277,10 @@ async fn send(
         .body(Full::<Bytes>::from(body))
         .unwrap();
     request.headers_mut().extend(headers.clone());
+    ask(request).await
+}
+
+async fn ask(request: Request<Full<Bytes>>) -> Response<Bytes> {
     let client = Client::builder(TokioExecutor::new()).build_http();
     let (parts, body) = client.request(request).await.unwrap().into_parts();
     Response::from_parts(parts, body.collect().await.unwrap().to_bytes())

@@ -744,3 +744,27 @@ fn a_malformed_scope_fails_when_the_server_starts() {
     let (resource, ..) = resource();
     let _ = resource.layer().require("no\"quotes");
 }
+
+/// As a logger does where its disk is full.
+#[tokio::test]
+async fn who_watches_cannot_stop_what_they_are_told_of() {
+    let told = Told::default();
+    told.good("alice", Session::default().build());
+    let heard = Arc::new(Mutex::new(0));
+    let count = Arc::clone(&heard);
+    let resource = ProtectedResource::builder(resource::MCP, told)
+        .clock(tower_mcp_auth::TestClock::at(START))
+        .observer(move |event: &Event<'_>| {
+            *count.lock().unwrap() += 1;
+            // Without the words of a panic hook in the test's own output.
+            std::panic::resume_unwind(Box::new(format!("{event:?}")));
+        })
+        .build()
+        .unwrap();
+    let open = protect(&resource.layer());
+    let strict = protect(&resource.layer().require("notes:admin"));
+    assert_eq!(send(&open, empty(post(Some("alice")))).await.status, 200);
+    assert_eq!(send(&strict, empty(post(Some("alice")))).await.status, 403);
+    assert_eq!(send(&open, empty(post(Some("nobody")))).await.status, 401);
+    assert_eq!(*heard.lock().unwrap(), 3);
+}

@@ -33,10 +33,12 @@ async fn who_asks_for_one_more_scope_keeps_the_others() {
     let code = browser.decide(&page, "approve").await.redirect(CALLBACK)["code"].clone();
     let more = Tokens::from(&app.redeem(&client, &code).await);
     assert_eq!(more.scope, "notes:read notes:write");
-    let less = app
-        .tokens(&client, "alice", &[("scope", "notes:read")])
-        .await;
-    assert_eq!(less.scope, "notes:read");
+    // Whether anybody is asked or not.
+    for prompt in ["", "consent"] {
+        let asked = [("scope", "notes:read"), ("prompt", prompt)];
+        let less = app.tokens(&client, "alice", &asked).await;
+        assert_eq!(less.scope, "notes:read", "{prompt}");
+    }
     let other = app
         .tokens(&client, "bob", &[("scope", "notes:write")])
         .await;

@@ -13,6 +13,8 @@ use crate::clock::Timestamp;
 pub(crate) enum Typ<'a> {
     /// One of these, and it must be there.
     OneOf(&'a [&'a str]),
+    /// One of these, or none at all.
+    NoneOr(&'a [&'a str]),
     /// Any, or none at all, but these: they belong elsewhere.
     NoneOf(&'a [&'a str]),
 }
@@ -76,6 +78,7 @@ pub(crate) fn verify_parsed(
 ) -> Result<Claims, JwtError> {
     let typ = match expect.typ {
         Typ::OneOf(names) => names.iter().any(|name| token.is_typ(name)),
+        Typ::NoneOr(names) => !token.has_typ() || names.iter().any(|name| token.is_typ(name)),
         Typ::NoneOf(names) => !names.iter().any(|name| token.is_typ(name)),
     };
     if !typ {

@@ -65,6 +65,11 @@ impl<'a> Jws<'a> {
         self.header.get(name)
     }
 
+    /// Whether it says what it is.
+    pub(crate) fn has_typ(&self) -> bool {
+        self.header("typ").is_some()
+    }
+
     /// Whether `typ` is `name`, also with `application/` in front (RFC 7515 §4.1.9).
     pub(crate) fn is_typ(&self, name: &str) -> bool {
         let Some(typ) = self.header("typ").and_then(Value::as_str) else {

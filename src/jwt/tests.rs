@@ -187,6 +187,23 @@ fn the_kind_of_token_is_looked_at_in_every_spelling() {
     let token = key.sign_with_header(&untyped, &assertion()).unwrap();
     verify(&token, &keys, &expect()).unwrap();
     assert_eq!(verify(&token, &keys, &only).unwrap_err(), JwtError::Type);
+    let plain = Expect {
+        typ: Typ::NoneOr(&["JWT"]),
+        ..expect()
+    };
+    verify(&token, &keys, &plain).unwrap();
+    for (typ, judged) in [
+        ("jwt", None),
+        ("application/JWT", None),
+        ("secevent+jwt", Some(JwtError::Type)),
+        ("", Some(JwtError::Type)),
+    ] {
+        let token = key.sign(typ, &assertion()).unwrap();
+        assert_eq!(verify(&token, &keys, &plain).err(), judged, "{typ}");
+    }
+    let odd = json!({ "alg": "EdDSA", "typ": ["JWT"] });
+    let token = key.sign_with_header(&odd, &assertion()).unwrap();
+    assert_eq!(verify(&token, &keys, &plain).unwrap_err(), JwtError::Type);
 }
 
 #[test]

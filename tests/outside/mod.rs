@@ -15,7 +15,7 @@ use std::{
 pub(crate) use self::server::Server;
 
 /// Long enough for a loaded machine; a client that hangs fails its test.
-const PATIENCE: Duration = Duration::from_secs(120);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Says so where the test harness does not swallow it, or fails where nothing may be missing.
 pub(crate) fn skip(why: &str) {

@@ -8,7 +8,7 @@ use tower_mcp_auth::{
     store::{Store, UseOnce},
 };
 
-use crate::{
+use super::{
     databases::Database,
     execute,
     flow::{NOW, after},

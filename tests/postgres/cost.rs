@@ -6,7 +6,7 @@
 use sqlx::{Executor, Row};
 use tokio::task::JoinSet;
 
-use crate::{databases::Database, flow::Flow};
+use super::{databases::Database, flow::Flow};
 
 /// How many requests are under way at once.
 const AT_ONCE: usize = 16;

@@ -6,7 +6,7 @@ use tower_mcp_auth::{
     store::{RevokeTarget, RotateRefreshOutcome, Store},
 };
 
-use crate::{
+use super::{
     databases::Database,
     execute,
     flow::{Flow, NOW},

@@ -15,7 +15,7 @@ use tower_mcp_auth::{
     store::{Feed, PostgresOptions, RevokeTarget, Store},
 };
 
-use crate::{
+use super::{
     common::{App, Tokens, digest},
     databases::Database,
     execute,

@@ -8,7 +8,7 @@ use tower_mcp_auth::{
     store::{PostgresOptions, RevokeTarget, Store},
 };
 
-use crate::{
+use super::{
     databases::{Database, server},
     execute,
     flow::{Flow, NOW},

@@ -11,7 +11,7 @@ use tower_mcp_auth::{
     },
 };
 
-use crate::{
+use super::{
     databases::Database,
     execute,
     flow::{Flow, NOW, after},

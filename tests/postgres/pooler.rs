@@ -14,7 +14,7 @@ use tower_mcp_auth::{
     store::{PostgresOptions, Store, contract},
 };
 
-use crate::{
+use super::{
     databases::{Database, open, server, skip},
     flow::Flow,
     until,

@@ -3,10 +3,11 @@
 use sqlx::Connection;
 use tower_mcp_auth::store::Store;
 
-use crate::{
+use super::{
     databases::Database,
     execute,
     flow::{Flow, after},
+    number,
 };
 
 #[tokio::test]
@@ -49,8 +50,8 @@ async fn refreshed_grants_are_swept_once_they_expire() {
         store.sweep(after(604_799), 1000),
     );
     assert_eq!((codes.await.unwrap(), tokens.await.unwrap()), (20, 40));
-    assert_eq!(crate::number(&mut connection, grants).await, 20);
+    assert_eq!(number(&mut connection, grants).await, 20);
     assert_eq!(store.sweep(after(604_800), 50).await.unwrap(), 50);
     assert_eq!(store.sweep(after(604_800), 50).await.unwrap(), 10);
-    assert_eq!(crate::number(&mut connection, grants).await, 0);
+    assert_eq!(number(&mut connection, grants).await, 0);
 }

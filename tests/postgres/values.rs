@@ -5,7 +5,7 @@ use tower_mcp_auth::{
     store::{IssueCodeOutcome, RevokeTarget, Store, record::Record},
 };
 
-use crate::{
+use super::{
     databases::Database,
     flow::{Flow, NOW},
 };

@@ -128,8 +128,13 @@ impl IntrospectionVerifier {
 
     /// What an active token allows here.
     fn session(&self, members: &Map<String, Value>) -> Result<McpSession, JwtError> {
-        let text = |name: &str| members.get(name).and_then(Value::as_str);
-        if text("iss").is_some_and(|issuer| issuer != self.issuer.as_str()) {
+        // What cannot be read is not taken for what is not there.
+        let text = |name: &'static str| match members.get(name) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text.as_str())),
+            Some(_) => Err(JwtError::Claim(name)),
+        };
+        if text("iss")?.is_some_and(|issuer| issuer != self.issuer.as_str()) {
             return Err(JwtError::Issuer);
         }
         let audience = audience(members.get("aud"))?;
@@ -141,7 +146,7 @@ impl IntrospectionVerifier {
             return Err(JwtError::Audience);
         }
         // Some issuers answer for refresh tokens as well, and tell them apart by this.
-        if text("token_use").is_some_and(|kind| kind != "access_token") {
+        if text("token_use")?.is_some_and(|kind| kind != "access_token") {
             return Err(JwtError::Type);
         }
         let thumbprint = thumbprint(members)?;
@@ -150,7 +155,7 @@ impl IntrospectionVerifier {
             kind.eq_ignore_ascii_case("bearer")
                 || (kind.eq_ignore_ascii_case("dpop") && thumbprint.is_some())
         };
-        if !text("token_type").is_none_or(is_known) {
+        if !text("token_type")?.is_none_or(is_known) {
             return Err(JwtError::Claim("cnf"));
         }
         let now = self.clock.now();
@@ -158,9 +163,9 @@ impl IntrospectionVerifier {
         if expires_at <= now {
             return Err(JwtError::Expired);
         }
-        let client = text("client_id").or_else(|| text("azp"));
+        let client = text("client_id")?.or(text("azp")?);
         let client = client.ok_or(JwtError::Claim("client_id"))?;
-        let subject = text("sub").unwrap_or(client);
+        let subject = text("sub")?.unwrap_or(client);
         let mut session = McpSession::builder(
             Subject::new(subject).map_err(|_| JwtError::Claim("sub"))?,
             ClientId::new(client).map_err(|_| JwtError::Claim("client_id"))?,

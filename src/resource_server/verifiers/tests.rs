@@ -377,6 +377,11 @@ async fn answers_about_tokens_are_judged() {
         (json!({ "client_id": null }), Some(Verdict::Unknown)),
         (json!({ "token_type": "DPoP" }), Some(Verdict::Unknown)),
         (json!({ "token_type": "N_A" }), Some(Verdict::Unknown)),
+        (json!({ "token_type": ["DPoP"] }), Some(Verdict::Unknown)),
+        (
+            json!({ "iss": ["https://elsewhere.example"] }),
+            Some(Verdict::Unknown),
+        ),
         (
             json!({ "cnf": { "x5t#S256": "x" } }),
             Some(Verdict::Unknown),
