@@ -6,23 +6,24 @@ mod resource;
 
 use std::{
     convert::Infallible,
+    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
+    task::{Context, Poll},
     time::Duration,
 };
 
 use bytes::Bytes;
 use http::{Request, Response};
-use http_body::Frame;
-use http_body_util::{BodyExt, Full, StreamBody};
+use http_body::{Body, Frame};
+use http_body_util::{BodyExt, Full};
 use tokio::{
     sync::{Semaphore, mpsc},
     task::JoinHandle,
     time::{Instant, timeout},
 };
-use tokio_stream::wrappers::UnboundedReceiverStream;
 use tower::{Layer, service_fn};
 use tower_mcp_auth::{
     GrantId, Operation, ProtectedResource, Refusal, TestClock, resource_server::RequestBody,
@@ -44,7 +45,31 @@ const ERAS: [&[(&str, &str)]; 2] = [
     ],
 ];
 
-type Coming = StreamBody<UnboundedReceiverStream<Result<Frame<Bytes>, Infallible>>>;
+/// A message that comes piece by piece, of which some know that a piece was the last.
+struct Coming {
+    pieces: mpsc::UnboundedReceiver<&'static [u8]>,
+    left: Option<usize>,
+}
+
+impl Body for Coming {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        self.pieces.poll_recv(cx).map(|piece| {
+            let piece = piece?;
+            self.left = self.left.map(|left| left - piece.len());
+            Some(Ok(Frame::data(Bytes::from_static(piece))))
+        })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.left == Some(0)
+    }
+}
 
 /// A server that works once it has the whole message, for as long as the test says.
 #[derive(Clone)]
@@ -69,38 +94,54 @@ impl Server {
         self,
         request: Request<RequestBody<Coming>>,
     ) -> Result<Response<Full<Bytes>>, Infallible> {
-        let message = request.into_body().collect().await?.to_bytes();
-        assert_eq!(message, MESSAGE);
+        let (mut body, mut message) = (request.into_body(), Vec::new());
+        while !body.is_end_stream()
+            && let Some(frame) = body.frame().await
+        {
+            message.extend_from_slice(&frame?.into_data().unwrap());
+        }
+        assert_eq!(message, MESSAGE.as_bytes());
         self.began.fetch_add(1, Ordering::SeqCst);
         let _ = self.done.acquire().await;
+        // Until then it is held, as some do.
+        drop(body);
         Ok(Response::new(Full::from("done")))
     }
 }
 
 /// A message of which all but the last byte was sent.
 struct Message {
-    rest: mpsc::UnboundedSender<Result<Frame<Bytes>, Infallible>>,
+    rest: mpsc::UnboundedSender<&'static [u8]>,
     answer: JoinHandle<Answer>,
 }
 
 impl Message {
     async fn begin(resource: &ProtectedResource, server: &Server, era: usize) -> Self {
+        Self::begin_with(resource, server, era, false).await
+    }
+
+    async fn begin_with(
+        resource: &ProtectedResource,
+        server: &Server,
+        era: usize,
+        knows_its_end: bool,
+    ) -> Self {
         let layer = resource
             .layer()
             .require_for(Operation::tool("delete_note"), "notes:write");
         let server = server.clone();
         let service = layer.layer(service_fn(move |request| server.clone().serve(request)));
-        let (rest, body) = mpsc::unbounded_channel();
+        let (rest, pieces) = mpsc::unbounded_channel();
+        let left = knows_its_end.then_some(MESSAGE.len());
         let request = ERAS[era]
             .iter()
             .fold(post(Some("writer")), |request, (name, value)| {
                 request.header(*name, *value)
             })
-            .body(StreamBody::new(UnboundedReceiverStream::new(body)))
+            .body(Coming { pieces, left })
             .unwrap();
         let (most, _) = MESSAGE.as_bytes().split_at(MESSAGE.len() - 1);
-        rest.send(Ok(Frame::data(Bytes::from_static(most))))
-            .unwrap();
+        rest.send(most).unwrap();
         let answer = tokio::spawn(async move { send(&service, request).await });
         let message = Self { rest, answer };
         // Until it waits for the rest.
@@ -111,7 +152,7 @@ impl Message {
 
     fn finish(self) -> JoinHandle<Answer> {
         let (_, last) = MESSAGE.as_bytes().split_at(MESSAGE.len() - 1);
-        let _ = self.rest.send(Ok(Frame::data(Bytes::from_static(last))));
+        let _ = self.rest.send(last);
         self.answer
     }
 }
@@ -184,9 +225,10 @@ async fn a_message_whose_rest_never_comes_ends_with_its_token() {
 /// What was begun in time is finished: half of it would help nobody.
 #[tokio::test(start_paused = true)]
 async fn what_was_asked_for_in_time_is_done() {
-    for era in 0..ERAS.len() {
+    for (era, knows_its_end) in [(0, false), (0, true), (1, false), (1, true)] {
         let ((resource, clock), server) = (writer(), Server::new());
-        let answer = Message::begin(&resource, &server, era).await.finish();
+        let message = Message::begin_with(&resource, &server, era, knows_its_end).await;
+        let answer = message.finish();
         tokio::time::sleep(Duration::from_secs(1)).await;
         assert_eq!(server.began(), 1);
         revoke(&resource);
