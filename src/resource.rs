@@ -62,6 +62,10 @@ impl Resource {
 
     /// The scopes that a client without a token is told to ask for; all of the resource's by
     /// default, without `offline_access`.
+    ///
+    /// A client that needs more later is told so, and asks its user again. Not all can: those on
+    /// versions 1 of the TypeScript SDK refresh instead, which gives them no more. Where that
+    /// matters, leave this unset.
     #[must_use]
     pub fn challenge<I>(mut self, scopes: I) -> Self
     where

@@ -182,6 +182,29 @@ async fn a_scope_that_nobody_knew_at_first_is_left_out_again() {
     }
 }
 
+/// As when the server moved: better to sign in anew than to go on with what is good nowhere.
+#[tokio::test]
+async fn what_was_for_a_resource_that_is_gone_ends() {
+    let store = std::sync::Arc::new(tower_mcp_auth::MemoryStore::new());
+    let before = App::with(|builder| builder.store(store.clone()).resource(OLD, ["old"]));
+    let client = before.public_client().await;
+    let asked = [("resource", OLD), ("scope", "old")];
+    let tokens = before.tokens(&client, "alice", &asked).await;
+    let after = App::with(|builder| builder.store(store));
+    for resource in [None, Some(OLD), Some(MCP)] {
+        let mut form = vec![
+            ("grant_type", "refresh_token"),
+            ("client_id", &client),
+            ("refresh_token", &tokens.refresh),
+        ];
+        form.extend(resource.map(|resource| ("resource", resource)));
+        after.token(&form).await.assert_error(400, "invalid_grant");
+    }
+    Tokens::from(&before.refresh(&client, &tokens.refresh).await);
+}
+
+const OLD: &str = "https://api.example.com/old";
+
 #[tokio::test]
 async fn a_refresh_token_expires_a_week_after_it_was_issued() {
     let app = App::new();

@@ -59,6 +59,7 @@ async fn what_was_revoked_is_not_asked_for_again() {
     assert_eq!(tokens.scope, "notes:write");
 }
 
+/// Two windows of one client: each approves what its page said.
 #[tokio::test]
 async fn a_page_that_named_less_approves_no_more() {
     let app = App::new();
@@ -69,8 +70,15 @@ async fn a_page_that_named_less_approves_no_more() {
         .await;
     app.tokens(&client, "alice", &[("scope", "notes:read")])
         .await;
-    let answer = browser.decide(&shown, "approve").await;
-    assert_eq!(answer.status.as_u16(), 400, "{answer:?}");
+    // As it would be shown by now.
+    let again = browser
+        .consent_page(&client, &[("scope", "notes:write")])
+        .await;
+    for (page, scope) in [(shown, "notes:write"), (again, "notes:read notes:write")] {
+        let code = browser.decide(&page, "approve").await.redirect(CALLBACK)["code"].clone();
+        let tokens = Tokens::from(&app.redeem(&client, &code).await);
+        assert_eq!(tokens.scope, scope);
+    }
 }
 
 #[tokio::test]

@@ -25,6 +25,7 @@ use crate::{
         BeginAuthorization,
         record::{AuthorizationRequest, ConsentRecord, PendingAuthorization},
     },
+    uri::ResourceUri,
 };
 
 /// What a form may have as it is and an address may not.
@@ -191,14 +192,30 @@ impl AuthorizationServer {
         request: &AuthorizationRequest,
         consent: Option<&ConsentRecord>,
     ) -> AuthorizationRequest {
-        let of_resource = self
-            .catalog
-            .find(&request.resource)
-            .map_or_else(Scopes::none, |resource| resource.scopes.clone());
+        let of_resource = self.scopes_of(&request.resource);
         AuthorizationRequest {
             scopes: step_up::widen(&request.scopes, consent, &of_resource),
             ..request.clone()
         }
+    }
+
+    /// The request as a page may have put it to the user, who may have allowed more since.
+    pub(super) fn wordings(
+        &self,
+        request: &AuthorizationRequest,
+        consent: Option<&ConsentRecord>,
+    ) -> [AuthorizationRequest; 2] {
+        let of_resource = self.scopes_of(&request.resource);
+        let widest = AuthorizationRequest {
+            scopes: step_up::with_allowed(&request.scopes, consent, &of_resource),
+            ..request.clone()
+        };
+        [widest, request.clone()]
+    }
+
+    fn scopes_of(&self, resource: &ResourceUri) -> Scopes {
+        let known = self.catalog.find(resource);
+        known.map_or_else(Scopes::none, |known| known.scopes.clone())
     }
 
     /// Stores the request and sends the browser on: to sign in, or to consent.

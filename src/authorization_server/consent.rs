@@ -107,23 +107,24 @@ impl AuthorizationServer {
             return response::see_other(&self.login_url(transaction, resumed.login_hint()));
         };
         let request = &resumed.pending.request;
-        let request = match self.consent_of(request, user).await {
-            Ok(consent) => self.widened(request, consent.as_ref()),
+        let wordings = match self.consent_of(request, user).await {
+            Ok(consent) => self.wordings(request, consent.as_ref()),
             Err(error) => return self.unavailable_here(parts, &error),
         };
-        let expected = resumed.form_token(user, &request);
-        let sent = params.get("token").unwrap_or_default();
         // Compared as digests, and so in constant time.
-        if Digest::of(sent) != Digest::of(&expected) {
+        let sent = Digest::of(params.get("token").unwrap_or_default());
+        let is_of = |shown: &&_| Digest::of(&resumed.form_token(user, shown)) == sent;
+        // The user allows what the page said. What they allowed in another window since, it did not.
+        let Some(request) = wordings.iter().find(is_of) else {
             return self.refuse_here(parts, Endpoint::Consent, None, &WRONG_TOKEN);
-        }
+        };
         match params.get("decision") {
             Some("approve") => {
                 self.issue_code(
                     parts,
                     Some(resumed.id),
                     &resumed.client,
-                    &request,
+                    request,
                     user,
                     false,
                 )

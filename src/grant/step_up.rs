@@ -18,10 +18,22 @@ pub(crate) fn widen(
     let challenged = requested.of_resource();
     let is_challenge = !challenged.is_empty() && of_resource.contains_all(&challenged);
     match consent.map(|consent| &consent.scopes) {
-        // What no longer exists is not asked for again.
         Some(allowed) if is_challenge && !allowed.contains_all(requested) => {
-            requested.union(&allowed.intersection(of_resource))
+            with_allowed(requested, consent, of_resource)
         }
         _ => requested.clone(),
     }
+}
+
+/// What is requested, and what the user allowed of the resource. What no longer exists is not asked
+/// for again.
+pub(crate) fn with_allowed(
+    requested: &Scopes,
+    consent: Option<&ConsentRecord>,
+    of_resource: &Scopes,
+) -> Scopes {
+    consent.map_or_else(
+        || requested.clone(),
+        |consent| requested.union(&consent.scopes.intersection(of_resource)),
+    )
 }

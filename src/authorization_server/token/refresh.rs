@@ -12,7 +12,6 @@ use crate::{
         Refusal,
         refresh::{self, RefreshRequest},
     },
-    scope::Scopes,
     secret::{Refresh, Token},
     store::{
         RotateRefresh, RotateRefreshOutcome, StoreError,
@@ -40,10 +39,9 @@ impl AuthorizationServer {
             scope: params.get("scope"),
             resources: params.all("resource").collect(),
         };
-        let grantable = self
-            .catalog
-            .find(&grant.resource)
-            .map_or_else(Scopes::none, |resource| self.catalog.grantable(resource));
+        // What it gave would be good nowhere, and the client none the wiser.
+        let resource = self.catalog.find(&grant.resource).ok_or(RESOURCE_GONE)?;
+        let grantable = self.catalog.grantable(resource);
         let scopes = refresh::check(&request, client, &grant, &grantable)?;
         self.check_key(call, grant.dpop_jkt.as_deref(), &grant.resource)?;
         // A public client's refresh token is bound to a key with which it asks for bound access
@@ -147,6 +145,10 @@ impl AuthorizationServer {
 
 const REFRESH_UNKNOWN: Refusal =
     Refusal::invalid_grant("refresh_token_unknown", "there is no such refresh token");
+const RESOURCE_GONE: Refusal = Refusal::invalid_grant(
+    "resource_gone",
+    "what the refresh token was issued for is no longer here; have the user sign in anew",
+);
 const REFRESH_EXPIRED: Refusal =
     Refusal::invalid_grant("refresh_token_expired", "the refresh token has expired");
 const REFRESH_USED: Refusal = Refusal::invalid_grant(
