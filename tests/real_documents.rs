@@ -41,6 +41,19 @@ fn publish(site: &Site, origin: &str, document: &str) -> (String, Value) {
     (id, document)
 }
 
+async fn approve(app: &App, user: &Browser<'_>, page: &Answer, id: &str, callback: &str) -> Tokens {
+    let code = user.decide(page, "approve").await.redirect(callback)["code"].clone();
+    let redeem = [
+        ("grant_type", "authorization_code"),
+        ("client_id", id),
+        ("code", &*code),
+        ("code_verifier", VERIFIER),
+        ("redirect_uri", callback),
+        ("resource", MCP),
+    ];
+    Tokens::from(&app.token(&redeem).await)
+}
+
 /// A port of its own each time, which its document does not name.
 #[tokio::test]
 async fn claude_code_signs_in_from_any_port_and_is_asked_about_each_time() {
@@ -59,16 +72,7 @@ async fn claude_code_signs_in_from_any_port_and_is_asked_about_each_time() {
         for told in ["Claude Code", "described by", host, "on your own computer"] {
             assert!(page.body.contains(told), "{told}: {page:?}");
         }
-        let code = browser.decide(&page, "approve").await.redirect(callback)["code"].clone();
-        let redeem = [
-            ("grant_type", "authorization_code"),
-            ("client_id", &*id),
-            ("code", &*code),
-            ("code_verifier", VERIFIER),
-            ("redirect_uri", callback),
-            ("resource", MCP),
-        ];
-        let tokens = Tokens::from(&app.token(&redeem).await);
+        let tokens = approve(&app, &browser, &page, &id, callback).await;
         assert_eq!(app.call("/mcp", &tokens.access).await.body, "alice");
         Tokens::from(&app.refresh(&id, &tokens.refresh).await);
     }
@@ -150,21 +154,14 @@ async fn chatgpt_signs_in_and_refreshes_with_its_key() {
 #[tokio::test]
 async fn tokens_of_a_client_whose_document_is_gone_can_be_given_back() {
     let (app, site) = (app(), Site::default());
-    let (id, _) = publish(&site, &site.serve().await, CLAUDE_CODE);
+    let origin = site.serve().await;
+    let (id, _) = publish(&site, &origin, CLAUDE_CODE);
     let callback = "http://localhost:55611/callback";
     let browser = Browser::of(&app, "alice");
     let page = browser
         .consent_page(&id, &[("redirect_uri", callback)])
         .await;
-    let code = browser.decide(&page, "approve").await.redirect(callback)["code"].clone();
-    let redeem = [
-        ("grant_type", "authorization_code"),
-        ("client_id", &*id),
-        ("code", &*code),
-        ("code_verifier", VERIFIER),
-        ("redirect_uri", callback),
-    ];
-    let tokens = Tokens::from(&app.token(&redeem).await);
+    let tokens = approve(&app, &browser, &page, &id, callback).await;
     let stranger = app.public_client().await;
     let others = app.tokens(&stranger, "alice", &[]).await;
 
@@ -189,4 +186,9 @@ async fn tokens_of_a_client_whose_document_is_gone_can_be_given_back() {
         assert_eq!(answer.status.as_u16(), 200, "{answer:?}");
     }
     assert_eq!(app.call("/mcp", &tokens.access).await.status.as_u16(), 401);
+    publish(&site, &origin, CLAUDE_CODE);
+    app.advance(61);
+    app.refresh(&id, &tokens.refresh)
+        .await
+        .assert_error(400, "invalid_grant");
 }

@@ -122,7 +122,6 @@ fn around_free_port(text: &str) -> Option<(&str, &str)> {
 }
 
 /// Whose machine a host leads a browser to.
-#[derive(Clone, Copy, PartialEq, Eq)]
 enum Whose {
     /// The one the browser runs on.
     ThisMachine,

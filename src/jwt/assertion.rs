@@ -95,11 +95,7 @@ pub(crate) fn verify_parsed(
 }
 
 fn judge(all: Map<String, Value>, expect: &Expect<'_>) -> Result<Claims, JwtError> {
-    let text = |name: &'static str| match all.get(name) {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::String(text)) => Ok(Some(text.clone())),
-        Some(_) => Err(JwtError::Claim(name)),
-    };
+    let text = |name| Ok(text(&all, name)?.map(str::to_owned));
     let subject = text("sub")?;
     if expect.subject.is_some() && subject.as_deref() != expect.subject {
         return Err(JwtError::Subject);
@@ -156,6 +152,18 @@ pub(crate) fn audience(aud: Option<&Value>) -> Result<Vec<String>, JwtError> {
             .map(|name| name.as_str().map(str::to_owned).ok_or(wrong))
             .collect(),
         Some(_) => Err(wrong),
+    }
+}
+
+/// A claim that is text where it is there: what cannot be read is not taken for what is not there.
+pub(crate) fn text<'a>(
+    claims: &'a Map<String, Value>,
+    name: &'static str,
+) -> Result<Option<&'a str>, JwtError> {
+    match claims.get(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text)),
+        Some(_) => Err(JwtError::Claim(name)),
     }
 }
 

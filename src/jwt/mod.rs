@@ -15,7 +15,7 @@ mod tests;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::{
-    assertion::{Claims, Expect, Typ, audience, time, verify},
+    assertion::{Claims, Expect, Typ, audience, text, time, verify},
     at_jwt::{
         AccessToken, AccessTokenClaims, Confirmation, ExpectAccessToken, scopes, thumbprint,
         verify_access_token,

@@ -13,7 +13,7 @@ use crate::{
     id::{ClientId, Subject},
     issuer::{Discovery, IssuerName, LIMITS, PATIENCE, fetcher_for},
     json::parse_strictly,
-    jwt::{JwtError, audience, scopes, thumbprint, time},
+    jwt::{JwtError, audience, scopes, text, thumbprint, time},
     resource_server::{McpSession, PresentedToken, TokenVerifier, Verdict, VerifierUnavailable},
     secret::Digest,
     uri::ResourceUri,
@@ -128,12 +128,7 @@ impl IntrospectionVerifier {
 
     /// What an active token allows here.
     fn session(&self, members: &Map<String, Value>) -> Result<McpSession, JwtError> {
-        // What cannot be read is not taken for what is not there.
-        let text = |name: &'static str| match members.get(name) {
-            None | Some(Value::Null) => Ok(None),
-            Some(Value::String(text)) => Ok(Some(text.as_str())),
-            Some(_) => Err(JwtError::Claim(name)),
-        };
+        let text = |name| text(members, name);
         if text("iss")?.is_some_and(|issuer| issuer != self.issuer.as_str()) {
             return Err(JwtError::Issuer);
         }
