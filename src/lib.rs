@@ -93,6 +93,7 @@ mod jwt;
 mod mcp_auth;
 mod params;
 mod pkce;
+mod remainder;
 mod resource;
 pub mod resource_server;
 mod scope;

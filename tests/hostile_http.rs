@@ -599,11 +599,23 @@ fn endless_chunks(size: usize) -> String {
 #[tokio::test]
 async fn chunked_bodies_over_the_limit_are_not_read_to_their_end() {
     let target = Target::start().await;
-    let body = endless_chunks(8 * 1024 * 1024);
+    let body = endless_chunks(32 * 1024 * 1024);
     for kind in [FORM, JSON] {
         target
             .is_not_upset_by(|path| format!("POST {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{kind}Transfer-Encoding: chunked\r\n\r\n{body}"))
             .await;
+    }
+}
+
+#[tokio::test]
+async fn who_sends_far_too_much_learns_that_it_is_too_much() {
+    let target = Target::start().await;
+    let body = endless_chunks(8 * 1024 * 1024);
+    for path in ["/oauth/token", "/oauth/register"] {
+        let answer = target
+            .send(format!("POST {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{FORM}Transfer-Encoding: chunked\r\n\r\n{body}0\r\n\r\n"))
+            .await;
+        assert_eq!(answer.status(), 413, "{path}");
     }
 }
 

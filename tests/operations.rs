@@ -480,14 +480,16 @@ impl http_body::Body for Announced {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nobody_waits_for_a_body_that_is_too_long_by_its_own_account() {
+async fn nobody_waits_long_for_a_body_that_is_too_long_by_its_own_account() {
     let (resource, ..) = resource();
     let layer = rules(&resource).body_limit(64);
     let service = layer.layer(service_fn(async |_: Request<RequestBody<Announced>>| {
         Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
     }));
     for (length, refusal, seconds) in [
-        (65, Refusal::MessageTooLarge, 0),
+        (16 * 1024 * 1024 + 1, Refusal::MessageTooLarge, 0),
+        // The answer can be read when what was sent of it was.
+        (65, Refusal::MessageTooLarge, 2),
         (64, Refusal::MessageTooSlow, 30),
     ] {
         let begun = tokio::time::Instant::now();

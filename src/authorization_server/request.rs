@@ -1,6 +1,6 @@
 //! Taking a request in: bounded in size and time, and of the type it says.
 
-use std::time::Duration;
+use std::{future::poll_fn, pin::pin, time::Duration};
 
 use bytes::{Buf, Bytes};
 use http::{HeaderValue, Method, StatusCode, header, request::Parts};
@@ -8,6 +8,7 @@ use http_body::Body;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 
 use super::response::{self, EndpointResponse};
+use crate::remainder::Remainder;
 
 /// How large a request body may be, in bytes.
 const MAX_BODY: usize = 64 * 1024;
@@ -25,12 +26,17 @@ where
         return Ok(Bytes::new());
     }
     let refuse = |status, description| Err(response::error(status, "invalid_request", description));
-    match tokio::time::timeout(BODY_DEADLINE, Limited::new(body, MAX_BODY).collect()).await {
+    let mut body = pin!(body);
+    let read = Limited::new(body.as_mut(), MAX_BODY).collect();
+    match tokio::time::timeout(BODY_DEADLINE, read).await {
         Ok(Ok(collected)) => {
             let mut buffer = collected.aggregate();
             Ok(buffer.copy_to_bytes(buffer.remaining()))
         }
         Ok(Err(error)) if error.is::<LengthLimitError>() => {
+            if let Some(mut rest) = Remainder::of_begun(parts.version) {
+                poll_fn(|cx| rest.poll_read(body.as_mut(), cx)).await;
+            }
             refuse(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large")
         }
         Ok(Err(_)) => refuse(StatusCode::BAD_REQUEST, "the body could not be read"),

@@ -19,6 +19,7 @@ use super::{
     cache::Standing,
     guard::{Admitted, Protection, Question, Refused},
     headers,
+    refusing::Refusing,
 };
 
 type Asking = Pin<Box<dyn Future<Output = Result<Standing, Refused>> + Send>>;
@@ -39,9 +40,19 @@ pin_project! {
     #[project = StateProj]
     enum State<S, B, F> {
         Answered { response: Option<Response<Bytes>> },
+        Refusing { refusing: Pin<Box<Refusing<B>>> },
         // The token is not in the cache. Boxed, to keep the future of the usual case small.
         Asking { asking: Asking, held: Option<Box<Held<S, B>>> },
         Inner { #[pin] future: F, admitted: Option<Admitted> },
+    }
+}
+
+impl<S, B: Body, F> State<S, B, F> {
+    fn refusing(request: Request<B>, response: Response<Bytes>) -> Self {
+        let (parts, body) = request.into_parts();
+        Self::Refusing {
+            refusing: Refusing::new(parts.version, &parts.headers, body, response),
+        }
     }
 }
 
@@ -61,6 +72,15 @@ where
             state: State::Answered {
                 response: Some(response),
             },
+        }
+    }
+
+    pub(crate) fn refusing(request: Request<B>, response: Response<Bytes>) -> Self
+    where
+        B: Body,
+    {
+        Self {
+            state: State::refusing(request, response),
         }
     }
 
@@ -95,6 +115,7 @@ where
 impl<S, B, RB> Future for ResponseFuture<S, B>
 where
     S: Service<Request<B>, Response = Response<RB>>,
+    B: Body,
     RB: Body,
 {
     type Output = Result<Response<ResponseBody<RB>>, S::Error>;
@@ -106,6 +127,10 @@ where
                 StateProj::Answered { response } => {
                     #[expect(clippy::expect_used, reason = "the contract of futures")]
                     let response = response.take().expect("polled after completion");
+                    return Poll::Ready(Ok(response.map(ResponseBody::own)));
+                }
+                StateProj::Refusing { refusing } => {
+                    let response = ready!(refusing.as_mut().poll(cx));
                     return Poll::Ready(Ok(response.map(ResponseBody::own)));
                 }
                 StateProj::Asking { asking, held } => {
@@ -123,9 +148,8 @@ where
                         },
                         Err(refused) => {
                             let headers = held.request.headers();
-                            State::Answered {
-                                response: Some(held.protection.refuse_to(headers, &refused)),
-                            }
+                            let response = held.protection.refuse_to(headers, &refused);
+                            State::refusing(held.request, response)
                         }
                     }
                 }

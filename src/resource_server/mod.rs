@@ -111,6 +111,7 @@ mod policy;
 mod policy_future;
 pub(crate) mod proof;
 mod refusal;
+mod refusing;
 mod request_body;
 mod resource;
 mod service;

@@ -248,7 +248,10 @@ where
                 let ready = mem::replace(&mut self.inner, clone);
                 OperationFuture::reading(ready, self.gate.clone(), parts, standing, body)
             }
-            Err(denied) => OperationFuture::answered(self.gate.answer(&parts, &denied)),
+            Err(denied) => {
+                let response = self.gate.answer(&parts, &denied);
+                OperationFuture::refusing(&parts, body, response)
+            }
         }
     }
 }

@@ -22,9 +22,11 @@ use super::{
     cache::Standing,
     guard::{Protection, Refused},
     policy::Gate,
+    refusing::Refusing,
     request_body::RequestBody,
     watch::Watch,
 };
+use crate::remainder::Remainder;
 
 pin_project! {
     /// Response future of [`McpOperationService`](super::McpOperationService).
@@ -42,7 +44,15 @@ pin_project! {
     #[project = StateProj]
     enum State<S, B, F> {
         Answered { response: Option<Response<Bytes>> },
-        Reading { #[pin] body: B, read: Read, held: Option<Box<Held<S>>> },
+        Refusing { refusing: Pin<Box<Refusing<B>>> },
+        Reading {
+            #[pin]
+            body: B,
+            read: Read,
+            // Once it is too long.
+            rest: Option<Remainder>,
+            held: Option<Box<Held<S>>>,
+        },
         Inner { #[pin] future: F, upload: Option<Upload> },
     }
 }
@@ -147,10 +157,13 @@ impl<S, B> OperationFuture<S, B>
 where
     S: Service<Request<RequestBody<B>>>,
 {
-    pub(crate) const fn answered(response: Response<Bytes>) -> Self {
+    pub(crate) fn refusing(parts: &Parts, body: B, response: Response<Bytes>) -> Self
+    where
+        B: Body,
+    {
         Self {
-            state: State::Answered {
-                response: Some(response),
+            state: State::Refusing {
+                refusing: Refusing::new(parts.version, &parts.headers, body, response),
             },
         }
     }
@@ -172,6 +185,7 @@ where
             state: State::Reading {
                 body,
                 read: Read::Nothing,
+                rest: None,
                 held: Some(Box::new(Held {
                     ready,
                     gate,
@@ -200,16 +214,27 @@ where
                     let response = response.take().expect("polled after completion");
                     return Poll::Ready(Ok(response.map(ResponseBody::own)));
                 }
+                StateProj::Refusing { refusing } => {
+                    let response = ready!(refusing.as_mut().poll(cx));
+                    return Poll::Ready(Ok(response.map(ResponseBody::own)));
+                }
                 StateProj::Reading {
                     mut body,
                     read,
+                    rest,
                     held,
                 } => {
-                    let limit = held.as_ref().map_or(0, |held| held.gate.body_limit());
+                    #[expect(clippy::expect_used, reason = "taken when this state ends")]
+                    let waiting = held.as_mut().expect("polled after completion");
+                    let limit = waiting.gate.body_limit();
                     let refusal = loop {
+                        if let Some(rest) = rest {
+                            ready!(rest.poll_read(body.as_mut(), cx));
+                            break Some(Refusal::MessageTooLarge);
+                        }
                         match body.as_mut().poll_frame(cx) {
                             Poll::Pending => {
-                                if held.as_mut().is_some_and(|held| held.is_overdue(cx)) {
+                                if waiting.is_overdue(cx) {
                                     break Some(Refusal::MessageTooSlow);
                                 }
                                 return Poll::Pending;
@@ -222,7 +247,11 @@ where
                                     continue;
                                 };
                                 if chunk.len() > limit - read.len() {
-                                    break Some(Refusal::MessageTooLarge);
+                                    *rest = Remainder::of_begun(waiting.parts.version);
+                                    if rest.is_none() {
+                                        break Some(Refusal::MessageTooLarge);
+                                    }
+                                    continue;
                                 }
                                 read.push(chunk);
                             }

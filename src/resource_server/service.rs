@@ -6,7 +6,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use http::{HeaderMap, Request, Response};
+use http::{Request, Response};
 use http_body::Body;
 use tower_service::Service;
 
@@ -61,6 +61,7 @@ impl<S: fmt::Debug> fmt::Debug for McpAuthService<S> {
 impl<S, B, RB> Service<Request<B>> for McpAuthService<S>
 where
     S: Service<Request<B>, Response = Response<RB>> + Clone,
+    B: Body,
     RB: Body,
 {
     type Response = Response<ResponseBody<RB>>;
@@ -75,17 +76,18 @@ where
         if cors::is_preflight(&request) {
             return ResponseFuture::answered(cors::preflight(request.headers()));
         }
-        let refuse = |headers: &HeaderMap, refused: &Refused| {
-            ResponseFuture::answered(self.protection.refuse_to(headers, refused))
+        let refuse = |request: Request<B>, refused: &Refused| {
+            let response = self.protection.refuse_to(request.headers(), refused);
+            ResponseFuture::refusing(request, response)
         };
         match self.protection.decide(&request) {
             Decision::Admit(standing, marks) => {
                 match self.protection.admit(standing, marks, &mut request) {
                     Ok(admitted) => ResponseFuture::inner(self.inner.call(request), admitted),
-                    Err(refused) => refuse(request.headers(), &refused),
+                    Err(refused) => refuse(request, &refused),
                 }
             }
-            Decision::Refuse(refused) => refuse(request.headers(), &refused),
+            Decision::Refuse(refused) => refuse(request, &refused),
             Decision::Ask(question) => {
                 // The clone may not be ready: the service that was polled goes with the request.
                 // https://docs.rs/tower-service/0.3/tower_service/trait.Service.html#be-careful-when-cloning-inner-services

@@ -1,0 +1,99 @@
+//! What a client still sends of a request that is refused.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Buf;
+use http::{HeaderMap, Version, header::EXPECT};
+use http_body::Body;
+use tokio::time::{Instant, Sleep, sleep_until};
+
+/// How many bytes are read for nothing.
+const LIMIT: u64 = 16 * 1024 * 1024;
+/// How long they may take.
+const DEADLINE: Duration = Duration::from_secs(30);
+/// How long nothing may come of them: who waits for an answer before sending more is given it.
+const PAUSE: Duration = Duration::from_secs(2);
+
+/// Reads what is left of a body before its request is answered, up to a limit and a deadline.
+///
+/// An HTTP/1 server closes a connection whose request was answered and not read. To a client that is
+/// still sending the connection then breaks before it has seen the answer (RFC 9112 §9.6), so it
+/// cannot know that it has to sign in.
+///
+/// Needs tokio's time driver where a body does not come at once.
+#[derive(Debug)]
+pub(crate) struct Remainder {
+    left: u64,
+    /// Only there once the body has kept us waiting: most have come by then.
+    patience: Option<Patience>,
+}
+
+#[derive(Debug)]
+struct Patience {
+    end: Instant,
+    sleep: Pin<Box<Sleep>>,
+}
+
+impl Remainder {
+    /// Of a body that nobody has read from. `None` where there is nothing to read, or no use in it.
+    pub(crate) fn of_unread<B: Body>(
+        version: Version,
+        headers: &HeaderMap,
+        body: &B,
+    ) -> Option<Self> {
+        // A client that asks first (RFC 9110 §10.1.1) would take reading for leave to send it.
+        let asks_first = headers.contains_key(EXPECT);
+        let is_too_long = body.size_hint().lower() > LIMIT;
+        if body.is_end_stream() || asks_first || is_too_long {
+            None
+        } else {
+            Self::of_begun(version)
+        }
+    }
+
+    /// Of a body that was read from. `None` where an answer may come at any time: since HTTP/2 a
+    /// stream ends for itself (RFC 9113 §8.1).
+    pub(crate) fn of_begun(version: Version) -> Option<Self> {
+        (version < Version::HTTP_2).then_some(Self {
+            left: LIMIT,
+            patience: None,
+        })
+    }
+
+    /// Ready once the answer should be given.
+    pub(crate) fn poll_read<B: Body>(
+        &mut self,
+        mut body: Pin<&mut B>,
+        cx: &mut Context<'_>,
+    ) -> Poll<()> {
+        let mut came = false;
+        loop {
+            match body.as_mut().poll_frame(cx) {
+                Poll::Pending => break,
+                Poll::Ready(None | Some(Err(_))) => return Poll::Ready(()),
+                Poll::Ready(Some(Ok(frame))) => {
+                    came = true;
+                    let length = frame.data_ref().map_or(0, Buf::remaining);
+                    match self.left.checked_sub(length as u64) {
+                        Some(left) => self.left = left,
+                        None => return Poll::Ready(()),
+                    }
+                }
+            }
+        }
+        let now = Instant::now();
+        let patience = self.patience.get_or_insert_with(|| Patience {
+            end: now + DEADLINE,
+            sleep: Box::pin(sleep_until(now + PAUSE)),
+        });
+        if came {
+            let until = patience.end.min(now + PAUSE);
+            patience.sleep.as_mut().reset(until);
+        }
+        patience.sleep.as_mut().poll(cx)
+    }
+}
