@@ -136,6 +136,9 @@ impl Resource {
     /// Gives out signed access tokens (`at+jwt`, RFC 9068) that others can read with the keys at
     /// `jwks_uri`, signed with RS256. The layer here looks them up in the store like all others,
     /// so that they can be revoked; whoever only checks signatures takes them until they expire.
+    ///
+    /// Of several machines, one that is not set so refuses them: it asks the store about no token
+    /// that it could not have issued. So change all of them at once, or have users refresh meanwhile.
     #[cfg(feature = "jwt")]
     #[must_use]
     pub fn jwt_access_tokens(mut self) -> Self {

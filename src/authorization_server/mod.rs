@@ -45,7 +45,6 @@ mod userinfo;
 use std::{fmt, sync::Arc, time::Duration};
 
 use http::request::Parts;
-use tokio::sync::OnceCell;
 
 #[cfg(feature = "pages")]
 pub use self::pages::BuiltInPages;
@@ -93,10 +92,7 @@ use crate::{
     resource::Catalog,
     resource_server::{ProtectedResource, TokenGate},
     secret::{AccessForms, Digest, SecretKey},
-    store::{
-        self, ErasedStore, Revocation, RevokeTarget, StoreError, Sweeper,
-        record::{KeyPurpose, KeyRecord},
-    },
+    store::{ErasedStore, Revocation, RevokeTarget, SharedKeys, StoreError, Sweeper},
     uri::Issuer,
 };
 
@@ -170,7 +166,7 @@ pub(crate) struct AuthorizationServer {
     pub(crate) gate: TokenGate,
     /// The resources behind that gate; the first is the default.
     pub(crate) resources: Vec<ProtectedResource>,
-    pub(crate) refresh_keys: OnceCell<Vec<KeyRecord>>,
+    pub(crate) refresh_keys: SharedKeys,
     pub(crate) user_code_guesses: Guesses,
     pub(crate) sweeper: Sweeper,
     #[cfg(feature = "rate-limit")]
@@ -209,30 +205,22 @@ impl AuthorizationServer {
         &self,
         id: Option<u32>,
     ) -> Result<(u32, SecretKey), StoreError> {
-        let keys = self.refresh_keys().await?;
+        let keys = self.refresh_keys.get(&*self.store, self.now()).await?;
         let key = match id {
-            Some(id) => keys.iter().find(|key| key.id == id),
+            Some(id) => keys.iter().find(|(number, _)| *number == id),
             None => keys.last(),
         };
-        key.and_then(|key| Some((key.id, key.key.secret_key()?)))
+        key.cloned()
             .ok_or_else(|| StoreError::unavailable("the store has no key for refresh tokens"))
     }
 
     /// The key that tokens of forms are made with: whoever knows a browser's cookie, having planted
     /// it perhaps, can still not make one. Every machine has the oldest key, whenever it started.
     async fn form_key(&self) -> Result<FormKey, StoreError> {
-        let keys = self.refresh_keys().await?;
-        let key = keys.first().and_then(|key| key.key.secret_key());
+        let keys = self.refresh_keys.get(&*self.store, self.now()).await?;
+        let key = keys.first().map(|(_, key)| key.clone());
         key.map(FormKey::from)
             .ok_or_else(|| StoreError::unavailable("the store has no key for forms"))
-    }
-
-    async fn refresh_keys(&self) -> Result<&[KeyRecord], StoreError> {
-        let keys = self.refresh_keys.get_or_try_init(|| {
-            let purpose = KeyPurpose::RefreshSuccessor;
-            store::shared_secret(&*self.store, purpose, self.now())
-        });
-        Ok(keys.await?)
     }
 
     /// The answer to a caller who asks too often, `None` to everyone else.

@@ -11,7 +11,6 @@ use std::sync::Arc;
 
 use http::{HeaderMap, HeaderValue};
 use subtle::ConstantTimeEq;
-use tokio::sync::OnceCell;
 
 use super::{
     Refusal, headers::MCP_SESSION_ID, patience::patiently, session::McpSession,
@@ -20,7 +19,7 @@ use super::{
 use crate::{
     clock::Clock,
     secret::{SecretKey, base64url},
-    store::{self, ErasedStore, record::KeyPurpose},
+    store::{ErasedStore, SharedKeys, record::KeyPurpose},
 };
 
 /// How much of the MAC is sent.
@@ -28,8 +27,8 @@ const MAC_BYTES: usize = 16;
 
 /// The key that session ids are signed with, and where it comes from.
 pub(crate) struct SessionBinding {
-    /// Lowest number first: the last one signs, each one verifies.
-    keys: OnceCell<Vec<SecretKey>>,
+    /// The last one signs, each one verifies.
+    keys: SharedKeys,
     store: Option<Arc<dyn ErasedStore>>,
 }
 
@@ -37,7 +36,7 @@ impl SessionBinding {
     /// A key of this process alone.
     pub(crate) fn ephemeral() -> Self {
         Self {
-            keys: OnceCell::new_with(Some(vec![SecretKey::random()])),
+            keys: SharedKeys::ephemeral(KeyPurpose::SessionBinding),
             store: None,
         }
     }
@@ -45,30 +44,25 @@ impl SessionBinding {
     /// The key that all machines of a deployment share; read when it is first needed.
     pub(crate) fn stored(store: Arc<dyn ErasedStore>) -> Self {
         Self {
-            keys: OnceCell::new(),
+            keys: SharedKeys::new(KeyPurpose::SessionBinding),
             store: Some(store),
         }
     }
 
     /// Whether requests can be decided without [`prepare`](Self::prepare).
     pub(crate) fn is_ready(&self) -> bool {
-        self.keys.initialized()
+        self.keys.are_known()
     }
 
     pub(crate) async fn prepare(&self, clock: &dyn Clock) -> Result<(), VerifierUnavailable> {
-        let load = || async {
-            let Some(store) = &self.store else {
-                return Ok(vec![SecretKey::random()]);
-            };
-            let purpose = KeyPurpose::SessionBinding;
-            let records = store::shared_secret(&**store, purpose, clock.now())
-                .await
-                .map_err(VerifierUnavailable::new)?;
-            let keys = records.iter().filter_map(|record| record.key.secret_key());
-            Ok(keys.collect())
+        let Some(store) = &self.store else {
+            return Ok(());
         };
         // Around it all: those who wait for somebody else's attempt would make theirs one by one.
-        let keys = patiently(self.keys.get_or_try_init(load));
+        let keys = patiently(async {
+            let keys = self.keys.get(&**store, clock.now()).await;
+            keys.map_err(VerifierUnavailable::new)
+        });
         keys.await.map(|_| ())
     }
 
@@ -98,7 +92,8 @@ impl SessionBinding {
         let Some(id) = headers.get(&MCP_SESSION_ID) else {
             return;
         };
-        let bound = self.keys().last().and_then(|key| {
+        let keys = self.keys.known();
+        let bound = keys.as_deref().and_then(<[_]>::last).and_then(|(_, key)| {
             let mut bound = id.as_bytes().to_vec();
             bound.push(b'.');
             bound.extend_from_slice(mac(key, session, id.as_bytes()).as_bytes());
@@ -114,14 +109,11 @@ impl SessionBinding {
     fn verified<'a>(&self, session: &McpSession, bound: &'a [u8]) -> Option<&'a [u8]> {
         let dot = bound.iter().rposition(|byte| *byte == b'.')?;
         let (id, claimed) = (&bound[..dot], &bound[dot + 1..]);
-        self.keys()
+        self.keys
+            .known()?
             .iter()
-            .any(|key| mac(key, session, id).as_bytes().ct_eq(claimed).into())
+            .any(|(_, key)| mac(key, session, id).as_bytes().ct_eq(claimed).into())
             .then_some(id)
-    }
-
-    fn keys(&self) -> &[SecretKey] {
-        self.keys.get().map_or(&[], Vec::as_slice)
     }
 }
 
@@ -161,6 +153,7 @@ mod tests {
             proof::Proofs,
         },
         scope::Scopes,
+        store::MemoryStore,
         uri::ResourceUri,
     };
 
@@ -199,10 +192,7 @@ mod tests {
             cache: TokenCache::new(),
             clock: Arc::new(SystemClock),
             events: Events::default(),
-            binding: Arc::new(SessionBinding {
-                keys: OnceCell::new(),
-                store: None,
-            }),
+            binding: Arc::new(SessionBinding::stored(Arc::new(MemoryStore::new()))),
         });
         let none = Scopes::none();
         let token = PresentedToken::new("t");

@@ -257,7 +257,7 @@ impl fmt::Debug for StoreVerifier {
 
 impl TokenVerifier for StoreVerifier {
     fn recognises(&self, token: &str) -> bool {
-        self.forms.digest(token).is_some()
+        self.forms.digest(token, self.clock.now()).is_some()
     }
 
     fn connect(&self, cache: &TokenCache) {
@@ -267,8 +267,9 @@ impl TokenVerifier for StoreVerifier {
     async fn verify(&self, token: &PresentedToken) -> Result<Verdict, VerifierUnavailable> {
         let found = patiently(async {
             let found = async {
-                self.forms.prepare(&*self.store, self.clock.now()).await?;
-                match self.forms.digest(token.reveal()) {
+                let now = self.clock.now();
+                self.forms.prepare(&*self.store, now).await?;
+                match self.forms.digest(token.reveal(), now) {
                     Some(digest) => self.store.access_token(digest).await,
                     None => Ok(None),
                 }

@@ -3,31 +3,37 @@
 use std::{fmt, sync::Arc};
 
 use subtle::ConstantTimeEq;
-use tokio::sync::OnceCell;
 use zeroize::Zeroizing;
 
 use super::{Access, Digest, Kind, SECRET_CHARS, SecretKey, Token, base64url, is_base64url};
 use crate::{
     clock::Timestamp,
-    store::{self, ErasedStore, StoreError, record::KeyPurpose},
+    store::{ErasedStore, Keys, SharedKeys, StoreError, record::KeyPurpose},
 };
 
 /// The length of a seal: 30 bits, and a token that just fits one block of SHA-256.
 const SEAL_CHARS: usize = 5;
 
 /// What an access token of a deployment may look like. Clones share the seal.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(crate) struct AccessForms {
     /// Whether some are signed (RFC 9068) rather than opaque.
     pub(crate) signed: bool,
-    seal: Arc<OnceCell<SecretKey>>,
+    /// A seal keeps no secret, it only spares the store questions, so it needs no key of its own.
+    seals: Arc<SharedKeys>,
+}
+
+impl Default for AccessForms {
+    fn default() -> Self {
+        Self::new(false)
+    }
 }
 
 impl AccessForms {
     pub(crate) fn new(signed: bool) -> Self {
         Self {
             signed,
-            seal: Arc::default(),
+            seals: Arc::new(SharedKeys::new(KeyPurpose::SessionBinding)),
         }
     }
 
@@ -37,34 +43,29 @@ impl AccessForms {
         &self,
         store: &dyn ErasedStore,
         now: Timestamp,
-    ) -> Result<&SecretKey, StoreError> {
-        let first = || async {
-            // The first key there was: every machine has it, and it is older than any token. A seal
-            // keeps no secret, it only spares the store questions, so it is never changed.
-            let keys = store::shared_secret(store, KeyPurpose::SessionBinding, now).await?;
-            let first = keys.first().and_then(|record| record.key.secret_key());
-            first.ok_or_else(|| StoreError::unavailable("the store has no key for tokens"))
-        };
-        self.seal.get_or_try_init(first).await
+    ) -> Result<SecretKey, StoreError> {
+        let keys = self.seals.get(store, now).await?;
+        first(&keys).ok_or_else(|| StoreError::unavailable("the store has no key for tokens"))
     }
 
     /// The digest that a presented token is stored under, `None` when its form shows that it is
     /// none of ours: garbage is refused without a store read.
-    pub(crate) fn digest(&self, text: &str) -> Option<Digest> {
-        (self.is_sealed(text) || self.signed && is_signed(text)).then(|| Digest::of(text))
+    pub(crate) fn digest(&self, text: &str, now: Timestamp) -> Option<Digest> {
+        (self.is_sealed(text, now) || self.signed && is_signed(text)).then(|| Digest::of(text))
     }
 
     /// As [`digest`](Self::digest), of whatever any machine of the deployment issued, however it is
     /// configured: what one made, all can revoke.
-    pub(crate) fn digest_of_any(&self, text: &str) -> Option<Digest> {
-        (self.is_sealed(text) || is_signed(text)).then(|| Digest::of(text))
+    pub(crate) fn digest_of_any(&self, text: &str, now: Timestamp) -> Option<Digest> {
+        (self.is_sealed(text, now) || is_signed(text)).then(|| Digest::of(text))
     }
 
-    fn is_sealed(&self, text: &str) -> bool {
+    fn is_sealed(&self, text: &str, now: Timestamp) -> bool {
         is_opaque(text)
-            && self.seal.get().is_none_or(|key| {
+            && self.seals.fresh(now).is_none_or(|keys| {
                 let (token, claimed) = text.split_at(text.len() - SEAL_CHARS);
-                seal(key, token).as_bytes().ct_eq(claimed.as_bytes()).into()
+                let seal = first(&keys).map(|key| seal(&key, token));
+                seal.is_some_and(|seal| seal.as_bytes().ct_eq(claimed.as_bytes()).into())
             })
     }
 }
@@ -75,6 +76,11 @@ impl fmt::Debug for AccessForms {
             .field("signed", &self.signed)
             .finish_non_exhaustive()
     }
+}
+
+/// The first key there was: every machine has it, and it is older than any token.
+fn first(keys: &Keys) -> Option<SecretKey> {
+    keys.first().map(|(_, key)| key.clone())
 }
 
 /// The opaque token that carries exactly these bits.
@@ -113,15 +119,17 @@ fn is_signed(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{clock::Clock, clock::SystemClock, secret::random, store::MemoryStore};
+    use crate::{secret::random, store::MemoryStore};
+
+    const NOW: Timestamp = Timestamp::from_secs(1_700_000_000);
 
     #[test]
     fn signed_tokens_are_told_by_their_form_and_only_where_there_are_any() {
         let token = "eyJhbGciOiJub25lIn0.eyJzdWIiOiJhIn0.c2ln";
         let signed = AccessForms::new(true);
-        assert_eq!(signed.digest(token), Some(Digest::of(token)));
-        assert_eq!(AccessForms::default().digest(token), None);
-        let any = AccessForms::default().digest_of_any(token);
+        assert_eq!(signed.digest(token, NOW), Some(Digest::of(token)));
+        assert_eq!(AccessForms::default().digest(token, NOW), None);
+        let any = AccessForms::default().digest_of_any(token, NOW);
         assert_eq!(any, Some(Digest::of(token)));
         for garbage in [
             "eyJ",
@@ -132,12 +140,12 @@ mod tests {
             "eyJ.a b.c",
             "eyJ..c",
         ] {
-            assert_eq!(signed.digest(garbage), None, "{garbage}");
-            assert_eq!(signed.digest_of_any(garbage), None, "{garbage}");
+            assert_eq!(signed.digest(garbage, NOW), None, "{garbage}");
+            assert_eq!(signed.digest_of_any(garbage, NOW), None, "{garbage}");
         }
         let opaque = opaque(&SecretKey::random(), &random());
         for forms in [signed, AccessForms::default()] {
-            assert_eq!(forms.digest(&opaque), Some(Digest::of(&opaque)));
+            assert_eq!(forms.digest(&opaque, NOW), Some(Digest::of(&opaque)));
         }
     }
 
@@ -145,20 +153,20 @@ mod tests {
     async fn a_forged_token_is_told_by_its_seal_on_every_machine() {
         let store: Arc<dyn ErasedStore> = Arc::new(MemoryStore::new());
         let (here, there) = (AccessForms::default(), AccessForms::default());
-        let key = here.prepare(&*store, SystemClock.now()).await.unwrap();
-        let token = opaque(key, &random());
+        let key = here.prepare(&*store, NOW).await.unwrap();
+        let token = opaque(&key, &random());
         let forged = opaque(&SecretKey::random(), &random());
-        assert!(there.digest(&forged).is_some(), "it looks good");
-        there.prepare(&*store, SystemClock.now()).await.unwrap();
+        assert!(there.digest(&forged, NOW).is_some(), "it looks good");
+        there.prepare(&*store, NOW).await.unwrap();
         for forms in [&here, &there, &there.clone()] {
-            assert_eq!(forms.digest(&token), Some(Digest::of(&token)));
-            assert_eq!(forms.digest(&forged), None);
+            assert_eq!(forms.digest(&token, NOW), Some(Digest::of(&token)));
+            assert_eq!(forms.digest(&forged, NOW), None);
             for index in 0..token.len() {
                 let mut other = token.as_bytes().to_vec();
                 other[index] = if other[index] == b'x' { b'y' } else { b'x' };
                 let other = String::from_utf8(other).unwrap();
-                assert_eq!(forms.digest(&other), None);
-                assert_eq!(forms.digest_of_any(&other), None);
+                assert_eq!(forms.digest(&other, NOW), None);
+                assert_eq!(forms.digest_of_any(&other, NOW), None);
             }
         }
     }

@@ -20,7 +20,7 @@ mod postgres;
 pub mod record;
 #[cfg(feature = "redis")]
 mod redis;
-mod shared_key;
+mod shared_keys;
 #[cfg(feature = "sled")]
 mod sled;
 mod sweeper;
@@ -53,7 +53,7 @@ pub(crate) use self::erased::Stuck;
 pub(crate) use self::{
     erased::{BoxFuture, ErasedStore},
     feed::Subscription,
-    shared_key::shared_secret,
+    shared_keys::{Keys, SharedKeys},
     sweeper::Sweeper,
 };
 

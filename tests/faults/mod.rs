@@ -3,7 +3,7 @@
 
 use std::{
     fmt,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, RwLock},
     time::Duration,
 };
 
@@ -39,7 +39,7 @@ pub struct Plan {
 /// Memory with one fault.
 #[derive(Clone)]
 pub struct Faulty {
-    store: Arc<MemoryStore>,
+    store: Arc<RwLock<Arc<MemoryStore>>>,
     feed: Option<Feed>,
     plan: Arc<Mutex<Option<Plan>>>,
     calls: Arc<Mutex<Vec<&'static str>>>,
@@ -62,6 +62,15 @@ impl Faulty {
             feed: Some(feed.clone()),
             ..Self::new(None)
         }
+    }
+
+    /// Everything that was stored is gone, for all machines.
+    pub fn lose_everything(&self) {
+        *self.store.write().unwrap() = Arc::default();
+    }
+
+    fn memory(&self) -> Arc<MemoryStore> {
+        Arc::clone(&self.store.read().unwrap())
     }
 
     /// What was called so far.
@@ -135,7 +144,8 @@ macro_rules! faulty {
         impl Store for Faulty {
             $(async fn $name(&self, $($arg: $type),*) -> Result<$out, StoreError> {
                 let fault = self.count(stringify!($name));
-                let call = self.store.$name($($arg),*);
+                let store = self.memory();
+                let call = store.$name($($arg),*);
                 go_wrong(fault, call, async {}).await
             })*
 
@@ -149,16 +159,18 @@ macro_rules! faulty {
                 now: Timestamp,
             ) -> Result<Revocation, StoreError> {
                 let fault = self.count("revoke");
-                let half = revoke_half(&self.store, target.clone(), now);
-                go_wrong(fault, self.store.revoke(target, now), half).await
+                let store = self.memory();
+                let half = revoke_half(&store, target.clone(), now);
+                go_wrong(fault, store.revoke(target, now), half).await
             }
 
             async fn sweep(&self, now: Timestamp, limit: usize) -> Result<usize, StoreError> {
                 let fault = self.count("sweep");
+                let store = self.memory();
                 let half = async {
-                    self.store.sweep(now, 1).await.unwrap();
+                    store.sweep(now, 1).await.unwrap();
                 };
-                go_wrong(fault, self.store.sweep(now, limit), half).await
+                go_wrong(fault, store.sweep(now, limit), half).await
             }
         }
     };

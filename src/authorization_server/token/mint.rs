@@ -68,7 +68,7 @@ impl AuthorizationServer {
 
     async fn opaque(&self, bits: &[u8; 32]) -> Result<Zeroizing<String>, StoreError> {
         let key = self.access_forms.prepare(&*self.store, self.now()).await?;
-        Ok(secret::opaque(key, bits))
+        Ok(secret::opaque(&key, bits))
     }
 
     /// RFC 9068 §2.

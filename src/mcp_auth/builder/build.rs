@@ -2,8 +2,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::sync::OnceCell;
-
 #[cfg(feature = "jwt")]
 use super::openid;
 use super::{
@@ -26,7 +24,7 @@ use crate::{
     resource_server::TokenGate,
     scope::Scopes,
     secret::AccessForms,
-    store::Sweeper,
+    store::{SharedKeys, Sweeper, record::KeyPurpose},
     uri::{Issuer, ResourceUri},
 };
 
@@ -130,7 +128,7 @@ impl McpAuthBuilder {
             access_forms,
             gate,
             resources,
-            refresh_keys: OnceCell::new(),
+            refresh_keys: SharedKeys::new(KeyPurpose::RefreshSuccessor),
             user_code_guesses: Guesses::default(),
             sweeper,
             #[cfg(feature = "rate-limit")]
