@@ -187,7 +187,7 @@ mod tests {
         let mut first = pin!(nothing.get(&Stuck, NOW));
         assert!(is_pending(first.as_mut()));
         let store = MemoryStore::new();
-        let mut second = pin!(nothing.get(&store, NOW));
+        let second = pin!(nothing.get(&store, NOW));
         assert!(is_pending(second), "one at a time");
     }
 }
