@@ -27,7 +27,8 @@ pub(crate) struct Flags {
     pub(crate) store: StoreUrl,
 
     /// Copy everything that is kept into this store too, and end: the way to another one. Stop the
-    /// server first
+    /// server first. After a copy that broke off the other store has some of it only: empty it, and
+    /// copy again before a server starts there
     #[arg(long, value_name = "URL")]
     pub(crate) copy_to: Option<StoreUrl>,
 
