@@ -155,6 +155,14 @@ fn parse_web<'a>(text: &'a str) -> Result<Parts<'a>, InvalidUri> {
     }
 }
 
+/// Whether a path has segments that clients leave out (RFC 3986 §5.2.4), however they are written.
+fn has_dots(path: &str) -> bool {
+    path.split('/').any(|segment| {
+        let plain = segment.replace("%2e", ".").replace("%2E", ".");
+        matches!(&*plain, "." | "..")
+    })
+}
+
 /// The authorization server's name (RFC 8414 §2): one string, the same byte for byte in every
 /// document and every answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -165,8 +173,10 @@ impl Issuer {
     ///
     /// # Errors
     ///
-    /// When it is no `https` URL (`http` on loopback), or has a query, a fragment, credentials or
-    /// a trailing slash: clients compare issuers letter by letter, so there is only one spelling.
+    /// When it is no `https` URL (`http` on loopback), or has a query, a fragment, credentials, a
+    /// trailing slash, or anything that clients may rewrite: capital letters in the host, say, or the
+    /// scheme's own port. They compare issuers letter by letter (RFC 9207 §2.4), so there is only one
+    /// spelling.
     pub fn parse(text: &str) -> Result<Self, InvalidUri> {
         let parts = parse_web(text)?;
         if parts.query.is_some() {
@@ -176,6 +186,14 @@ impl Issuer {
             return Err(InvalidUri::new(
                 text,
                 "leave out the trailing slash: clients compare issuers letter by letter",
+            ));
+        }
+        let canonical = parts.canonical();
+        if canonical.strip_suffix('/').unwrap_or(&canonical) != text || has_dots(parts.path) {
+            return Err(InvalidUri::new(
+                text,
+                "write it as clients do: scheme and host in small letters, without the scheme's own \
+                 port, and no dots alone in the path",
             ));
         }
         Ok(Self(text.to_owned()))
@@ -314,7 +332,8 @@ mod tests {
             "https://a.example:8443/tenant",
             "http://127.0.0.1:3000",
             "http://[::1]:3000",
-            "https://[2001:DB8::1]",
+            "https://[2001:db8::1]",
+            "https://a.example/T/..t",
             "https://192.0.2.10",
             "https://a.example.:8443",
             "https://0x.example",
@@ -339,6 +358,15 @@ mod tests {
             "https://0XC0000201",
             "https://ex%61mple.com",
             "https://a..",
+            "https://A.example",
+            "HTTPS://a.example/t",
+            "http://LOCALHOST:3000",
+            "https://[2001:DB8::1]",
+            "https://a.example:443",
+            "https://a.example:/t",
+            "http://127.0.0.1:80",
+            "https://a.example/t/../u",
+            "https://a.example/%2E/t",
             "https://.",
             "",
         ] {
