@@ -1,6 +1,13 @@
 //! What becomes of an operation when something goes wrong below it.
 
+use std::sync::Arc;
+
 use sqlx::{Connection, PgConnection};
+use tokio::{
+    io::copy_bidirectional,
+    net::{TcpListener, TcpStream},
+    sync::Notify,
+};
 use tower_mcp_auth::{
     PostgresStore, StoreError,
     store::{RevokeTarget, RotateRefreshOutcome, Store},
@@ -34,29 +41,39 @@ fn assert_unavailable<T: std::fmt::Debug>(result: Result<T, StoreError>) {
 }
 
 /// Replaces a function by one that fails `times` with an error, and then works.
-async fn fail_first(connection: &mut PgConnection, code: &str, times: u32) {
-    let rename = "alter function tower_mcp_auth.revoke_access_token rename to revoke_in_earnest";
+async fn fail_first(connection: &mut PgConnection, function: &str, code: &str, times: u32) {
+    let rename = format!("alter function tower_mcp_auth.{function} rename to in_earnest");
     execute(connection, "create sequence tower_mcp_auth.calls").await;
-    execute(connection, rename).await;
+    execute(connection, &rename).await;
     // What a sequence counts is not undone.
     let failing = format!(
-        "create function tower_mcp_auth.revoke_access_token(a jsonb) returns jsonb
+        "create function tower_mcp_auth.{function}(a jsonb) returns jsonb
          language plpgsql as $$ begin
             if nextval('tower_mcp_auth.calls') <= {times} then
                 raise exception 'on purpose' using errcode = '{code}';
             end if;
-            return tower_mcp_auth.revoke_in_earnest(a);
+            return tower_mcp_auth.in_earnest(a);
          end $$"
     );
     execute(connection, &failing).await;
 }
 
+/// How often it was called since.
+async fn calls(connection: &mut PgConnection) -> i64 {
+    number(connection, "select last_value from tower_mcp_auth.calls").await
+}
+
 #[tokio::test]
 async fn what_the_server_undid_is_tried_again_a_few_times() {
-    for (code, times, comes_about, calls) in [
+    for (code, times, comes_about, called) in [
         ("40001", 3, true, 4),
         ("40P01", 3, true, 4),
         ("40001", 1000, false, 8),
+        // What led to a server that may not write may lead to the one that may.
+        ("25006", 2, true, 3),
+        ("25006", 1000, false, 3),
+        // Whether anything came about is not known.
+        ("57P01", 1, false, 1),
         ("58030", 1, false, 1),
     ] {
         let Some(database) = Database::create().await else {
@@ -66,13 +83,36 @@ async fn what_the_server_undid_is_tried_again_a_few_times() {
         let mut connection = database.connect().await;
         let flow = Flow::new("x");
         flow.redeem(&store).await;
-        fail_first(&mut connection, code, times).await;
+        fail_first(&mut connection, "revoke_access_token", code, times).await;
         let target = RevokeTarget::AccessToken(flow.access(0));
         let revoked = store.revoke(target, NOW).await;
         assert_eq!(revoked.is_ok(), comes_about, "{code}: {revoked:?}");
         assert_eq!(flow.is_live(&store).await.unwrap(), !comes_about);
-        let called = "select last_value from tower_mcp_auth.calls";
-        assert_eq!(number(&mut connection, called).await, calls, "{code}");
+        assert_eq!(calls(&mut connection).await, called, "{code}");
+    }
+}
+
+#[tokio::test]
+async fn a_question_whose_answer_was_lost_is_asked_again_a_few_times() {
+    for (code, times, answered, called) in [
+        ("57P01", 2, true, 3),
+        ("57P03", 2, true, 3),
+        ("08006", 2, true, 3),
+        ("57P01", 1000, false, 3),
+        ("58030", 1, false, 1),
+        ("57014", 1, false, 1),
+    ] {
+        let Some(database) = Database::create().await else {
+            return;
+        };
+        let store = database.open().await;
+        let mut connection = database.connect().await;
+        let flow = Flow::new("x");
+        flow.redeem(&store).await;
+        fail_first(&mut connection, "access_token", code, times).await;
+        let live = flow.is_live(&store).await;
+        assert_eq!(live.is_ok(), answered, "{code}: {live:?}");
+        assert_eq!(calls(&mut connection).await, called, "{code}");
     }
 }
 
@@ -200,4 +240,48 @@ async fn whoever_does_not_wait_for_the_answer_leaves_the_connection_whole() {
         asking.abort();
         assert!(flow.is_live(&store).await.unwrap());
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_question_is_asked_again_where_the_network_broke() {
+    let Some(database) = Database::create().await else {
+        return;
+    };
+    let options = database.options();
+    let server = format!("{}:{}", options.get_host(), options.get_port());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let here = listener.local_addr().unwrap().to_string();
+    let cut = Arc::new(Notify::new());
+    let (url, seen) = (database.url().replace(&server, &here), Arc::clone(&cut));
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            let (server, cut) = (server.clone(), Arc::clone(&seen));
+            tokio::spawn(async move {
+                let mut server = TcpStream::connect(server).await.unwrap();
+                tokio::select! {
+                    _ = copy_bidirectional(&mut client, &mut server) => {}
+                    () = cut.notified() => {}
+                }
+            });
+        }
+    });
+    let options = tower_mcp_auth::store::PostgresOptions::default().max_connections(1);
+    let store = PostgresStore::connect_with(&url, options).await.unwrap();
+    let flow = Flow::new("x");
+    flow.redeem(&store).await;
+    // While the question is under way, not before: it waits for a table that somebody holds.
+    let mut other = database.connect().await;
+    let mut transaction = other.begin().await.unwrap();
+    execute(
+        &mut transaction,
+        "lock table tower_mcp_auth.access_tokens in access exclusive mode",
+    )
+    .await;
+    let asking = tokio::spawn(async move { flow.is_live(&store).await });
+    let mut watch = database.connect().await;
+    let waiting = "select count(*) from pg_locks where not granted";
+    until("it waits", async || number(&mut watch, waiting).await > 0).await;
+    cut.notify_waiters();
+    transaction.rollback().await.unwrap();
+    assert!(asking.await.unwrap().unwrap(), "it was asked again");
 }

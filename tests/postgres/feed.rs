@@ -173,6 +173,25 @@ async fn behind_a_silent_connection_no_revoked_token_lives_longer_than_the_bound
     two.until_it_trusts_the_feed(&database).await;
 }
 
+#[tokio::test]
+async fn a_store_that_is_gone_listens_no_longer() {
+    let Some(database) = Database::create().await else {
+        return;
+    };
+    let store = database.open().await;
+    let feed = Store::feed(&store).unwrap();
+    until("it listens", async || feed.is_current()).await;
+    drop(store);
+    let mut connection = database.connect().await;
+    let left = "select count(*) from pg_stat_activity \
+        where datname = current_database() and pid <> pg_backend_pid()";
+    until("its connections are closed", async || {
+        number(&mut connection, left).await == 0
+    })
+    .await;
+    until("nobody trusts it", async || !feed.is_current()).await;
+}
+
 /// What is notified, in all cases, and no more.
 #[tokio::test]
 async fn every_revocation_is_told_once() {

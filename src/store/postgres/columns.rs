@@ -1,7 +1,5 @@
 //! How single values travel: `bytea` as hexadecimal digits, times and numbers as `bigint`.
 
-use std::time::Duration;
-
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::{
@@ -58,18 +56,6 @@ impl Column for KeyMaterial {
 }
 
 impl Column for Timestamp {
-    type Json = u64;
-
-    fn to_json(&self) -> u64 {
-        self.as_secs().to_json()
-    }
-
-    fn from_json(json: u64) -> Option<Self> {
-        Some(Self::from_secs(json))
-    }
-}
-
-impl Column for Duration {
     type Json = u64;
 
     fn to_json(&self) -> u64 {

@@ -392,7 +392,7 @@ impl Store for PostgresStore {
         now: Timestamp,
     ) -> Result<Vec<KeyRecord>, StoreError> {
         let given = json!({
-            "key": KeyRow(key), "overlap": overlap.to_json(), "now": now.to_json(),
+            "key": KeyRow(key), "overlap": overlap.as_secs().to_json(), "now": now.to_json(),
         });
         let all: Vec<KeyRow> = self.calls.secret_change("add_key", given).await?;
         Ok(all.into_iter().map(|row| row.0).collect())
