@@ -51,7 +51,7 @@ impl SessionBinding {
 
     /// Whether requests can be decided without [`prepare`](Self::prepare).
     pub(crate) fn is_ready(&self) -> bool {
-        self.keys.are_known()
+        self.keys.known().is_some()
     }
 
     pub(crate) async fn prepare(&self, clock: &dyn Clock) -> Result<(), VerifierUnavailable> {
@@ -92,8 +92,8 @@ impl SessionBinding {
         let Some(id) = headers.get(&MCP_SESSION_ID) else {
             return;
         };
-        let keys = self.keys.known();
-        let bound = keys.as_deref().and_then(<[_]>::last).and_then(|(_, key)| {
+        let newest = self.keys.known().and_then(<[_]>::last);
+        let bound = newest.and_then(|(_, key)| {
             let mut bound = id.as_bytes().to_vec();
             bound.push(b'.');
             bound.extend_from_slice(mac(key, session, id.as_bytes()).as_bytes());

@@ -45,7 +45,9 @@ impl AccessForms {
         now: Timestamp,
     ) -> Result<SecretKey, StoreError> {
         let keys = self.seals.get(store, now).await?;
-        first(&keys).ok_or_else(|| StoreError::unavailable("the store has no key for tokens"))
+        first(keys)
+            .cloned()
+            .ok_or_else(|| StoreError::unavailable("the store has no key for tokens"))
     }
 
     /// The digest that a presented token is stored under, `None` when its form shows that it is
@@ -64,7 +66,7 @@ impl AccessForms {
         is_opaque(text)
             && self.seals.fresh(now).is_none_or(|keys| {
                 let (token, claimed) = text.split_at(text.len() - SEAL_CHARS);
-                let seal = first(&keys).map(|key| seal(&key, token));
+                let seal = first(keys).map(|key| seal(key, token));
                 seal.is_some_and(|seal| seal.as_bytes().ct_eq(claimed.as_bytes()).into())
             })
     }
@@ -79,8 +81,8 @@ impl fmt::Debug for AccessForms {
 }
 
 /// The first key there was: every machine has it, and it is older than any token.
-fn first(keys: &Keys) -> Option<SecretKey> {
-    keys.first().map(|(_, key)| key.clone())
+fn first(keys: &Keys) -> Option<&SecretKey> {
+    keys.first().map(|(_, key)| key)
 }
 
 /// The opaque token that carries exactly these bits.

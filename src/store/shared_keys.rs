@@ -1,7 +1,10 @@
 //! The keys that all nodes of a deployment share.
 
 use std::{
-    sync::{Arc, PoisonError, RwLock},
+    sync::{
+        OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -18,26 +21,31 @@ use crate::{clock::Timestamp, secret::SecretKey};
 /// ones understand nothing of each other.
 const FRESH_FOR: Duration = Duration::from_secs(60);
 
-/// The 256-bit keys of one purpose, lowest number first.
-pub(crate) type Keys = Arc<[(u32, SecretKey)]>;
+/// The 256-bit keys of one purpose with their numbers, lowest first.
+pub(crate) type Keys = [(u32, SecretKey)];
 
 /// What this node knows of the keys of one purpose. The first node that asks makes the first key.
 pub(crate) struct SharedKeys {
     purpose: KeyPurpose,
-    known: RwLock<Option<Known>>,
+    known: OnceLock<Box<Known>>,
+    /// In seconds, as [`Timestamp`] has it.
+    fresh_until: AtomicU64,
     reading: Mutex<()>,
 }
 
+/// Keys, and what was read in their place since. They are kept, so that requests read them without a
+/// lock: a store that loses its keys does so seldom.
 struct Known {
-    keys: Keys,
-    fresh_until: Timestamp,
+    keys: Box<Keys>,
+    later: OnceLock<Box<Self>>,
 }
 
 impl SharedKeys {
     pub(crate) const fn new(purpose: KeyPurpose) -> Self {
         Self {
             purpose,
-            known: RwLock::new(None),
+            known: OnceLock::new(),
+            fresh_until: AtomicU64::new(0),
             reading: Mutex::const_new(()),
         }
     }
@@ -45,29 +53,24 @@ impl SharedKeys {
     /// A key of this process alone.
     pub(crate) fn ephemeral(purpose: KeyPurpose) -> Self {
         let shared = Self::new(purpose);
-        shared.learn(Known {
-            keys: Arc::new([(0, SecretKey::random())]),
-            fresh_until: Timestamp::from_secs(u64::MAX),
-        });
+        let keys = Box::new([(0, SecretKey::random())]);
+        shared.learn(keys, Timestamp::from_secs(u64::MAX));
         shared
     }
 
     /// What was read last, however long ago.
-    pub(crate) fn known(&self) -> Option<Keys> {
-        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-        known.as_ref().map(|known| Arc::clone(&known.keys))
-    }
-
-    pub(crate) fn are_known(&self) -> bool {
-        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-        known.is_some()
+    pub(crate) fn known(&self) -> Option<&Keys> {
+        let mut last = self.known.get()?;
+        while let Some(later) = last.later.get() {
+            last = later;
+        }
+        Some(&last.keys)
     }
 
     /// What the store has, as far as anybody can tell without asking it.
-    pub(crate) fn fresh(&self, now: Timestamp) -> Option<Keys> {
-        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-        let fresh = known.as_ref().filter(|known| now < known.fresh_until);
-        fresh.map(|known| Arc::clone(&known.keys))
+    pub(crate) fn fresh(&self, now: Timestamp) -> Option<&Keys> {
+        let is_fresh = now.as_secs() < self.fresh_until.load(Ordering::Acquire);
+        is_fresh.then(|| self.known()).flatten()
     }
 
     /// What the store has, or had when it last answered.
@@ -75,12 +78,11 @@ impl SharedKeys {
         &self,
         store: &dyn ErasedStore,
         now: Timestamp,
-    ) -> Result<Keys, StoreError> {
+    ) -> Result<&Keys, StoreError> {
         if let Some(keys) = self.fresh(now) {
             return Ok(keys);
         }
-        let known = self.known();
-        let _reading = match (self.reading.try_lock(), known) {
+        let _reading = match (self.reading.try_lock(), self.known()) {
             (Ok(reading), _) => reading,
             // Somebody is about to find out.
             (Err(_), Some(known)) => return Ok(known),
@@ -90,18 +92,14 @@ impl SharedKeys {
             return Ok(keys);
         }
         match self.read(store, now).await {
-            Ok(keys) => {
-                self.learn(Known {
-                    keys: Arc::clone(&keys),
-                    fresh_until: now.plus(FRESH_FOR),
-                });
-                Ok(keys)
-            }
-            Err(error) => self.known().ok_or(error),
+            Ok(keys) => self.learn(keys, now.plus(FRESH_FOR)),
+            Err(error) if self.known().is_none() => return Err(error),
+            Err(_) => {}
         }
+        Ok(self.known().unwrap_or_default())
     }
 
-    async fn read(&self, store: &dyn ErasedStore, now: Timestamp) -> Result<Keys, StoreError> {
+    async fn read(&self, store: &dyn ErasedStore, now: Timestamp) -> Result<Box<Keys>, StoreError> {
         let mut records = store.keys(self.purpose).await?;
         if records.is_empty() {
             let first = KeyRecord {
@@ -119,8 +117,18 @@ impl SharedKeys {
         Ok(records.iter().filter_map(secret).collect())
     }
 
-    fn learn(&self, known: Known) {
-        *self.known.write().unwrap_or_else(PoisonError::into_inner) = Some(known);
+    /// One at a time, as `reading` sees to.
+    fn learn(&self, keys: Box<Keys>, fresh_until: Timestamp) {
+        if self.known() != Some(&*keys) {
+            let mut end = &self.known;
+            while let Some(known) = end.get() {
+                end = &known.later;
+            }
+            let later = OnceLock::new();
+            let _ = end.set(Box::new(Known { keys, later }));
+        }
+        self.fresh_until
+            .store(fresh_until.as_secs(), Ordering::Release);
     }
 }
 
@@ -150,9 +158,9 @@ mod tests {
     async fn all_nodes_have_the_key_of_the_first() {
         let store = MemoryStore::new();
         let (here, there) = (node(), node());
-        assert!(!here.are_known());
+        assert!(here.known().is_none());
         let keys = here.get(&store, NOW).await.unwrap();
-        assert!(here.are_known());
+        assert_eq!(here.known(), Some(keys));
         assert_eq!(there.get(&store, NOW).await.unwrap(), keys);
         assert_eq!(keys.len(), 1);
     }
