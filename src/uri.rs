@@ -98,8 +98,14 @@ impl<'a> Host<'a> {
         if let Some(address) = text.strip_prefix('[') {
             let address = address.strip_suffix(']')?;
             let parsed: Ipv6Addr = address.parse().ok()?;
-            let is_shortest = parsed.to_string().eq_ignore_ascii_case(address);
-            return is_shortest.then_some(Self::Address(parsed.into()));
+            let shortest = match (parsed.to_ipv4_mapped(), parsed.segments()) {
+                // They do not mix it with decimal numbers.
+                (Some(_), [.., high, low]) => format!("::ffff:{high:x}:{low:x}"),
+                (None, _) => parsed.to_string(),
+            };
+            return shortest
+                .eq_ignore_ascii_case(address)
+                .then_some(Self::Address(parsed.into()));
         }
         let name = text.strip_suffix('.').unwrap_or(text);
         let last = name.rsplit('.').next().filter(|last| !last.is_empty())?;
@@ -333,6 +339,7 @@ mod tests {
             "http://127.0.0.1:3000",
             "http://[::1]:3000",
             "https://[2001:db8::1]",
+            "https://[::ffff:c000:20a]",
             "https://a.example/T/..t",
             "https://192.0.2.10",
             "https://a.example.:8443",
@@ -352,6 +359,7 @@ mod tests {
             "https://a.example:0443",
             "https://[2001:db8:0:0:0:0:0:1]",
             "https://[::01]",
+            "https://[::ffff:192.0.2.10]",
             "https://192.0.2.010",
             "https://192.0.2",
             "https://3221225994",

@@ -71,8 +71,36 @@ async fn a_store_that_fails_when_it_is_asked_again_costs_nobody_anything() {
         let answer = app.refresh(&client, &tokens.refresh).await;
         if store.calls()[asked + number] == "keys" {
             assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
-            return;
+            break;
         }
         assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+    }
+    // It is left alone for a while, and then asked again.
+    for asks in [false, true] {
+        let asked = store.calls().len();
+        let answer = app.refresh(&client, &tokens.refresh).await;
+        assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+        assert_eq!(store.calls()[asked..].contains(&"keys"), asks);
+        app.advance(5);
+    }
+}
+
+#[tokio::test]
+async fn garbage_asks_a_store_that_is_away_for_keys_alone() {
+    let store = Faulty::new(None);
+    let app = App::with(|builder| builder.store(store.clone()));
+    let client = app.public_client().await;
+    let tokens = app.tokens(&client, "alice", &[]).await;
+    app.call("/mcp", &tokens.access).await;
+    let (start, end) = tokens.access.split_at(20);
+    let garbage = format!("{start}{}", end.chars().rev().collect::<String>());
+    app.advance(60);
+    // Those of the seals, and those of the sessions.
+    for asks in [&["keys", "keys"][..], &[], &[]] {
+        let asked = store.calls().len();
+        store.fail_next(Fault::AfterAndNext);
+        let answer = app.call("/mcp", &garbage).await;
+        assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{answer:?}");
+        assert_eq!(store.calls()[asked..], *asks);
     }
 }

@@ -195,7 +195,7 @@ mod tests {
             "https://0.0.0.0/cb",
             "https://[::1]/cb",
             "https://[::]/cb",
-            "https://[::ffff:127.0.0.1]/cb",
+            "https://[::ffff:7f00:1]/cb",
         ] {
             assert_eq!(classify(uri), Ok(RedirectKind::Loopback), "{uri}");
         }

@@ -20,6 +20,8 @@ use crate::{clock::Timestamp, secret::SecretKey};
 /// had; until then the machines of a deployment that know the old ones and those that know the new
 /// ones understand nothing of each other.
 const FRESH_FOR: Duration = Duration::from_secs(60);
+/// How long nobody asks again after the store has failed.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// The 256-bit keys of one purpose with their numbers, lowest first.
 pub(crate) type Keys = [(u32, SecretKey)];
@@ -67,10 +69,15 @@ impl SharedKeys {
         Some(&last.keys)
     }
 
-    /// What the store has, as far as anybody can tell without asking it.
+    /// What the store has, as far as anybody can tell; `None` where it is time to [`get`](Self::get)
+    /// them and nobody does.
     pub(crate) fn fresh(&self, now: Timestamp) -> Option<&Keys> {
-        let is_fresh = now.as_secs() < self.fresh_until.load(Ordering::Acquire);
+        let is_fresh = self.are_fresh(now) || self.reading.try_lock().is_err();
         is_fresh.then(|| self.known()).flatten()
+    }
+
+    fn are_fresh(&self, now: Timestamp) -> bool {
+        now.as_secs() < self.fresh_until.load(Ordering::Acquire)
     }
 
     /// What the store has, or had when it last answered.
@@ -79,22 +86,17 @@ impl SharedKeys {
         store: &dyn ErasedStore,
         now: Timestamp,
     ) -> Result<&Keys, StoreError> {
+        // Nobody waits for who is about to find out, unless there is nothing yet.
         if let Some(keys) = self.fresh(now) {
             return Ok(keys);
         }
-        let _reading = match (self.reading.try_lock(), self.known()) {
-            (Ok(reading), _) => reading,
-            // Somebody is about to find out.
-            (Err(_), Some(known)) => return Ok(known),
-            (Err(_), None) => self.reading.lock().await,
-        };
-        if let Some(keys) = self.fresh(now) {
-            return Ok(keys);
-        }
-        match self.read(store, now).await {
-            Ok(keys) => self.learn(keys, now.plus(FRESH_FOR)),
-            Err(error) if self.known().is_none() => return Err(error),
-            Err(_) => {}
+        let _reading = self.reading.lock().await;
+        if !self.are_fresh(now) {
+            match self.read(store, now).await {
+                Ok(keys) => self.learn(keys, now.plus(FRESH_FOR)),
+                Err(error) if self.known().is_none() => return Err(error),
+                Err(_) => self.believe_until(now.plus(RETRY_AFTER)),
+            }
         }
         Ok(self.known().unwrap_or_default())
     }
@@ -127,8 +129,11 @@ impl SharedKeys {
             let later = OnceLock::new();
             let _ = end.set(Box::new(Known { keys, later }));
         }
-        self.fresh_until
-            .store(fresh_until.as_secs(), Ordering::Release);
+        self.believe_until(fresh_until);
+    }
+
+    fn believe_until(&self, time: Timestamp) {
+        self.fresh_until.store(time.as_secs(), Ordering::Release);
     }
 }
 
@@ -186,8 +191,10 @@ mod tests {
         let known = node();
         let keys = known.get(&MemoryStore::new(), NOW).await.unwrap();
         let later = NOW.plus(FRESH_FOR);
+        assert_eq!(known.fresh(later), None, "it is time to ask");
         let mut asking = pin!(known.get(&Stuck, later));
         assert!(is_pending(asking.as_mut()));
+        assert_eq!(known.fresh(later), Some(keys), "somebody does");
         // One waits for the answer, and nobody else.
         assert_eq!(known.get(&Stuck, later).await.unwrap(), keys);
 
