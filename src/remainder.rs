@@ -7,7 +7,10 @@ use std::{
 };
 
 use bytes::Buf;
-use http::{HeaderMap, Version, header::EXPECT};
+use http::{
+    HeaderMap,
+    header::{CONTENT_TYPE, EXPECT},
+};
 use http_body::Body;
 use tokio::time::{Instant, Sleep, sleep_until};
 
@@ -22,7 +25,8 @@ const PAUSE: Duration = Duration::from_secs(2);
 ///
 /// An HTTP/1 server closes a connection whose request was answered and not read. To a client that is
 /// still sending the connection then breaks before it has seen the answer (RFC 9112 §9.6), so it
-/// cannot know that it has to sign in.
+/// cannot know that it has to sign in. Over HTTP/2 it resets the stream (RFC 9113 §8.1), and many
+/// clients forget the answer over that.
 ///
 /// Needs tokio's time driver where a body does not come at once.
 #[derive(Debug)]
@@ -40,28 +44,20 @@ struct Patience {
 
 impl Remainder {
     /// Of a body that nobody has read from. `None` where there is nothing to read, or no use in it.
-    pub(crate) fn of_unread<B: Body>(
-        version: Version,
-        headers: &HeaderMap,
-        body: &B,
-    ) -> Option<Self> {
+    pub(crate) fn of_unread<B: Body>(headers: &HeaderMap, body: &B) -> Option<Self> {
         // A client that asks first (RFC 9110 §10.1.1) would take reading for leave to send it.
         let asks_first = headers.contains_key(EXPECT);
         let is_too_long = body.size_hint().lower() > LIMIT;
-        if body.is_end_stream() || asks_first || is_too_long {
-            None
-        } else {
-            Self::of_begun(version)
-        }
+        let is_read = !(body.is_end_stream() || asks_first || is_too_long || is_grpc(headers));
+        is_read.then(Self::of_begun)
     }
 
-    /// Of a body that was read from. `None` where an answer may come at any time: since HTTP/2 a
-    /// stream ends for itself (RFC 9113 §8.1).
-    pub(crate) fn of_begun(version: Version) -> Option<Self> {
-        (version < Version::HTTP_2).then_some(Self {
+    /// Of a body that was read from.
+    pub(crate) const fn of_begun() -> Self {
+        Self {
             left: LIMIT,
             patience: None,
-        })
+        }
     }
 
     /// Ready once the answer should be given.
@@ -96,4 +92,11 @@ impl Remainder {
         }
         patience.sleep.as_mut().poll(cx)
     }
+}
+
+/// Whether this comes from a gRPC client: it may wait for an answer to the first of many messages, and
+/// takes one at any time.
+pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
+    let content_type = headers.get(CONTENT_TYPE);
+    content_type.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
 }

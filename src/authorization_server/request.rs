@@ -34,9 +34,8 @@ where
             Ok(buffer.copy_to_bytes(buffer.remaining()))
         }
         Ok(Err(error)) if error.is::<LengthLimitError>() => {
-            if let Some(mut rest) = Remainder::of_begun(parts.version) {
-                poll_fn(|cx| rest.poll_read(body.as_mut(), cx)).await;
-            }
+            let mut rest = Remainder::of_begun();
+            poll_fn(|cx| rest.poll_read(body.as_mut(), cx)).await;
             refuse(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large")
         }
         Ok(Err(_)) => refuse(StatusCode::BAD_REQUEST, "the body could not be read"),

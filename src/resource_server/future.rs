@@ -51,7 +51,7 @@ impl<S, B: Body, F> State<S, B, F> {
     fn refusing(request: Request<B>, response: Response<Bytes>) -> Self {
         let (parts, body) = request.into_parts();
         Self::Refusing {
-            refusing: Refusing::new(parts.version, &parts.headers, body, response),
+            refusing: Refusing::new(&parts.headers, body, response),
         }
     }
 }

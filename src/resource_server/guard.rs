@@ -6,10 +6,7 @@ use std::sync::{
 };
 
 use bytes::Bytes;
-use http::{
-    HeaderMap, Request, Response, StatusCode,
-    header::{CONTENT_TYPE, WWW_AUTHENTICATE},
-};
+use http::{HeaderMap, Request, Response, StatusCode, header::WWW_AUTHENTICATE};
 use http_body::Body;
 
 use super::{
@@ -30,6 +27,7 @@ use crate::{
     clock::{Clock, Timestamp},
     event::{Admissions, Event, Events},
     hierarchy::ScopeHierarchy,
+    remainder::is_grpc,
     scope::Scopes,
     secret::Digest,
     uri::ResourceUri,
@@ -277,8 +275,7 @@ impl Protection {
     /// and goes by the status where there is none.
     pub(crate) fn refuse_to(&self, headers: &HeaderMap, refused: &Refused) -> Response<Bytes> {
         let mut response = self.refuse(refused, bearer::scheme(headers));
-        let content_type = headers.get(CONTENT_TYPE);
-        if content_type.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc")) {
+        if is_grpc(headers) {
             response.body_mut().clear();
         }
         response

@@ -13,8 +13,8 @@ use crate::scope::{IntoScopes, Scopes};
 /// Lets only requests with a good token through, and puts their [`McpSession`](super::McpSession)
 /// in the request's extensions. See the [module docs](super).
 ///
-/// An HTTP/1 client that is refused while it still sends its message would find the connection
-/// broken before it sees why, so the rest is read first: up to 16 MiB, for up to 30 s, until nothing
+/// A client that is refused while it still sends its message would find the connection broken before
+/// it sees why, so the rest is read first: up to 16 MiB, for up to 30 s, until nothing
 /// has come for 2 s. Needs tokio's time driver where a refused body does not come at once.
 #[derive(Clone)]
 #[must_use]

@@ -163,7 +163,7 @@ where
     {
         Self {
             state: State::Refusing {
-                refusing: Refusing::new(parts.version, &parts.headers, body, response),
+                refusing: Refusing::new(&parts.headers, body, response),
             },
         }
     }
@@ -247,10 +247,7 @@ where
                                     continue;
                                 };
                                 if chunk.len() > limit - read.len() {
-                                    *rest = Remainder::of_begun(waiting.parts.version);
-                                    if rest.is_none() {
-                                        break Some(Refusal::MessageTooLarge);
-                                    }
+                                    *rest = Some(Remainder::of_begun());
                                     continue;
                                 }
                                 read.push(chunk);

@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, Response, Version};
+use http::{HeaderMap, Response};
 use http_body::Body;
 use pin_project_lite::pin_project;
 
@@ -25,14 +25,9 @@ pin_project! {
 
 impl<B: Body> Refusing<B> {
     /// Boxed, since most requests are not refused and should not pay for its size.
-    pub(super) fn new(
-        version: Version,
-        headers: &HeaderMap,
-        body: B,
-        response: Response<Bytes>,
-    ) -> Pin<Box<Self>> {
+    pub(super) fn new(headers: &HeaderMap, body: B, response: Response<Bytes>) -> Pin<Box<Self>> {
         Box::pin(Self {
-            rest: Remainder::of_unread(version, headers, &body),
+            rest: Remainder::of_unread(headers, &body),
             body,
             response: Some(response),
         })
