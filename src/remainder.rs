@@ -45,11 +45,11 @@ struct Patience {
 impl Remainder {
     /// Of a body that nobody has read from. `None` where there is nothing to read, or no use in it.
     pub(crate) fn of_unread<B: Body>(headers: &HeaderMap, body: &B) -> Option<Self> {
+        if body.is_end_stream() || body.size_hint().lower() > LIMIT || is_grpc(headers) {
+            return None;
+        }
         // A client that asks first (RFC 9110 §10.1.1) would take reading for leave to send it.
-        let asks_first = headers.contains_key(EXPECT);
-        let is_too_long = body.size_hint().lower() > LIMIT;
-        let is_read = !(body.is_end_stream() || asks_first || is_too_long || is_grpc(headers));
-        is_read.then(Self::of_begun)
+        (!headers.contains_key(EXPECT)).then(Self::of_begun)
     }
 
     /// Of a body that was read from.

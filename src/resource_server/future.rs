@@ -21,6 +21,7 @@ use super::{
     headers,
     refusing::Refusing,
 };
+use crate::remainder::Remainder;
 
 type Asking = Pin<Box<dyn Future<Output = Result<Standing, Refused>> + Send>>;
 
@@ -49,9 +50,13 @@ pin_project! {
 
 impl<S, B: Body, F> State<S, B, F> {
     fn refusing(request: Request<B>, response: Response<Bytes>) -> Self {
-        let (parts, body) = request.into_parts();
-        Self::Refusing {
-            refusing: Refusing::new(&parts.headers, body, response),
+        match Remainder::of_unread(request.headers(), request.body()) {
+            Some(rest) => Self::Refusing {
+                refusing: Refusing::new(request.into_body(), rest, response),
+            },
+            None => Self::Answered {
+                response: Some(response),
+            },
         }
     }
 }

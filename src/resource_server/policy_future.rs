@@ -161,11 +161,15 @@ where
     where
         B: Body,
     {
-        Self {
-            state: State::Refusing {
-                refusing: Refusing::new(&parts.headers, body, response),
+        let state = match Remainder::of_unread(&parts.headers, &body) {
+            Some(rest) => State::Refusing {
+                refusing: Refusing::new(body, rest, response),
             },
-        }
+            None => State::Answered {
+                response: Some(response),
+            },
+        };
+        Self { state }
     }
 
     pub(crate) const fn inner(future: S::Future, upload: Option<Upload>) -> Self {

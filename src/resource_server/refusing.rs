@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, Response};
+use http::Response;
 use http_body::Body;
 use pin_project_lite::pin_project;
 
@@ -18,17 +18,17 @@ pin_project! {
     pub(super) struct Refusing<B> {
         #[pin]
         body: B,
-        rest: Option<Remainder>,
+        rest: Remainder,
         response: Option<Response<Bytes>>,
     }
 }
 
 impl<B: Body> Refusing<B> {
     /// Boxed, since most requests are not refused and should not pay for its size.
-    pub(super) fn new(headers: &HeaderMap, body: B, response: Response<Bytes>) -> Pin<Box<Self>> {
+    pub(super) fn new(body: B, rest: Remainder, response: Response<Bytes>) -> Pin<Box<Self>> {
         Box::pin(Self {
-            rest: Remainder::of_unread(headers, &body),
             body,
+            rest,
             response: Some(response),
         })
     }
@@ -39,9 +39,7 @@ impl<B: Body> Future for Refusing<B> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        if let Some(rest) = this.rest {
-            ready!(rest.poll_read(this.body, cx));
-        }
+        ready!(this.rest.poll_read(this.body, cx));
         #[expect(clippy::expect_used, reason = "the contract of futures")]
         let response = this.response.take().expect("polled after completion");
         Poll::Ready(response)
