@@ -88,7 +88,7 @@ impl AuthorizationServer {
 
     async fn look_up(&self, token: &str) -> Result<Option<Active>, StoreError> {
         let now = self.now();
-        if let Some(digest) = self.access_forms.digest_of_any(token, now) {
+        if let Some(digest) = self.access_forms.digest_of_any(token, || now) {
             let found = self.store.access_token(digest).await?;
             let live = found.filter(|token| !token.revoked && token.record.expires_at > now);
             return Ok(live.map(|token| Active {

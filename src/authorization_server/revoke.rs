@@ -64,7 +64,7 @@ impl AuthorizationServer {
 
     /// A token's own form says of which kind it is, so `token_type_hint` is not needed.
     async fn find_token(&self, token: &str) -> Result<Option<Found>, StoreError> {
-        if let Some(digest) = self.access_forms.digest_of_any(token, self.now()) {
+        if let Some(digest) = self.access_forms.digest_of_any(token, || self.now()) {
             let found = self.store.access_token(digest).await?;
             return Ok(found.map(|token| Found {
                 target: RevokeTarget::AccessToken(digest),

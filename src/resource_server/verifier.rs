@@ -257,7 +257,7 @@ impl fmt::Debug for StoreVerifier {
 
 impl TokenVerifier for StoreVerifier {
     fn recognises(&self, token: &str) -> bool {
-        self.forms.digest(token, self.clock.now()).is_some()
+        self.forms.digest(token, || self.clock.now()).is_some()
     }
 
     fn connect(&self, cache: &TokenCache) {
@@ -269,7 +269,7 @@ impl TokenVerifier for StoreVerifier {
             let found = async {
                 let now = self.clock.now();
                 self.forms.prepare(&*self.store, now).await?;
-                match self.forms.digest(token.reveal(), now) {
+                match self.forms.digest(token.reveal(), || now) {
                     Some(digest) => self.store.access_token(digest).await,
                     None => Ok(None),
                 }

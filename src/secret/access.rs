@@ -52,19 +52,24 @@ impl AccessForms {
 
     /// The digest that a presented token is stored under, `None` when its form shows that it is
     /// none of ours: garbage is refused without a store read.
-    pub(crate) fn digest(&self, text: &str, now: Timestamp) -> Option<Digest> {
+    pub(crate) fn digest(&self, text: &str, now: impl FnOnce() -> Timestamp) -> Option<Digest> {
         (self.is_sealed(text, now) || self.signed && is_signed(text)).then(|| Digest::of(text))
     }
 
     /// As [`digest`](Self::digest), of whatever any machine of the deployment issued, however it is
     /// configured: what one made, all can revoke.
-    pub(crate) fn digest_of_any(&self, text: &str, now: Timestamp) -> Option<Digest> {
+    pub(crate) fn digest_of_any(
+        &self,
+        text: &str,
+        now: impl FnOnce() -> Timestamp,
+    ) -> Option<Digest> {
         (self.is_sealed(text, now) || is_signed(text)).then(|| Digest::of(text))
     }
 
-    fn is_sealed(&self, text: &str, now: Timestamp) -> bool {
+    /// The time is only asked for where it matters.
+    fn is_sealed(&self, text: &str, now: impl FnOnce() -> Timestamp) -> bool {
         is_opaque(text)
-            && self.seals.fresh(now).is_none_or(|keys| {
+            && self.seals.fresh(now()).is_none_or(|keys| {
                 let (token, claimed) = text.split_at(text.len() - SEAL_CHARS);
                 let seal = first(keys).map(|key| seal(key, token));
                 seal.is_some_and(|seal| seal.as_bytes().ct_eq(claimed.as_bytes()).into())
@@ -129,9 +134,9 @@ mod tests {
     fn signed_tokens_are_told_by_their_form_and_only_where_there_are_any() {
         let token = "eyJhbGciOiJub25lIn0.eyJzdWIiOiJhIn0.c2ln";
         let signed = AccessForms::new(true);
-        assert_eq!(signed.digest(token, NOW), Some(Digest::of(token)));
-        assert_eq!(AccessForms::default().digest(token, NOW), None);
-        let any = AccessForms::default().digest_of_any(token, NOW);
+        assert_eq!(signed.digest(token, || NOW), Some(Digest::of(token)));
+        assert_eq!(AccessForms::default().digest(token, || NOW), None);
+        let any = AccessForms::default().digest_of_any(token, || NOW);
         assert_eq!(any, Some(Digest::of(token)));
         for garbage in [
             "eyJ",
@@ -142,12 +147,12 @@ mod tests {
             "eyJ.a b.c",
             "eyJ..c",
         ] {
-            assert_eq!(signed.digest(garbage, NOW), None, "{garbage}");
-            assert_eq!(signed.digest_of_any(garbage, NOW), None, "{garbage}");
+            assert_eq!(signed.digest(garbage, || NOW), None, "{garbage}");
+            assert_eq!(signed.digest_of_any(garbage, || NOW), None, "{garbage}");
         }
         let opaque = opaque(&SecretKey::random(), &random());
         for forms in [signed, AccessForms::default()] {
-            assert_eq!(forms.digest(&opaque, NOW), Some(Digest::of(&opaque)));
+            assert_eq!(forms.digest(&opaque, || NOW), Some(Digest::of(&opaque)));
         }
     }
 
@@ -158,17 +163,17 @@ mod tests {
         let key = here.prepare(&*store, NOW).await.unwrap();
         let token = opaque(&key, &random());
         let forged = opaque(&SecretKey::random(), &random());
-        assert!(there.digest(&forged, NOW).is_some(), "it looks good");
+        assert!(there.digest(&forged, || NOW).is_some(), "it looks good");
         there.prepare(&*store, NOW).await.unwrap();
         for forms in [&here, &there, &there.clone()] {
-            assert_eq!(forms.digest(&token, NOW), Some(Digest::of(&token)));
-            assert_eq!(forms.digest(&forged, NOW), None);
+            assert_eq!(forms.digest(&token, || NOW), Some(Digest::of(&token)));
+            assert_eq!(forms.digest(&forged, || NOW), None);
             for index in 0..token.len() {
                 let mut other = token.as_bytes().to_vec();
                 other[index] = if other[index] == b'x' { b'y' } else { b'x' };
                 let other = String::from_utf8(other).unwrap();
-                assert_eq!(forms.digest(&other, NOW), None);
-                assert_eq!(forms.digest_of_any(&other, NOW), None);
+                assert_eq!(forms.digest(&other, || NOW), None);
+                assert_eq!(forms.digest_of_any(&other, || NOW), None);
             }
         }
     }
