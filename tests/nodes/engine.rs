@@ -182,6 +182,7 @@ fn create(initdb: &Path, directory: &Path) {
         assert!(owner.unwrap().success());
     }
     let output = unprivileged(initdb)
+        .args(["--encoding", "UTF8"])
         .args(["-A", "trust", "-U", "postgres", "--no-sync", "-D"])
         .arg(directory.join("data"))
         .output()
