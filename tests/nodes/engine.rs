@@ -182,8 +182,8 @@ fn create(initdb: &Path, directory: &Path) {
         assert!(owner.unwrap().success());
     }
     let output = unprivileged(initdb)
-        .args(["--encoding", "UTF8"])
-        .args(["-A", "trust", "-U", "postgres", "--no-sync", "-D"])
+        .args(["-A", "trust", "-U", "postgres", "--no-sync"])
+        .args(["--encoding", "UTF8", "-D"])
         .arg(directory.join("data"))
         .output()
         .unwrap();
