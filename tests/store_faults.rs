@@ -395,3 +395,48 @@ async fn a_consent_that_is_withdrawn_meanwhile_gives_nothing_and_stays_withdrawn
     assert_eq!(app.auth.consents(&alice).await.unwrap(), []);
     assert_eq!(app.auth.grants(&alice).await.unwrap(), []);
 }
+
+#[tokio::test]
+async fn a_client_that_is_deleted_meanwhile_leaves_no_consent_behind() {
+    let store = Faulty::new(None);
+    let app = app(&store);
+    let alice = Subject::new("alice").unwrap();
+    let browser = Browser::of(&app, "alice");
+    for change in ["issue_code", "decide_device"] {
+        let is_device = change == "decide_device";
+        // The first time shows which call to delay, and the client is deleted afterwards.
+        let mut delayed = None;
+        for status in [if is_device { 200 } else { 303 }, 400] {
+            let client = register(&app).await;
+            let page = if is_device {
+                let device = device::device_of(&app, &client).await;
+                device::confirm_page(&browser, &device).await
+            } else {
+                browser.consent_page(&client, &[]).await
+            };
+            let before = store.calls().len();
+            if let Some(number) = delayed {
+                store.fail_at(before + number, Fault::Delay);
+            }
+            let approved = async {
+                match is_device {
+                    true => device::decide(&browser, &page, "approve").await,
+                    false => browser.decide(&page, "approve").await,
+                }
+            };
+            let position = || store.calls()[before..].iter().position(|n| *n == change);
+            let deleted = async {
+                while position().is_none() {
+                    tokio::task::yield_now().await;
+                }
+                let client = ClientId::new(&client).unwrap();
+                app.auth.delete_client(&client).await.unwrap();
+            };
+            let (answer, ()) = tokio::join!(approved, deleted);
+            assert_eq!(answer.status, status, "{change}: {answer:?}");
+            assert_eq!(app.auth.consents(&alice).await.unwrap(), [], "{change}");
+            assert_eq!(app.auth.grants(&alice).await.unwrap(), [], "{change}");
+            delayed = position();
+        }
+    }
+}

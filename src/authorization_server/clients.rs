@@ -9,7 +9,7 @@ use crate::{
     grant::Refusal,
     id::ClientId,
     secret::looks_secret,
-    store::StoreError,
+    store::{RevokeTarget, StoreError},
     uri::Parts,
 };
 
@@ -72,6 +72,28 @@ impl AuthorizationServer {
         let _ = (endpoint, request);
         let record = self.store.client(id, self.now()).await?;
         record.map(Client::from).ok_or(NoClient::Unknown)
+    }
+
+    /// Whether a client that registered is there no more, now that something was approved for it.
+    /// Whoever deletes a client forgets what it has at that moment; what came after is forgotten
+    /// here. Where the store cannot say, the approval stands: it is worth nothing to a client that
+    /// is not there.
+    pub(super) async fn was_deleted(&self, client: &Client) -> bool {
+        if client.expires_at.is_none() {
+            return false;
+        }
+        let is_gone = async {
+            let found = self.store.client(client.id.clone(), self.now()).await?;
+            if found.is_some() {
+                return Ok(false);
+            }
+            self.revoke(RevokeTarget::Client(client.id.clone())).await?;
+            Ok(true)
+        };
+        is_gone.await.unwrap_or_else(|error| {
+            self.store_failed(&error);
+            false
+        })
     }
 }
 

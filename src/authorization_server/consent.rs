@@ -274,12 +274,8 @@ impl AuthorizationServer {
         }
         match says(header::ORIGIN.as_str()) {
             None | Some(b"null") => true,
-            // Browsers write it in their own way.
-            Some(origin) => std::str::from_utf8(origin)
-                .ok()
-                .and_then(uri::Parts::parse)
-                .zip(uri::Parts::parse(self.issuer.origin()))
-                .is_some_and(|(theirs, ours)| theirs.canonical() == ours.canonical()),
+            // Browsers write it as an issuer has to be written.
+            Some(origin) => origin == self.issuer.origin().as_bytes(),
         }
     }
 }

@@ -101,6 +101,8 @@ impl AuthorizationServer {
                 }
                 Err(error) => return self.unavailable_here(parts, &error),
             }
+        } else if self.was_deleted(client).await {
+            return self.gone(parts);
         }
         self.emit(&Event::CodeIssued {
             client_id: &client.id,

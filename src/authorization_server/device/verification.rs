@@ -210,7 +210,8 @@ impl AuthorizationServer {
         let answer = self.store.decide_device(code.digest(), decision, now);
         let is_done = self.has_decision(code.digest(), grant);
         // Somebody may have been faster.
-        if !self.settle(answer.await, true, is_done).await? {
+        let is_decided = self.settle(answer.await, true, is_done).await?;
+        if !is_decided || (approves && self.was_deleted(&client).await) {
             return Ok(self.device_code_page(parts, user, "", Some(&UNKNOWN)).await);
         }
         let (client_id, subject) = (&client.id, &user.subject);

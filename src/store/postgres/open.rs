@@ -220,6 +220,68 @@ impl Settings {
 mod tests {
     use super::*;
 
+    fn fit() -> Settings {
+        Settings {
+            version: 130_000,
+            encoding: "UTF8".to_owned(),
+            bytea_output: "hex".to_owned(),
+            isolation: "read committed".to_owned(),
+            is_replica: false,
+            fsync: "on".to_owned(),
+            synchronous_commit: "on".to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_server_that_will_not_do_is_told_why() {
+        assert_eq!(fit().unsuitable(), None);
+        let why = |change: fn(&mut Settings)| {
+            let mut settings = fit();
+            change(&mut settings);
+            settings.unsuitable().unwrap_or_default()
+        };
+        assert!(why(|s| s.version = 129_999).contains("it is PostgreSQL 12,"));
+        assert!(why(|s| s.is_replica = true).contains("replica"));
+        assert!(why(|s| s.encoding = "SQL_ASCII".to_owned()).contains("SQL_ASCII"));
+        assert!(why(|s| s.bytea_output = "escape".to_owned()).contains("escape"));
+        assert!(why(|s| s.isolation = "serializable".to_owned()).contains("serializable"));
+    }
+
+    #[cfg(feature = "tracing")]
+    #[test]
+    fn a_server_that_may_lose_something_is_a_risk() {
+        assert_eq!(fit().risk(), None);
+        let risk = |fsync: &str, synchronous_commit: &str| {
+            let (fsync, synchronous_commit) = (fsync.to_owned(), synchronous_commit.to_owned());
+            let settings = Settings {
+                fsync,
+                synchronous_commit,
+                ..fit()
+            };
+            settings.risk().unwrap_or_default()
+        };
+        assert!(risk("off", "on").contains("the whole database"));
+        assert!(risk("off", "off").contains("the whole database"));
+        assert!(risk("on", "off").contains("was revoked"));
+        assert_eq!(risk("on", "local"), "");
+    }
+
+    #[test]
+    fn an_address_says_where_and_as_whom() {
+        for (url, shown) in [
+            (
+                "postgres://u:secret@db.example:5433/app",
+                "postgres://u@db.example:5433/app",
+            ),
+            (
+                "postgres:///app?host=/run/postgresql&user=u&password=secret",
+                "postgres://u@/run/postgresql/app",
+            ),
+        ] {
+            assert_eq!(address(&parse(url).unwrap()), shown);
+        }
+    }
+
     #[test]
     fn what_is_mistyped_in_a_url_is_refused_and_not_repeated() {
         for known in [

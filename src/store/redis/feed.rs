@@ -7,7 +7,7 @@
 //! on from node to node and may lose some; a number that is missing is noticed.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -68,7 +68,7 @@ impl Listener {
                 link: link.clone(),
                 keys: keys.clone(),
                 beats: keys.beats(&random_handle()),
-                sent: Arc::new(Mutex::new((0, Instant::now()))),
+                sent: Sent::default(),
             };
             let task = self.runtime.spawn(listen(ear, self.nodes.clone()));
             Stop(task.abort_handle())
@@ -85,9 +85,27 @@ struct Ear {
     keys: Keys,
     /// The channel of the messages to itself.
     beats: String,
-    /// The number of the latest of these, and when it was sent. No number comes twice: a message may
-    /// be late.
-    sent: Arc<Mutex<(u64, Instant)>>,
+    sent: Sent,
+}
+
+/// What a machine sent to itself: the number of the latest message, and when that was. No number
+/// comes twice: a message may be late.
+#[derive(Clone, Default)]
+struct Sent(Arc<Mutex<(u64, Option<Instant>)>>);
+
+impl Sent {
+    /// The number of a message that is sent now.
+    fn next(&self) -> u64 {
+        let mut latest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *latest = (latest.0 + 1, Some(Instant::now()));
+        latest.0
+    }
+
+    /// When a message was sent, if none was since.
+    fn latest(&self, number: u64) -> Option<Instant> {
+        let (latest, moment) = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        moment.filter(|_| number == latest)
+    }
 }
 
 /// Listens at one node after the other, for ever.
@@ -113,7 +131,7 @@ async fn listen(ear: Ear, nodes: Vec<ConnectionInfo>) {
 async fn beat(ear: Ear) {
     let pause = ear.feed.stale_after() / BEATS;
     loop {
-        let number = ear.next_beat();
+        let number = ear.sent.next();
         let call = Call::new(&scripts::BEAT, &ear.keys, None)
             .arg(number.to_string())
             .key(ear.beats.clone());
@@ -123,16 +141,6 @@ async fn beat(ear: Ear) {
 }
 
 impl Ear {
-    fn lock(&self) -> MutexGuard<'_, (u64, Instant)> {
-        self.sent.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn next_beat(&self) -> u64 {
-        let mut sent = self.lock();
-        *sent = (sent.0 + 1, Instant::now());
-        sent.0
-    }
-
     async fn subscribe(
         &self,
         node: &ConnectionInfo,
@@ -177,8 +185,7 @@ impl Ear {
             if last.is_some_and(|last| last != number) {
                 return None;
             }
-            let (latest, moment) = *self.lock();
-            if beat == latest {
+            if let Some(moment) = self.sent.latest(beat) {
                 self.feed.confirmed(moment);
             }
             return Some(number);
@@ -194,5 +201,21 @@ impl Ear {
         self.feed.revoked(&revocation);
         let is_next = last.is_none_or(|last| last.checked_add(1) == Some(number));
         is_next.then_some(number)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_that_is_late_says_nothing_of_a_later_one() {
+        let sent = Sent::default();
+        assert_eq!(sent.latest(0), None, "none was sent");
+        let before = Instant::now();
+        let (first, second) = (sent.next(), sent.next());
+        assert_eq!(sent.latest(first), None);
+        assert!(sent.latest(second).is_some_and(|moment| moment >= before));
+        assert_eq!(sent.latest(second + 1), None);
     }
 }
