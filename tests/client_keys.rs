@@ -2,6 +2,8 @@
 #![cfg(all(feature = "jwt", feature = "cimd"))]
 
 mod common;
+#[path = "common/device.rs"]
+mod device;
 #[path = "common/jws.rs"]
 mod jws;
 #[path = "common/site.rs"]
@@ -244,6 +246,27 @@ async fn a_client_that_describes_itself_signs_in_without_registering() {
         .await
         .json();
     assert_eq!(metadata["client_id_metadata_document_supported"], true);
+}
+
+/// Anyone can call a program anything: whoever decides about a device sees who vouches for the name.
+#[tokio::test]
+async fn the_page_about_a_device_says_who_describes_its_program() {
+    let (app, site) = (app(), Site::default());
+    let origin = site.serve().await;
+    let id = format!("{origin}/television");
+    let document = json!({"client_id": id, "client_name": "Television", "redirect_uris": [],
+        "grant_types": [device::GRANT], "response_types": []});
+    site.put("television", 200, &&document);
+    let browser = Browser::of(&app, "alice");
+    let described = device::device_of(&app, &id).await;
+    let page = device::confirm_page(&browser, &described).await;
+    let host = origin.strip_prefix("http://").unwrap();
+    let told = format!("described by <span class=\"to\">{host}</span>");
+    assert!(page.body.contains(&told), "{page:?}");
+
+    let registered = device::device(&app).await;
+    let page = device::confirm_page(&browser, &registered).await;
+    assert!(!page.body.contains("described by"), "{page:?}");
 }
 
 #[tokio::test]

@@ -54,6 +54,20 @@ fn a_secret_is_not_told_again_because_it_was_mistyped() {
         assert!(stderr.contains(flag), "{stderr}");
         assert!(!stderr.contains("hunter2"), "{stderr}");
     }
+    for flags in [
+        vec!["--client", "somebody", "hunter2"],
+        vec!["somebody:hunter2"],
+        vec![
+            "--session-key",
+            "thirty-two random characters and",
+            "hunter2",
+        ],
+    ] {
+        let Output { status, stderr, .. } = Command::new(binary()).args(&flags).output().unwrap();
+        let stderr = String::from_utf8_lossy(&stderr);
+        assert_eq!(status.code(), Some(2), "{stderr}");
+        assert!(!stderr.contains("hunter2"), "{flags:?}: {stderr}");
+    }
     let mut command = Command::new(binary());
     let Output { stderr, .. } = command.env("SESSION_KEY", "hunter2").output().unwrap();
     let stderr = String::from_utf8_lossy(&stderr);

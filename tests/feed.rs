@@ -17,8 +17,8 @@ use http_body_util::BodyExt;
 use tokio::{sync::Notify, task::yield_now, time::timeout};
 use tower::ServiceExt;
 use tower_mcp_auth::{
-    Event, McpAuthLayer, PresentedToken, ProtectedResource, StaleFeed, StoreVerifier, TestClock,
-    TokenCache, TokenVerifier, Verdict, VerifierUnavailable,
+    Event, McpAuthLayer, PresentedToken, ProtectedResource, Refusal, StaleFeed, StoreVerifier,
+    TestClock, TokenCache, TokenVerifier, Verdict, VerifierUnavailable,
     store::{Feed, MemoryStore, RevokeTarget, Store},
 };
 
@@ -33,6 +33,8 @@ struct Two {
     /// The second one's store, to count its calls.
     seen: Faulty,
     events: Arc<Mutex<Vec<&'static str>>>,
+    /// Why what streamed there ended.
+    ended: Arc<Mutex<Vec<Refusal>>>,
 }
 
 impl Two {
@@ -42,6 +44,8 @@ impl Two {
         let (seen, events) = (store.elsewhere(&feed), Arc::<Mutex<Vec<_>>>::default());
         let clock: TestClock = first.clock.clone();
         let heard = Arc::clone(&events);
+        let ended = Arc::<Mutex<Vec<_>>>::default();
+        let saw_ended = Arc::clone(&ended);
         let second = App::with(|builder| {
             let builder = builder
                 .store(seen.clone())
@@ -49,6 +53,7 @@ impl Two {
                 .observer(move |event: &Event<'_>| match event {
                     Event::FeedBehind => heard.lock().unwrap().push("behind"),
                     Event::FeedCaughtUp => heard.lock().unwrap().push("caught up"),
+                    Event::StreamEnded { refusal, .. } => saw_ended.lock().unwrap().push(*refusal),
                     _ => {}
                 });
             builder.clock(clock)
@@ -60,7 +65,12 @@ impl Two {
             second,
             seen,
             events,
+            ended,
         }
+    }
+
+    fn ended(&self) -> Vec<Refusal> {
+        self.ended.lock().unwrap().clone()
     }
 
     /// The usual two, in good order.
@@ -228,6 +238,56 @@ async fn an_open_stream_ends_although_the_channel_stays_broken() {
     two.store.revoke(target, Default::default()).await.unwrap();
     let ended = timeout(Duration::from_secs(3600), read).await.unwrap();
     assert!(ended.unwrap().unwrap().to_bytes().is_empty());
+}
+
+/// Nobody can say what was revoked meanwhile: what streams goes on for ten seconds, and no longer.
+#[tokio::test(start_paused = true)]
+async fn an_open_stream_ends_when_nobody_could_be_asked_for_long() {
+    let two = Two::whole().await;
+    let token = two.token().await;
+    let router = streaming(two.second.auth.protect("/mcp").unwrap());
+    let open = router.oneshot(bearing(&token.access)).await.unwrap();
+    let read = tokio::spawn(open.into_body().collect());
+    let began = tokio::time::Instant::now();
+    two.feed.lost();
+    two.seen.set_gone(true);
+    let ended = timeout(Duration::from_secs(3600), read).await.unwrap();
+    assert!(ended.unwrap().unwrap().to_bytes().is_empty());
+    let took = began.elapsed();
+    assert!(
+        (9..=11).contains(&took.as_secs()),
+        "it ended after {took:?}"
+    );
+    assert_eq!(two.ended(), [Refusal::VerifierUnavailable]);
+    two.serve(&token.access, StatusCode::SERVICE_UNAVAILABLE)
+        .await;
+
+    // Nothing is wrong with the token, as it turns out.
+    two.seen.set_gone(false);
+    two.serve(&token.access, StatusCode::OK).await;
+    two.connect().await;
+    two.serve_from_cache(&token.access).await;
+}
+
+/// A machine that never hears of anything looks for itself, and takes nothing from anybody.
+#[tokio::test(start_paused = true)]
+async fn an_open_stream_stays_as_long_as_the_store_can_be_asked() {
+    let two = Two::new(Feed::new(Duration::from_secs(1)), StaleFeed::AskStore);
+    let token = two.token().await;
+    let router = streaming(two.second.auth.protect("/mcp").unwrap());
+    let open = router.oneshot(bearing(&token.access)).await.unwrap();
+    let read = tokio::spawn(open.into_body().collect());
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    assert!(!read.is_finished());
+    // Shorter troubles change nothing.
+    for _ in 0..20 {
+        two.seen.set_gone(true);
+        tokio::time::sleep(Duration::from_secs(8)).await;
+        two.seen.set_gone(false);
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    assert!(!read.is_finished());
+    assert_eq!(two.ended(), []);
 }
 
 #[tokio::test]

@@ -18,7 +18,7 @@ use axum::body::Body;
 use common::*;
 use http::Request;
 use serde_json::json;
-use tower_mcp_auth::{McpAuthBuilder, MemoryStore, RateLimits};
+use tower_mcp_auth::{McpAuthBuilder, MemoryStore, RateLimits, StaticClient};
 
 fn at_most(number: u32) -> impl FnOnce(McpAuthBuilder) -> McpAuthBuilder {
     let number = NonZeroU32::new(number).unwrap();
@@ -562,5 +562,47 @@ async fn limits_can_be_switched_off_knowingly() {
         token(&app, "one", "nobody")
             .await
             .assert_error(401, "invalid_client");
+    }
+}
+
+/// Strangers decide by what they present to a resource server how often it asks.
+#[tokio::test]
+async fn who_asks_about_tokens_is_limited_in_being_wrong_only() {
+    let server = StaticClient::confidential("rs", "the secret of rs", [CALLBACK]);
+    let app = App::with(|builder| at_most(3)(builder).client(server));
+    let ask = async |peer: &str, client: &str, secret: &str| {
+        let request = Request::post("/oauth/introspect")
+            .header("content-type", "application/x-www-form-urlencoded")
+            .header("x-test-peer", peer)
+            .body(Body::from(form(&[
+                ("client_id", client),
+                ("client_secret", secret),
+                ("token", "whatever somebody presented"),
+            ])));
+        app.send(request.unwrap()).await
+    };
+    for _ in 0..50 {
+        let answer = ask("one", "rs", "the secret of rs").await;
+        assert_eq!(answer.json(), json!({"active": false}));
+    }
+    // One more than allowed shows that it was.
+    for _ in 0..4 {
+        let answer = ask("one", "rs", "a guess").await;
+        answer.assert_error(401, "invalid_client");
+    }
+    // From now on a right guess looks like any other.
+    assert_limited(&ask("one", "rs", "the secret of rs").await);
+    assert_limited(&ask("one", "rs", "a guess").await);
+    let elsewhere = ask("two", "rs", "the secret of rs").await;
+    assert_eq!(elsewhere.status.as_u16(), 200, "{elsewhere:?}");
+
+    // Whoever registered is counted as ever.
+    let registered = json!({"redirect_uris": [CALLBACK]});
+    let registered = app.register(registered).await.json();
+    let text = |name: &str| registered[name].as_str().unwrap().to_owned();
+    let (client, secret) = (text("client_id"), text("client_secret"));
+    for limited in [false, false, false, true] {
+        let answer = ask("one", &client, &secret).await;
+        assert_eq!(answer.status.as_u16() == 429, limited, "{answer:?}");
     }
 }

@@ -440,3 +440,24 @@ async fn a_client_that_is_deleted_meanwhile_leaves_no_consent_behind() {
         }
     }
 }
+
+/// Who has waited for a store once is not kept waiting for what became of it.
+#[tokio::test(start_paused = true)]
+async fn a_store_that_fails_and_falls_silent_keeps_nobody() {
+    let store = Faulty::new(None);
+    let app = app(&store);
+    let client = app.public_client().await;
+    sign_in(&app, &client).await;
+    // The first shows which call it is that fails for the second.
+    let codes = [approve(&app, &client).await, approve(&app, &client).await];
+    let start = store.calls().len();
+    let redeemed = app.redeem(&client, &codes[0]).await;
+    assert_eq!(redeemed.status, StatusCode::OK, "{redeemed:?}");
+    let calls = store.calls().split_off(start);
+    let at = calls.iter().position(|name| *name == "redeem_code");
+    store.fail_at(start + calls.len() + at.unwrap(), Fault::AfterAndSilence);
+    let begun = tokio::time::Instant::now();
+    let answer = app.redeem(&client, &codes[1]).await;
+    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{answer:?}");
+    assert!(begun.elapsed().as_secs() <= 2, "{:?}", begun.elapsed());
+}

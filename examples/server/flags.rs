@@ -4,7 +4,7 @@ use std::{net::SocketAddr, str::FromStr, time::Duration};
 
 use clap::{
     Parser, ValueEnum,
-    error::{ContextKind, ContextValue},
+    error::{ContextKind, ContextValue, ErrorKind},
 };
 
 use crate::{sign_in::SessionKey, stores::StoreUrl};
@@ -95,18 +95,18 @@ impl Flags {
     /// be done.
     pub(crate) fn read() -> Self {
         Self::try_parse().unwrap_or_else(|mut error| {
-            let names = |arg: &ContextValue| {
-                let arg = arg.to_string();
-                arg.split(' ')
-                    .next()
-                    .is_some_and(|name| SECRETS.contains(&name))
-            };
             // What was mistyped is a secret all the same, and this is written to a log.
-            if error.get(ContextKind::InvalidArg).is_some_and(names) {
-                error.insert(
-                    ContextKind::InvalidValue,
-                    ContextValue::String("..".to_owned()),
-                );
+            let arg = error.get(ContextKind::InvalidArg).map(ToString::to_string);
+            let arg = arg.unwrap_or_default();
+            let name = arg.split(' ').next().unwrap_or_default();
+            let is_stray = error.kind() == ErrorKind::UnknownArgument && !name.starts_with('-');
+            let hidden = if is_stray {
+                Some(ContextKind::InvalidArg)
+            } else {
+                SECRETS.contains(&name).then_some(ContextKind::InvalidValue)
+            };
+            if let Some(kind) = hidden {
+                error.insert(kind, ContextValue::String("..".to_owned()));
             }
             error.exit()
         })

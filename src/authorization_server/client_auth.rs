@@ -11,6 +11,7 @@ use super::{AuthorizationServer, Endpoint, clients::NoClient, response::Endpoint
 use crate::{
     client::{Client, StaticClient, metadata::ClientAuthMethod},
     grant::Refusal,
+    id::ClientId,
     params::{self, Params},
     secret::Digest,
     store::StoreError,
@@ -105,7 +106,14 @@ impl AuthorizationServer {
         let by_header = headers.contains_key(header::AUTHORIZATION);
         let refuse = |refusal| ClientAuthError::Refused { refusal, by_header };
         let credentials = read(headers, params).map_err(refuse)?;
-        if let Some(limited) = self.limited(endpoint, Some(&credentials.id), parts) {
+        // How often a resource server asks is up to those who present tokens to it: a stranger must
+        // not be able to use up what it asks for all others.
+        let is_trusted = endpoint == Endpoint::Introspect && self.has_credentials(&credentials.id);
+        let limited = match is_trusted {
+            true => self.wrong_too_often(endpoint, &credentials.id, parts),
+            false => self.limited(endpoint, Some(&credentials.id), parts),
+        };
+        if let Some(limited) = limited {
             return Err(ClientAuthError::Limited(limited));
         }
         let client = match self.client(&credentials.id, endpoint, parts).await {
@@ -122,8 +130,19 @@ impl AuthorizationServer {
         };
         match self.check(endpoint, parts, &client, &credentials).await? {
             Ok(()) => Ok(client),
-            Err(refusal) => Err(refuse(refusal)),
+            Err(refusal) => {
+                if is_trusted {
+                    self.count_wrong(endpoint, &credentials.id, parts);
+                }
+                Err(refuse(refusal))
+            }
         }
+    }
+
+    /// Whether a configured client has to prove who it is.
+    fn has_credentials(&self, id: &str) -> bool {
+        let client = ClientId::new(id).ok().and_then(|id| self.clients.get(&id));
+        client.is_some_and(|client| !client.is_public())
     }
 
     async fn check(

@@ -242,6 +242,36 @@ impl AuthorizationServer {
         None
     }
 
+    /// As [`limited`](Self::limited), for a client of which only failures are
+    /// [counted](Self::count_wrong).
+    fn wrong_too_often(
+        &self,
+        endpoint: Endpoint,
+        client_id: &str,
+        parts: &Parts,
+    ) -> Option<EndpointResponse> {
+        #[cfg(feature = "rate-limit")]
+        if let Some(limiter) = &self.rate_limiter
+            && let Err(wait) = limiter.check_wrong(client_id, parts)
+        {
+            self.refused(endpoint, self.nameable(Some(client_id)), &RATE_LIMITED);
+            return Some(response::too_many_requests(&RATE_LIMITED, wait));
+        }
+        #[cfg(not(feature = "rate-limit"))]
+        let _ = (endpoint, client_id, parts);
+        None
+    }
+
+    /// Counts what was no right way to authenticate.
+    fn count_wrong(&self, endpoint: Endpoint, client_id: &str, parts: &Parts) {
+        #[cfg(feature = "rate-limit")]
+        if let Some(limiter) = &self.rate_limiter {
+            limiter.count_wrong(endpoint, client_id, parts);
+        }
+        #[cfg(not(feature = "rate-limit"))]
+        let _ = (endpoint, client_id, parts);
+    }
+
     /// As [`limited`](Self::limited), for who is about to have something of a client fetched: its
     /// description, or its keys.
     #[cfg(any(feature = "cimd", feature = "jwt"))]

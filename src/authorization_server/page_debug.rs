@@ -48,6 +48,7 @@ impl fmt::Debug for DeviceConfirmPage<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("DeviceConfirmPage")
             .field("client_name", &self.client_name)
+            .field("client_host", &self.client_host)
             .field("client_uri", &self.client_uri)
             .field("user", &self.user)
             .field("resource", &self.resource)

@@ -277,6 +277,7 @@ mod tests {
             }),
             BuiltInPages.device_confirm(&DeviceConfirmPage {
                 client_name: hostile,
+                client_host: Some(hostile),
                 client_uri: Some(hostile),
                 user_code: hostile,
                 user: hostile,

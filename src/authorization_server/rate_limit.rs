@@ -10,7 +10,7 @@ use std::{
     hash::{BuildHasher, RandomState},
     num::NonZeroU32,
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use governor::{
@@ -19,6 +19,7 @@ use governor::{
     state::keyed::HashMapStateStore,
 };
 use http::request::Parts;
+use moka::{policy::EvictionPolicy, sync::Cache};
 
 use super::{Endpoint, request::is_sent_without_a_click};
 use crate::id::Subject;
@@ -78,7 +79,9 @@ impl RateLimits {
         self
     }
 
-    /// Token, revocation and introspection requests a minute, together: 1200 by default.
+    /// Token, revocation and introspection requests a minute, together: 1200 by default. Of a
+    /// configured client's introspection, which strangers cause by what they present to it, only what
+    /// comes without the right secret or key counts.
     #[must_use]
     pub const fn token(mut self, per_minute: NonZeroU32) -> Self {
         self.token = per_minute;
@@ -134,6 +137,8 @@ pub(crate) struct RateLimiter {
     /// Codes by user, whichever client and address they come through: each makes rows.
     users: Direct,
     token: Limiter,
+    /// Who has been wrong more often than that, and until when.
+    wrong: Cache<u64, Instant>,
     /// What has to be fetched first, by key: each may keep a place among the fetches for as long as a
     /// silent host likes. Apart where any site's script may ask.
     #[cfg(any(feature = "cimd", feature = "jwt"))]
@@ -154,6 +159,11 @@ impl RateLimiter {
             pages: limiter(limits.authorize),
             users: Direct::hashmap(Quota::per_minute(limits.authorize)),
             token: limiter(limits.token),
+            wrong: Cache::builder()
+                .max_capacity(MAX_CALLERS as u64)
+                // Any other policy may turn a newcomer away, who then could guess for ever.
+                .eviction_policy(EvictionPolicy::lru())
+                .build(),
             #[cfg(any(feature = "cimd", feature = "jwt"))]
             fetches: Direct::hashmap(fetches(client_key.is_some())),
             client_key,
@@ -197,6 +207,29 @@ impl RateLimiter {
             }
             None => Ok(()),
         }
+    }
+
+    /// Whether a caller may try to authenticate, or how long to wait: who tries in earnest is not
+    /// counted, and who was wrong too often is not even told whether this would have been right.
+    pub(crate) fn check_wrong(&self, client_id: &str, parts: &Parts) -> Result<(), Duration> {
+        let until = self.wrong.get(&self.wrong_key(client_id, parts));
+        match until.map(|until| until.saturating_duration_since(Instant::now())) {
+            None | Some(Duration::ZERO) => Ok(()),
+            Some(wait) => Err(wait),
+        }
+    }
+
+    /// Takes an attempt that was wrong off the caller's allowance.
+    pub(crate) fn count_wrong(&self, endpoint: Endpoint, client_id: &str, parts: &Parts) {
+        if let Err(wait) = self.check(endpoint, Some(client_id), parts) {
+            let key = self.wrong_key(client_id, parts);
+            self.wrong.insert(key, Instant::now() + wait);
+        }
+    }
+
+    fn wrong_key(&self, client_id: &str, parts: &Parts) -> u64 {
+        let caller = self.client_key.as_ref().and_then(|key| key(parts));
+        self.hasher.hash_one((client_id, caller))
     }
 
     /// Takes one fetch of what is not known yet off the caller's allowance, or says how long to wait.

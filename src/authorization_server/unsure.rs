@@ -5,13 +5,18 @@
 //! What was to be stored has a random name of 256 bits, so that whoever finds it knows that it was
 //! this very call that stored it. Where the store still fails, the caller is asked to come again.
 
-use std::future::Future;
+use std::{future::Future, time::Duration};
+
+use tokio::time::timeout;
 
 use super::AuthorizationServer;
 use crate::{
     secret::{Digest, GrantId},
     store::{StoreError, record::DeviceDecision},
 };
+
+/// How long a store may take to say: whoever is asked to come again has waited for it before.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 impl AuthorizationServer {
     /// The store's answer, or `done` where it failed and `is_done` finds that it did it.
@@ -21,12 +26,13 @@ impl AuthorizationServer {
         done: T,
         is_done: impl Future<Output = Result<bool, StoreError>>,
     ) -> Result<T, StoreError> {
-        match answer {
-            Err(error) if is_done.await.unwrap_or(false) => {
+        let Err(error) = answer else { return answer };
+        match timeout(PATIENCE, is_done).await {
+            Ok(Ok(true)) => {
                 self.store_failed(&error);
                 Ok(done)
             }
-            answer => answer,
+            _ => Err(error),
         }
     }
 

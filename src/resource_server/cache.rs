@@ -32,7 +32,12 @@ use std::{
 pub use self::follow::StaleFeed;
 pub(crate) use self::standing::Standing;
 use self::{
-    follow::Following, front::Front, key::Key, live::Register, pool::Pool, shelves::Shelves,
+    follow::Following,
+    front::Front,
+    key::Key,
+    live::{End, Register},
+    pool::Pool,
+    shelves::Shelves,
 };
 use super::{
     Refusal,
@@ -159,6 +164,7 @@ impl Outcome {
     fn found(self) -> Result<Found, VerifierUnavailable> {
         match self {
             Self::Good(standing) if standing.is_live() => Ok(Ok(standing)),
+            Self::Good(standing) if standing.is_unsure() => Err(unheard()),
             Self::Good(_) => Ok(Err(Refusal::RevokedToken)),
             Self::Bad(refusal) => Ok(Err(refusal)),
             Self::Unavailable(error) => Err(error),
@@ -191,18 +197,29 @@ impl TokenCache {
         let now = shared.tick();
         let someone_looks = !shared.loads.is_empty();
         for id in &revocation.grants {
-            shared.grants.end(*id);
+            shared.grants.end(*id, End::Revoked);
             if someone_looks {
                 shared.recent.push_back((now, Revoked::Grant(*id)));
             }
         }
         for digest in &revocation.access_tokens {
             let key = Key::of(*digest);
-            shared.tokens.end(key);
+            shared.tokens.end(key, End::Revoked);
             self.forget(&key);
             if someone_looks {
                 shared.recent.push_back((now, Revoked::Token(key)));
             }
+        }
+    }
+
+    /// Gives up whatever is held here, since nobody could say for too long what of it was revoked:
+    /// responses that are still streaming end. A lookup vouches for each anew.
+    fn let_go(&self) {
+        let mut shared = self.lock();
+        let held: Vec<Key> = shared.tokens.names().collect();
+        for key in held {
+            shared.tokens.end(key, End::Unsure);
+            self.forget(&key);
         }
     }
 
@@ -217,7 +234,7 @@ impl TokenCache {
         let standing = self.find(&Key::of(digest), now)?;
         if !standing.is_live() {
             // A grant never comes back to life, so this needs no second opinion.
-            Some(Err(Refusal::RevokedToken))
+            (!standing.is_unsure()).then_some(Err(Refusal::RevokedToken))
         } else if standing.is_fresh(now) {
             Some(Ok(standing))
         } else {
@@ -253,9 +270,7 @@ impl TokenCache {
         if let Some(following) = self.0.following.get() {
             following.start(self);
             if following.when_stale == StaleFeed::Refuse && !following.is_current() {
-                return Err(VerifierUnavailable::new(
-                    "what other machines revoke is not heard here",
-                ));
+                return Err(unheard());
             }
         }
         let seat = self.board(Key::of(token.digest()));
@@ -319,7 +334,7 @@ impl TokenCache {
         // For another resource, which says nothing about this one.
         if refusal != Refusal::WrongAudience {
             let mut shared = self.lock();
-            if shared.tokens.end(key) {
+            if shared.tokens.end(key, End::Revoked) {
                 self.forget(&key);
             }
         }
@@ -370,6 +385,10 @@ impl fmt::Debug for TokenCache {
             .field("time_to_live", &self.0.time_to_live)
             .finish_non_exhaustive()
     }
+}
+
+fn unheard() -> VerifierUnavailable {
+    VerifierUnavailable::new("what other machines revoke is not heard here")
 }
 
 /// A request that waits for a lookup.

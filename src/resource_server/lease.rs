@@ -18,6 +18,8 @@ use crate::event::Event;
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 /// `UNAUTHENTICATED`.
 const GRPC_UNAUTHENTICATED: HeaderValue = HeaderValue::from_static("16");
+/// `UNAVAILABLE`.
+const GRPC_UNAVAILABLE: HeaderValue = HeaderValue::from_static("14");
 
 /// How long a response may stream.
 pub(crate) struct Lease {
@@ -62,8 +64,12 @@ impl Lease {
             refusal,
         });
         // gRPC takes a stream that ends without a status for a broken one.
+        let status = match refusal {
+            Refusal::VerifierUnavailable => GRPC_UNAVAILABLE,
+            _ => GRPC_UNAUTHENTICATED,
+        };
         self.is_grpc
-            .then(|| HeaderMap::from_iter([(GRPC_STATUS, GRPC_UNAUTHENTICATED)]))
+            .then(|| HeaderMap::from_iter([(GRPC_STATUS, status)]))
     }
 }
 

@@ -33,7 +33,8 @@ const DEFAULT_STALE_AFTER: Duration = Duration::from_secs(1);
 /// As long as the latest confirmed moment is less than [`stale_after`](Self::stale_after) ago,
 /// cached tokens are served. Otherwise the store is asked about every token. So a revocation on
 /// another machine takes effect here no later than `stale_after` after it returned there, whatever
-/// happens to the channel. Clones share one state.
+/// happens to the channel. Responses that stream are asked about several times within it, and end
+/// when nobody could be asked for ten seconds. Clones share one state.
 ///
 /// ```
 /// use std::time::{Duration, Instant};

@@ -3,7 +3,11 @@
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, RwLock},
+    future::pending,
+    sync::{
+        Arc, Mutex, RwLock,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -26,6 +30,10 @@ pub enum Fault {
     Half,
     /// It happens, an error comes, and the call after it fails as well.
     AfterAndNext,
+    /// It happens, an error comes, and the call after it never ends.
+    AfterAndSilence,
+    /// It never ends.
+    Silence,
 }
 
 /// When and how.
@@ -42,6 +50,7 @@ pub struct Faulty {
     store: Arc<RwLock<Arc<MemoryStore>>>,
     feed: Option<Feed>,
     plan: Arc<Mutex<Option<Plan>>>,
+    is_gone: Arc<AtomicBool>,
     calls: Arc<Mutex<Vec<&'static str>>>,
 }
 
@@ -51,6 +60,7 @@ impl Faulty {
             store: Arc::default(),
             feed: None,
             plan: Arc::new(Mutex::new(plan)),
+            is_gone: Arc::default(),
             calls: Arc::default(),
         }
     }
@@ -67,6 +77,11 @@ impl Faulty {
     /// Everything that was stored is gone, for all machines.
     pub fn lose_everything(&self) {
         *self.store.write().unwrap() = Arc::default();
+    }
+
+    /// It cannot be reached from here, until it can again.
+    pub fn set_gone(&self, is_gone: bool) {
+        self.is_gone.store(is_gone, Ordering::SeqCst);
     }
 
     fn memory(&self) -> Arc<MemoryStore> {
@@ -92,9 +107,13 @@ impl Faulty {
         let mut calls = self.calls.lock().unwrap();
         let number = calls.len();
         calls.push(name);
+        if self.is_gone.load(Ordering::SeqCst) {
+            return Some(Fault::Before);
+        }
         let plan = (*self.plan.lock().unwrap())?;
         match plan.fault {
             Fault::AfterAndNext if number == plan.at + 1 => Some(Fault::Before),
+            Fault::AfterAndSilence if number == plan.at + 1 => Some(Fault::Silence),
             fault => (number == plan.at).then_some(fault),
         }
     }
@@ -118,7 +137,8 @@ async fn go_wrong<T>(
     match fault {
         None => call.await,
         Some(Fault::Before) => Err(broken()),
-        Some(Fault::After | Fault::AfterAndNext) => {
+        Some(Fault::Silence) => pending().await,
+        Some(Fault::After | Fault::AfterAndNext | Fault::AfterAndSilence) => {
             call.await?;
             Err(broken())
         }

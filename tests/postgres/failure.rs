@@ -1,6 +1,9 @@
 //! What becomes of an operation when something goes wrong below it.
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use sqlx::{Connection, PgConnection};
 use tokio::{
@@ -284,4 +287,31 @@ async fn a_question_is_asked_again_where_the_network_broke() {
     cut.notify_waiters();
     transaction.rollback().await.unwrap();
     assert!(asking.await.unwrap().unwrap(), "it was asked again");
+}
+
+/// Whatever is tried for it: who asks is answered while he still waits.
+#[tokio::test]
+async fn a_server_that_says_nothing_is_an_error_within_ten_seconds() {
+    let Some(database) = Database::create().await else {
+        return;
+    };
+    let store = database.open().await;
+    let flow = Flow::new("x");
+    flow.redeem(&store).await;
+    let mut other = database.connect().await;
+    let mut transaction = other.begin().await.unwrap();
+    execute(
+        &mut transaction,
+        "lock table tower_mcp_auth.access_tokens in access exclusive mode",
+    )
+    .await;
+    let begun = Instant::now();
+    let target = RevokeTarget::AccessToken(flow.access(0));
+    let (asked, changed) = tokio::join!(flow.is_live(&store), store.revoke(target, NOW));
+    assert_unavailable(asked);
+    assert_unavailable(changed);
+    let took = begun.elapsed();
+    assert!(took < Duration::from_secs(10), "{took:?}");
+    transaction.rollback().await.unwrap();
+    assert!(flow.is_live(&store).await.is_ok());
 }

@@ -26,6 +26,9 @@ pub struct DeviceCodePage<'a> {
 pub struct DeviceConfirmPage<'a> {
     /// What the client calls itself. Anyone can call themselves anything.
     pub client_name: &'a str,
+    /// The host that describes it, where its id is the address of a document: proof of who it is,
+    /// as far as that host is to be trusted.
+    pub client_host: Option<&'a str>,
     /// Its home page, if it named one.
     pub client_uri: Option<&'a str>,
     /// The code, as the device shows it. Ask people to compare: a deceiver sends them a code that
@@ -109,7 +112,7 @@ mod built_in {
 <main>
 <h1>Allow <bdi class="name">{{ page.client_name }}</bdi> on a device to use {{ page.resource }}?</h1>
 <p>You are signed in as <strong>{{ page.user }}</strong>.</p>
-<p>The answer goes to a device that shows the code <strong class="code">{{ page.user_code }}</strong>.{% if let Some(uri) = page.client_uri %} The program says its home page is <code>{{ uri }}</code>.{% endif %}</p>
+<p>The answer goes to a device that shows the code <strong class="code">{{ page.user_code }}</strong>.{% if let Some(host) = page.client_host %} The program is described by <span class="to">{{ host }}</span>.{% endif %}{% if let Some(uri) = page.client_uri %} The program says its home page is <code>{{ uri }}</code>.{% endif %}</p>
 <p class="warn" role="note">Approve only if you started this on your device yourself and the code matches. If somebody sent you the code or a link, it is their device that you would let in.</p>
 <p>It will be able to:</p>
 <ul>

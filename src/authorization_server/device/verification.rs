@@ -316,6 +316,7 @@ impl AuthorizationServer {
         self.device_form_page(parts, StatusCode::OK, &form, user, |token, action| {
             self.pages.device_confirm(&DeviceConfirmPage {
                 client_name: client.display_name(),
+                client_host: client.document_host(),
                 client_uri: client.metadata.client_uri.as_deref(),
                 user_code: &code.shown(),
                 user: user.name(),

@@ -5,10 +5,14 @@ use std::{
         Arc, OnceLock, Weak,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use tokio::{runtime::Handle, task::AbortHandle};
+use tokio::{
+    runtime::Handle,
+    task::AbortHandle,
+    time::{Instant, timeout},
+};
 
 use super::{Inner, Key, TokenCache};
 use crate::{
@@ -21,6 +25,9 @@ use crate::{
 const CHUNK: usize = 500;
 /// How often to look whether old lookups have come to their end.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
+/// How long what streams may go on while nobody can say whether its token was revoked: as long as
+/// requests wait for a store.
+const TRUST: Duration = Duration::from_secs(10);
 
 /// What becomes of requests while a machine does not hear what others revoke.
 ///
@@ -133,6 +140,8 @@ impl TokenCache {
 /// Catches up after each connection. As long as the feed is broken, open streams depend on it too.
 async fn run(cache: Weak<Inner>) {
     let begun = Instant::now();
+    // When everything that others had revoked was known here.
+    let mut known = begun;
     let mut was_current = None;
     loop {
         let Some(cache) = cache.upgrade().map(TokenCache) else {
@@ -146,10 +155,24 @@ async fn run(cache: Weak<Inner>) {
         let is_confirmed = feed.is_current();
         let is_new = following.caught_up.load(Ordering::SeqCst) != connection;
         if is_new || !is_confirmed {
-            let asked = cache.catch_up(following).await;
-            if asked.is_ok() && is_confirmed {
-                following.caught_up.store(connection, Ordering::SeqCst);
+            let asked_at = Instant::now();
+            let left = (known + TRUST).duration_since(asked_at);
+            match timeout(left, cache.catch_up(following)).await {
+                Ok(Ok(())) => {
+                    known = asked_at;
+                    if is_confirmed {
+                        following.caught_up.store(connection, Ordering::SeqCst);
+                    }
+                }
+                Ok(Err(_)) if known.elapsed() < TRUST => {}
+                _ => {
+                    cache.let_go();
+                    // Whatever comes from now on was looked up meanwhile.
+                    known = Instant::now();
+                }
             }
+        } else {
+            known = Instant::now();
         }
         let is_current = following.is_current();
         let is_news = match was_current {
@@ -166,6 +189,6 @@ async fn run(cache: Weak<Inner>) {
         }
         drop(cache);
         // Silence is noticed by looking.
-        feed.change(feed.stale_after() / 4).await;
+        feed.change(feed.stale_after().min(TRUST) / 4).await;
     }
 }

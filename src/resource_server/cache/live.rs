@@ -5,7 +5,7 @@ use std::{
     hash::{BuildHasher, BuildHasherDefault, RandomState},
     sync::{
         Arc, Weak,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicU8, Ordering},
     },
 };
 
@@ -18,16 +18,32 @@ use crate::secret::GrantId;
 /// much of what a token takes. Whoever hears a bell looks whether it was rung for him.
 static BELLS: [Notify; 64] = [const { Notify::const_new() }; 64];
 
+/// Why something may not be used any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum End {
+    /// It was revoked, or may have been: it is good no longer.
+    Revoked = 1,
+    /// Nobody could say for too long whether it was. Who comes again is looked up anew.
+    Unsure = 2,
+}
+
 /// Whether something may still be used; turned off once and never on again.
 pub(super) struct Live<N> {
-    on: AtomicBool,
+    /// 0 while it may, else an [`End`].
+    ended: AtomicU8,
     pub(super) name: N,
 }
 
 impl<N> Live<N> {
-    pub(super) fn end(&self) {
-        self.on.store(false, Ordering::Release);
+    pub(super) fn end(&self, why: End) {
+        let (whole, ended) = (Ordering::AcqRel, Ordering::Acquire);
+        let _ = self.ended.compare_exchange(0, why as u8, whole, ended);
         self.bell().notify_waiters();
+    }
+
+    pub(super) fn is_unsure(&self) -> bool {
+        self.ended.load(Ordering::Acquire) == End::Unsure as u8
     }
 
     /// By the address, where it stays as long as anybody waits.
@@ -37,7 +53,7 @@ impl<N> Live<N> {
     }
 
     pub(super) fn is_on(&self) -> bool {
-        self.on.load(Ordering::Acquire)
+        self.ended.load(Ordering::Acquire) == 0
     }
 
     pub(super) async fn ended(&self) {
@@ -98,14 +114,14 @@ impl<N: Name> Register<N> {
                 return live;
             }
             // Only one of two that are alike can be found here, so the other must not go on.
-            live.end();
+            live.end(End::Revoked);
         }
         if self.live.len() >= self.high_water {
             self.live.retain(|_, live| live.strong_count() > 0);
             self.high_water = (self.live.len() * 2).max(64);
         }
         let live = Arc::new(Live {
-            on: AtomicBool::new(true),
+            ended: AtomicU8::new(0),
             name,
         });
         self.live.insert(short, Arc::downgrade(&live));
@@ -113,14 +129,14 @@ impl<N: Name> Register<N> {
     }
 
     /// Whether anybody held it.
-    pub(super) fn end(&mut self, name: N) -> bool {
+    pub(super) fn end(&mut self, name: N, why: End) -> bool {
         let short = name.short(&self.random);
         let live = self.live.get(&short).and_then(Weak::upgrade);
         let Some(live) = live.filter(|live| live.name == name) else {
             return false;
         };
         self.live.remove(&short);
-        live.end();
+        live.end(why);
         true
     }
 
@@ -176,9 +192,10 @@ mod tests {
         let two = Key::of(Digest::from_bytes(bytes));
         assert_eq!(one.start(), two.start());
         let first = register.hold(one);
-        assert!(!register.end(two) && first.is_on());
+        let why = End::Revoked;
+        assert!(!register.end(two, why) && first.is_on());
         let second = register.hold(two);
         assert!(!first.is_on() && second.is_on());
-        assert!(!register.end(one) && register.end(two) && !second.is_on());
+        assert!(!register.end(one, why) && register.end(two, why) && !second.is_on());
     }
 }

@@ -95,9 +95,16 @@ impl Standing {
         self.0.token.is_on()
     }
 
+    /// Whether it was given up because nobody could say how it stands.
+    pub(super) fn is_unsure(&self) -> bool {
+        self.0.token.is_unsure()
+    }
+
     /// Why it is good no longer.
     pub(crate) fn lost(&self, now: Timestamp) -> Option<Refusal> {
-        if !self.is_live() {
+        if self.is_unsure() {
+            Some(Refusal::VerifierUnavailable)
+        } else if !self.is_live() {
             Some(Refusal::RevokedToken)
         } else if self.session().expires_at() <= now {
             Some(Refusal::ExpiredToken)

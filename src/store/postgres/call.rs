@@ -10,12 +10,13 @@ use std::{fmt, time::Duration};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::{Serialize, de::DeserializeOwned};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, PgPool, Row};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::failure::{Failure, NoAnswer, classify};
 use crate::store::StoreError;
 
-/// How long the server may take to answer a statement; less than what the layer gives a store.
+/// How long an operation may take with everything that is tried for it; less than what the layer
+/// gives a store.
 const ANSWER_WITHIN: Duration = Duration::from_secs(8);
 /// How often a statement of which nothing came about is tried.
 const TRIES: u32 = 8;
@@ -132,11 +133,14 @@ impl Statement {
 
 /// Runs a statement, again where that is safe.
 async fn run(pool: PgPool, statement: Statement) -> Result<Option<String>, StoreError> {
+    let deadline = Instant::now() + ANSWER_WITHIN;
     let mut tries = 0;
     loop {
         tries += 1;
-        let mut connection = pool.acquire().await.map_err(StoreError::unavailable)?;
-        let failure = match timeout(ANSWER_WITHIN, statement.ask(&mut connection)).await {
+        let acquired = timeout_at(deadline, pool.acquire()).await;
+        let acquired = acquired.map_err(|_| StoreError::unavailable(NoAnswer))?;
+        let mut connection = acquired.map_err(StoreError::unavailable)?;
+        let failure = match timeout_at(deadline, statement.ask(&mut connection)).await {
             Ok(Ok(answer)) => return Ok(answer),
             Ok(Err(error)) => classify(error),
             Err(_) => Failure::Lost(NoAnswer.into()),
