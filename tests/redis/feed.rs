@@ -242,3 +242,54 @@ async fn a_revocation_that_is_missing_is_noticed_by_its_number() {
     }
     two.current(true).await;
 }
+
+/// A machine that hears nothing but itself goes on listening by one and the same connection.
+#[tokio::test]
+async fn a_quiet_channel_is_kept() {
+    let Some(deployment) = Deployment::create() else {
+        return;
+    };
+    let two = Two::new(&deployment, &deployment.url).await;
+    let stale_after = two.seen.feed().unwrap().stale_after();
+    let began = Instant::now();
+    loop {
+        two.current(true).await;
+        let before = two.connections();
+        sleep(stale_after * 3 / 2).await;
+        if two.connections() == before {
+            return;
+        }
+        assert!(began.elapsed() < Duration::from_secs(60));
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_is_gone_listens_no_longer() {
+    let Some(deployment) = Deployment::create() else {
+        return;
+    };
+    let store = deployment.open().await;
+    let feed = store.feed().unwrap();
+    let channel = format!("{{{}}}:revoked", deployment.prefix);
+    let mut connection = deployment.connect();
+    let mut listen = async |expected: usize| {
+        let began = Instant::now();
+        loop {
+            let words = ["PUBSUB", "NUMSUB", &channel];
+            let (_, listeners): (String, usize) = run(&mut connection, &words);
+            if listeners == expected {
+                return;
+            }
+            assert!(began.elapsed() < Duration::from_secs(60), "{listeners}");
+            sleep(Duration::from_millis(1)).await;
+        }
+    };
+    listen(1).await;
+    drop(store);
+    listen(0).await;
+    let began = Instant::now();
+    while feed.is_current() {
+        assert!(began.elapsed() < Duration::from_secs(60), "it is trusted");
+        sleep(Duration::from_millis(1)).await;
+    }
+}

@@ -13,7 +13,7 @@ use tracing_subscriber::{filter::LevelFilter, util::SubscriberInitExt};
 
 use super::{
     flow::{Flow, NOW, after},
-    servers::{Deployment, Server},
+    servers::{Cluster, Deployment, Server},
 };
 
 const PASSWORD: &str = "correct-horse-battery-staple";
@@ -80,6 +80,29 @@ async fn a_server_that_keeps_too_little_is_warned_of() {
             assert!(said.contains(words), "{settings:?}: {said}");
         }
         assert_eq!(said.is_empty(), expected.is_empty(), "{settings:?}: {said}");
+    }
+}
+
+/// What other nodes of a cluster keep on disk is not what counts.
+#[tokio::test]
+async fn the_node_that_has_the_keys_is_the_one_that_is_asked() {
+    let Some(cluster) = Cluster::start() else {
+        return;
+    };
+    let forgetful = Deployment::at(cluster.0[0].url());
+    let _: () = redis::cmd("CONFIG")
+        .arg(&["SET", "appendonly", "no"])
+        .query(&mut forgetful.connect())
+        .unwrap();
+    let mut owners = [0; 3];
+    while owners.contains(&0) {
+        let deployment = Deployment::at(cluster.0[0].url());
+        let owner = cluster.owner_of(&deployment);
+        owners[owner] += 1;
+        let (log, _guard) = log();
+        deployment.open().await;
+        let warned = log.text().contains("keeps nothing on disk");
+        assert_eq!(warned, owner == 0, "{}", log.text());
     }
 }
 

@@ -473,7 +473,7 @@ fn what_is_dead_or_stale_leaves_its_shelf_to_the_next() {
         shelves.insert(one, Timestamp::from_secs(1));
     }
     assert_eq!(shelves.count(), 3);
-    assert!(register.end(Key::of(Digest::from_bytes(key(1)))));
+    assert!(register.end(Key::of(Digest::from_bytes(key(1))), End::Revoked));
     shelves.insert(&last, now);
     assert_eq!(shelves.count(), 2);
     assert!(shelves.get(good.key()).is_some() && shelves.get(last.key()).is_some());

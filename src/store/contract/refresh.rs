@@ -35,6 +35,7 @@ pub async fn a_rotation_stores_successor_and_access_token<S: Store>(store: Arc<S
         after(100 + REFRESH_TTL),
         "the grant lives as long as the successor"
     );
+    assert_eq!(grant.refresh_generation, 1, "and knows of it");
     let outcome = rotate(&store, flow.rotate(1, now), now).await;
     assert_eq!(outcome, Outcome::Rotated, "the successor can be used");
 }
