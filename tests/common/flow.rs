@@ -224,6 +224,16 @@ impl Flow {
     }
 
     pub(crate) async fn rotate(&self, store: &impl Store, generation: u32) -> RotateRefreshOutcome {
+        self.try_rotate(store, generation, NOW).await.unwrap()
+    }
+
+    /// Uses a refresh token, if the store can.
+    pub(crate) async fn try_rotate(
+        &self,
+        store: &impl Store,
+        generation: u32,
+        now: Timestamp,
+    ) -> Result<RotateRefreshOutcome, StoreError> {
         let rotate = RotateRefresh {
             presented: self.refresh(generation),
             successor: self.refresh(generation + 1),
@@ -234,7 +244,7 @@ impl Flow {
             max_access_tokens: 3,
             renew_client: None,
         };
-        store.rotate_refresh(rotate, NOW).await.unwrap()
+        store.rotate_refresh(rotate, now).await
     }
 
     /// Whether the first access token is alive.

@@ -10,6 +10,7 @@ use tokio::{
     io::copy_bidirectional,
     net::{TcpListener, TcpStream},
     sync::Notify,
+    time::sleep,
 };
 use tower_mcp_auth::{
     PostgresStore, StoreError,
@@ -19,7 +20,7 @@ use tower_mcp_auth::{
 use super::{
     databases::Database,
     execute,
-    flow::{Flow, NOW},
+    flow::{Flow, NOW, after},
     number, until,
 };
 
@@ -223,6 +224,22 @@ async fn lost_sessions_cost_changes_an_error_and_questions_nothing() {
     assert!(!flow.is_live(&store).await.unwrap());
 }
 
+/// A session that nobody used for five seconds is tried before it is trusted with a change.
+#[tokio::test]
+async fn sessions_that_were_lost_while_nobody_came_cost_nothing() {
+    let Some(database) = Database::create().await else {
+        return;
+    };
+    // The store's own pool: what somebody else's does is for him to say.
+    let store = PostgresStore::connect(&database.url()).await.unwrap();
+    let flow = Flow::new("x");
+    flow.redeem(&store).await;
+    sleep(Duration::from_secs(6)).await;
+    terminate(&mut database.connect().await).await;
+    let revoked = store.revoke(RevokeTarget::Grant(flow.grant()), NOW).await;
+    assert_eq!(revoked.unwrap().grants, [flow.grant()]);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_does_not_wait_for_the_answer_leaves_the_connection_whole() {
     let Some(database) = Database::create().await else {
@@ -289,29 +306,39 @@ async fn a_question_is_asked_again_where_the_network_broke() {
     assert!(asking.await.unwrap().unwrap(), "it was asked again");
 }
 
-/// Whatever is tried for it: who asks is answered while he still waits.
+/// Whatever is tried for it: who asks is answered while he still waits, and what he was told has
+/// failed does not come about afterwards.
 #[tokio::test]
-async fn a_server_that_says_nothing_is_an_error_within_ten_seconds() {
+async fn a_server_that_cannot_go_on_is_an_error_within_ten_seconds_and_gives_up_as_well() {
     let Some(database) = Database::create().await else {
         return;
     };
-    let store = database.open().await;
+    let options = tower_mcp_auth::store::PostgresOptions::default().max_connections(2);
+    let url = database.url();
+    let store = PostgresStore::connect_with(&url, options).await.unwrap();
     let flow = Flow::new("x");
     flow.redeem(&store).await;
     let mut other = database.connect().await;
-    let mut transaction = other.begin().await.unwrap();
-    execute(
-        &mut transaction,
+    for lock in [
         "lock table tower_mcp_auth.access_tokens in access exclusive mode",
-    )
-    .await;
-    let begun = Instant::now();
-    let target = RevokeTarget::AccessToken(flow.access(0));
-    let (asked, changed) = tokio::join!(flow.is_live(&store), store.revoke(target, NOW));
-    assert_unavailable(asked);
-    assert_unavailable(changed);
-    let took = begun.elapsed();
-    assert!(took < Duration::from_secs(10), "{took:?}");
-    transaction.rollback().await.unwrap();
-    assert!(flow.is_live(&store).await.is_ok());
+        // Lets questions through.
+        "lock table tower_mcp_auth.access_tokens in share mode",
+    ] {
+        let mut transaction = other.begin().await.unwrap();
+        execute(&mut transaction, lock).await;
+        let begun = Instant::now();
+        let rotate = || flow.try_rotate(&store, 0, NOW);
+        let (first, second) = tokio::join!(rotate(), rotate());
+        assert_unavailable(first);
+        assert_unavailable(second);
+        let took = begun.elapsed();
+        assert!(took < Duration::from_secs(10), "{took:?}");
+        let waiting = "select count(*) from pg_locks where not granted \
+            and database = (select oid from pg_database where datname = current_database())";
+        assert_eq!(number(&mut transaction, waiting).await, 0);
+        transaction.rollback().await.unwrap();
+    }
+    // Out of the grace window of the first attempts, had they come about.
+    let late = flow.try_rotate(&store, 0, after(60)).await;
+    assert_eq!(late.unwrap(), RotateRefreshOutcome::Rotated);
 }

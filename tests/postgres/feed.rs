@@ -8,7 +8,7 @@ use tokio::{
     io::copy_bidirectional,
     net::{TcpListener, TcpStream},
     sync::watch,
-    time::timeout,
+    time::{sleep, timeout},
 };
 use tower_mcp_auth::{
     GrantId, PostgresStore, Timestamp,
@@ -125,6 +125,50 @@ async fn a_broken_connection_is_noticed_and_made_anew() {
     two.revoke(&tokens).await;
     assert_eq!(two.status(&tokens).await, StatusCode::UNAUTHORIZED);
     two.until_it_trusts_the_feed(&database).await;
+}
+
+/// A machine that hears nothing but itself trusts its feed, and goes on trusting it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_quiet_channel_is_trusted_all_the_time() {
+    let Some(database) = Database::create().await else {
+        return;
+    };
+    let store = database.open().await;
+    let feed = Store::feed(&store).unwrap();
+    until(
+        "it is trusted for longer than silence would be",
+        async || {
+            let begun = Instant::now();
+            while feed.is_current() && begun.elapsed() < feed.stale_after() * 3 / 2 {
+                sleep(Duration::from_millis(5)).await;
+            }
+            feed.is_current() && begun.elapsed() > feed.stale_after()
+        },
+    )
+    .await;
+}
+
+/// Which connection of its channel this is.
+fn connection(feed: &Feed) -> String {
+    let feed = format!("{feed:?}");
+    let (_, after) = feed.split_once("connection: ").unwrap();
+    after.split(',').next().unwrap().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_swallows_what_is_notified_is_given_up() {
+    let Some(database) = Database::create().await else {
+        return;
+    };
+    let store = database.open().await;
+    let feed = Store::feed(&store).unwrap();
+    until("it listens", async || feed.is_current()).await;
+    let before = connection(&feed);
+    let swallow = "create or replace function tower_mcp_auth.beat(channel text, number text)
+        returns void language sql as ''";
+    execute(&mut database.connect().await, swallow).await;
+    until("nobody trusts it", async || !feed.is_current()).await;
+    until("another one is made", async || connection(&feed) != before).await;
 }
 
 /// Hands on what comes, as long as it is told to; then it keeps still, and nobody is told.

@@ -117,13 +117,28 @@ impl Statement {
         }
     }
 
-    async fn ask(&self, connection: &mut PgConnection) -> sqlx::Result<Option<String>> {
-        let sql = AssertSqlSafe(self.sql.as_str());
+    /// The server undoes what it cannot answer within `patience`. Otherwise it would do it after all,
+    /// long after somebody was told that it failed: a refresh that was repeated meanwhile would be
+    /// taken for theft. Until then it would keep a connection, too, that nobody here counts any more.
+    async fn ask(
+        &self,
+        connection: &mut PgConnection,
+        patience: Duration,
+    ) -> sqlx::Result<Option<String>> {
+        // Of 0 the server would make no limit at all.
+        let limit = patience.as_millis().max(1);
+        let limit = format!("set local statement_timeout = {limit}");
         let Some(given) = &self.parameter else {
+            // One message, so one transaction and one round trip.
+            let sql = AssertSqlSafe(format!("{limit}; {}", self.sql));
             return connection.fetch_one(sqlx::raw_sql(sql)).await?.try_get(0);
         };
         // Prepared, so in a transaction: only there does a pooler keep to one session.
         let mut transaction = connection.begin().await?;
+        transaction
+            .execute(sqlx::raw_sql(AssertSqlSafe(limit)))
+            .await?;
+        let sql = AssertSqlSafe(self.sql.as_str());
         let query = sqlx::query(sql).bind(given).persistent(false);
         let answer = transaction.fetch_one(query).await?.try_get(0)?;
         transaction.commit().await?;
@@ -140,7 +155,10 @@ async fn run(pool: PgPool, statement: Statement) -> Result<Option<String>, Store
         let acquired = timeout_at(deadline, pool.acquire()).await;
         let acquired = acquired.map_err(|_| StoreError::unavailable(NoAnswer))?;
         let mut connection = acquired.map_err(StoreError::unavailable)?;
-        let failure = match timeout_at(deadline, statement.ask(&mut connection)).await {
+        // A little less than is left: then the server says so, and the connection stays whole.
+        let patience = deadline.duration_since(Instant::now()) * 7 / 8;
+        let answer = timeout_at(deadline, statement.ask(&mut connection, patience));
+        let failure = match answer.await {
             Ok(Ok(answer)) => return Ok(answer),
             Ok(Err(error)) => classify(error),
             Err(_) => Failure::Lost(NoAnswer.into()),
