@@ -64,6 +64,10 @@ impl Login {
         let scheme = public_url.split(':').next().unwrap_or_default();
         let secure = scheme.eq_ignore_ascii_case("https");
         let port = public_url.rsplit(':').next().unwrap_or_default();
+        let port = match port.parse::<u16>() {
+            Ok(_) => port,
+            Err(_) => "80",
+        };
         Self {
             cookie_name: match secure {
                 true => "__Host-notes".into(),

@@ -318,7 +318,7 @@ async fn a_server_that_cannot_go_on_is_an_error_within_ten_seconds_and_gives_up_
     let store = PostgresStore::connect_with(&url, options).await.unwrap();
     let flow = Flow::new("x");
     flow.redeem(&store).await;
-    let mut other = database.connect().await;
+    let (mut other, mut watcher) = (database.connect().await, database.connect().await);
     for lock in [
         "lock table tower_mcp_auth.access_tokens in access exclusive mode",
         // Lets questions through.
@@ -328,14 +328,21 @@ async fn a_server_that_cannot_go_on_is_an_error_within_ten_seconds_and_gives_up_
         execute(&mut transaction, lock).await;
         let begun = Instant::now();
         let rotate = || flow.try_rotate(&store, 0, NOW);
-        let (first, second) = tokio::join!(rotate(), rotate());
-        assert_unavailable(first);
-        assert_unavailable(second);
+        let waiting = "select count(*) from pg_stat_activity \
+            where datname = current_database() and wait_event_type = 'Lock'";
+        let watch = async {
+            let mut wait_now = async || number(&mut watcher, waiting).await;
+            until("all connections wait", async || wait_now().await == 2).await;
+            sleep(Duration::from_millis(200)).await;
+            assert_eq!(wait_now().await, 2, "there are no more than two");
+        };
+        let (first, second, third, ()) = tokio::join!(rotate(), rotate(), rotate(), watch);
+        for given_up in [first, second, third] {
+            assert_unavailable(given_up);
+        }
         let took = begun.elapsed();
         assert!(took < Duration::from_secs(10), "{took:?}");
-        let waiting = "select count(*) from pg_locks where not granted \
-            and database = (select oid from pg_database where datname = current_database())";
-        assert_eq!(number(&mut transaction, waiting).await, 0);
+        assert_eq!(number(&mut watcher, waiting).await, 0);
         transaction.rollback().await.unwrap();
     }
     // Out of the grace window of the first attempts, had they come about.

@@ -1,7 +1,10 @@
 //! One machine sweeps at a time.
 
 use sqlx::Connection;
-use tower_mcp_auth::store::Store;
+use tower_mcp_auth::{
+    Digest,
+    store::{Store, record::Record},
+};
 
 use super::{
     databases::Database,
@@ -54,4 +57,23 @@ async fn refreshed_grants_are_swept_once_they_expire() {
     assert_eq!(store.sweep(after(604_800), 50).await.unwrap(), 50);
     assert_eq!(store.sweep(after(604_800), 50).await.unwrap(), 10);
     assert_eq!(number(&mut connection, grants).await, 0);
+}
+
+/// A sweep that takes more than one step ends where it should.
+#[tokio::test]
+async fn a_large_sweep_stops_at_its_limit() {
+    let Some(database) = Database::create().await else {
+        return;
+    };
+    let store = database.open().await;
+    let used = (0..2_400).map(|number| Record::Used {
+        digest: Digest::of(&format!("assertion {number}")),
+        expires_at: after(1),
+    });
+    store.import(used.collect()).await.unwrap();
+    let mut swept = Vec::new();
+    for limit in [2_100, 1_000, 1_000] {
+        swept.push(store.sweep(after(1), limit).await.unwrap());
+    }
+    assert_eq!(swept, [2_100, 300, 0]);
 }

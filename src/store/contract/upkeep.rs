@@ -140,10 +140,11 @@ pub async fn what_was_used_lately_is_not_swept<S: Store>(store: Arc<S>) {
     assert_eq!(left, [], "but it does not stay for ever");
 }
 
-async fn everything<S: Store>(store: &S, page: usize) -> (BTreeSet<String>, Vec<Record>) {
+async fn everything<S: Store>(store: &S, limit: usize) -> (BTreeSet<String>, Vec<Record>) {
     let (mut records, mut cursor) = (Vec::new(), None);
     loop {
-        let page = store.export(cursor, page).await.expect("no store error");
+        let page = store.export(cursor, limit).await.expect("no store error");
+        assert!(page.records.len() <= limit, "a page is no longer than that");
         records.extend(page.records);
         cursor = page.next;
         if cursor.is_none() {
