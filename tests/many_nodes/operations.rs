@@ -17,7 +17,7 @@ const EXPECTED: [(&str, usize); 12] = [
     ("sign-in page", 0),
     ("sign-in", 0),
     ("consent page", 3),
-    ("consent", 4),
+    ("consent", 5),
     ("code exchange", 3),
     ("refresh", 3),
     ("cold hit", 1),
