@@ -122,10 +122,11 @@ impl Two {
 }
 
 /// Answers one request, and goes on answering.
-fn streaming(layer: McpAuthLayer) -> Router {
+fn streaming(layer: McpAuthLayer, content_type: &'static str) -> Router {
     let silent = Body::from_stream(tokio_stream::pending::<Result<String, std::io::Error>>());
     let body = Arc::new(Mutex::new(Some(silent)));
-    let answer = get(async move || body.lock().unwrap().take().unwrap());
+    let content_type = [(header::CONTENT_TYPE, content_type)];
+    let answer = get(async move || (content_type, body.lock().unwrap().take().unwrap()));
     Router::new().route("/mcp", answer).layer(layer)
 }
 
@@ -212,7 +213,10 @@ async fn what_was_missed_is_caught_up_with_and_the_rest_is_kept() {
 async fn an_open_stream_ends_although_nobody_heard_of_the_revocation() {
     let two = Two::whole().await;
     let token = two.token().await;
-    let router = streaming(two.second.auth.protect("/mcp").unwrap());
+    let router = streaming(
+        two.second.auth.protect("/mcp").unwrap(),
+        "text/event-stream",
+    );
     let open = router.oneshot(bearing(&token.access)).await.unwrap();
     let read = tokio::spawn(open.into_body().collect());
     two.feed.lost();
@@ -229,7 +233,10 @@ async fn an_open_stream_ends_although_nobody_heard_of_the_revocation() {
 async fn an_open_stream_ends_although_the_channel_stays_broken() {
     let two = Two::whole().await;
     let token = two.token().await;
-    let router = streaming(two.second.auth.protect("/mcp").unwrap());
+    let router = streaming(
+        two.second.auth.protect("/mcp").unwrap(),
+        "text/event-stream",
+    );
     let open = router.oneshot(bearing(&token.access)).await.unwrap();
     let read = tokio::spawn(open.into_body().collect());
     two.feed.lost();
@@ -245,9 +252,15 @@ async fn an_open_stream_ends_although_the_channel_stays_broken() {
 async fn an_open_stream_ends_when_nobody_could_be_asked_for_long() {
     let two = Two::whole().await;
     let token = two.token().await;
-    let router = streaming(two.second.auth.protect("/mcp").unwrap());
-    let open = router.oneshot(bearing(&token.access)).await.unwrap();
-    let read = tokio::spawn(open.into_body().collect());
+    let stream = async |content_type| {
+        let router = streaming(two.second.auth.protect("/mcp").unwrap(), content_type);
+        let open = router.oneshot(bearing(&token.access)).await.unwrap();
+        tokio::spawn(open.into_body().collect())
+    };
+    let [read, grpc] = [
+        stream("text/event-stream").await,
+        stream("application/grpc").await,
+    ];
     let began = tokio::time::Instant::now();
     two.feed.lost();
     two.seen.set_gone(true);
@@ -258,7 +271,9 @@ async fn an_open_stream_ends_when_nobody_could_be_asked_for_long() {
         (9..=11).contains(&took.as_secs()),
         "it ended after {took:?}"
     );
-    assert_eq!(two.ended(), [Refusal::VerifierUnavailable]);
+    let trailers = grpc.await.unwrap().unwrap().trailers().cloned().unwrap();
+    assert_eq!(trailers["grpc-status"], "14", "UNAVAILABLE");
+    assert_eq!(two.ended(), [Refusal::VerifierUnavailable; 2]);
     two.serve(&token.access, StatusCode::SERVICE_UNAVAILABLE)
         .await;
 
@@ -274,7 +289,10 @@ async fn an_open_stream_ends_when_nobody_could_be_asked_for_long() {
 async fn an_open_stream_stays_as_long_as_the_store_can_be_asked() {
     let two = Two::new(Feed::new(Duration::from_secs(1)), StaleFeed::AskStore);
     let token = two.token().await;
-    let router = streaming(two.second.auth.protect("/mcp").unwrap());
+    let router = streaming(
+        two.second.auth.protect("/mcp").unwrap(),
+        "text/event-stream",
+    );
     let open = router.oneshot(bearing(&token.access)).await.unwrap();
     let read = tokio::spawn(open.into_body().collect());
     tokio::time::sleep(Duration::from_secs(600)).await;

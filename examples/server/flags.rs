@@ -26,8 +26,8 @@ pub(crate) struct Flags {
     #[arg(long, value_name = "URL", default_value = "sled:data/auth")]
     pub(crate) store: StoreUrl,
 
-    /// Copy everything that is kept, but devices that wait for their user, into this store too, and
-    /// end: the way to another one. Stop the server first. After a copy that broke off the other store
+    /// Copy everything that is kept, but sign-ins under way and devices that wait for their user, into
+    /// this store too, and end: the way to another one. Stop the server first. After a copy that broke off the other store
     /// has some of it only: empty it, and copy again before a server starts there
     #[arg(long, value_name = "URL")]
     pub(crate) copy_to: Option<StoreUrl>,

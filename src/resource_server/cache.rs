@@ -149,7 +149,8 @@ impl Shared {
 struct Flight(tokio::sync::Mutex<Option<Landed>>);
 
 struct Landed {
-    started: u64,
+    /// Who arrived before may have it, too.
+    before: u64,
     outcome: Outcome,
 }
 
@@ -276,19 +277,24 @@ impl TokenCache {
         let seat = self.board(Key::of(token.digest()));
         let mut landed = seat.flight.0.lock().await;
         if let Some(landed) = &*landed
-            && landed.started > seat.arrived
+            && landed.before > seat.arrived
         {
             return landed.outcome.clone().found();
         }
         let load = self.start();
         let started_at = clock.now();
-        let outcome = match verifier.verify(token).await.map(Verdict::session) {
-            Ok(Ok(session)) => self.land(&load, seat.key, session, started_at),
-            Ok(Err(refusal)) => self.reject(seat.key, refusal),
-            Err(error) => Outcome::Unavailable(error),
+        let verdict = verifier.verify(token).await.map(Verdict::session);
+        let (outcome, before) = match verdict {
+            Ok(Ok(session)) => {
+                let outcome = self.land(&load, seat.key, session, started_at);
+                (outcome, load.started)
+            }
+            Ok(Err(refusal)) => (self.reject(seat.key, refusal), load.started),
+            // Nothing can have changed in it, and nobody waits for more than one failure.
+            Err(error) => (Outcome::Unavailable(error), self.lock().tick()),
         };
         *landed = Some(Landed {
-            started: load.started,
+            before,
             outcome: outcome.clone(),
         });
         outcome.found()

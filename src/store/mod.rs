@@ -20,6 +20,8 @@ mod postgres;
 pub mod record;
 #[cfg(feature = "redis")]
 mod redis;
+#[cfg(any(feature = "postgres", feature = "redis"))]
+mod server_clock;
 mod shared_keys;
 #[cfg(feature = "sled")]
 mod sled;

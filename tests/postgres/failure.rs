@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sqlx::{Connection, PgConnection};
+use sqlx::{Connection, PgConnection, postgres::PgPoolOptions};
 use tokio::{
     io::copy_bidirectional,
     net::{TcpListener, TcpStream},
@@ -21,6 +21,7 @@ use super::{
     databases::Database,
     execute,
     flow::{Flow, NOW, after},
+    network::network,
     number, until,
 };
 
@@ -348,4 +349,47 @@ async fn a_server_that_cannot_go_on_is_an_error_within_ten_seconds_and_gives_up_
     // Out of the grace window of the first attempts, had they come about.
     let late = flow.try_rotate(&store, 0, after(60)).await;
     assert_eq!(late.unwrap(), RotateRefreshOutcome::Rotated);
+}
+
+/// Whoever asked was told that it failed, and has asked again elsewhere, where he was heard.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_held_up_on_its_way_is_not_done_any_more() {
+    let Some(database) = Database::create().await else {
+        return;
+    };
+    let elsewhere = database.open().await;
+    let options = database.options();
+    let server = format!("{}:{}", options.get_host(), options.get_port());
+    let (port, is_open) = network(server.clone()).await;
+    let url = database
+        .url()
+        .replace(&server, &format!("127.0.0.1:{port}"));
+    let with = if url.contains('?') { '&' } else { '?' };
+    let url = format!("{url}{with}application_name=held");
+    let pool = PgPoolOptions::new().max_connections(1);
+    let pool = pool.test_before_acquire(false).connect_lazy(&url).unwrap();
+    let store = PostgresStore::new(pool.clone()).await.unwrap();
+    let flow = Flow::new("x");
+    flow.redeem(&store).await;
+    until("its connection is free", async || pool.num_idle() == 1).await;
+
+    is_open.send_replace(false);
+    assert_unavailable(flow.try_rotate(&store, 0, NOW).await);
+    for generation in 0..2 {
+        let rotated = flow.rotate(&elsewhere, generation).await;
+        assert_eq!(rotated, RotateRefreshOutcome::Rotated);
+    }
+    is_open.send_replace(true);
+    let mut watcher = database.connect().await;
+    let held = "select count(*) from pg_stat_activity \
+        where datname = current_database() and application_name = 'held'";
+    until("what was held has arrived", async || {
+        number(&mut watcher, held).await == 0
+    })
+    .await;
+    let rotated = flow.rotate(&elsewhere, 2).await;
+    assert_eq!(rotated, RotateRefreshOutcome::Rotated, "not revoked");
+    // The machine goes on as well.
+    let rotated = flow.rotate(&store, 3).await;
+    assert_eq!(rotated, RotateRefreshOutcome::Rotated);
 }

@@ -4,12 +4,7 @@ use std::time::{Duration, Instant};
 
 use http::StatusCode;
 use sqlx::postgres::PgListener;
-use tokio::{
-    io::copy_bidirectional,
-    net::{TcpListener, TcpStream},
-    sync::watch,
-    time::{sleep, timeout},
-};
+use tokio::time::{sleep, timeout};
 use tower_mcp_auth::{
     GrantId, PostgresStore, Timestamp,
     store::{Feed, PostgresOptions, RevokeTarget, Store},
@@ -20,6 +15,7 @@ use super::{
     databases::Database,
     execute,
     flow::{Flow, NOW, after},
+    network::network,
     number, until,
 };
 
@@ -171,30 +167,6 @@ async fn a_connection_that_swallows_what_is_notified_is_given_up() {
     until("another one is made", async || connection(&feed) != before).await;
 }
 
-/// Hands on what comes, as long as it is told to; then it keeps still, and nobody is told.
-async fn proxy(server: String) -> (u16, watch::Sender<bool>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let (is_open, seen) = watch::channel(true);
-    tokio::spawn(async move {
-        while let Ok((mut client, _)) = listener.accept().await {
-            let (server, mut seen) = (server.clone(), seen.clone());
-            tokio::spawn(async move {
-                let mut server = TcpStream::connect(server).await.unwrap();
-                if *seen.borrow() {
-                    tokio::select! {
-                        _ = copy_bidirectional(&mut client, &mut server) => return,
-                        _ = seen.wait_for(|is_open| !is_open) => {}
-                    }
-                }
-                // Held open, and dead.
-                let _ = seen.wait_for(|is_open| *is_open).await;
-            });
-        }
-    });
-    (port, is_open)
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn behind_a_silent_connection_no_revoked_token_lives_longer_than_the_bound() {
     let Some(database) = Database::create().await else {
@@ -202,7 +174,7 @@ async fn behind_a_silent_connection_no_revoked_token_lives_longer_than_the_bound
     };
     let options = database.options();
     let server = format!("{}:{}", options.get_host(), options.get_port());
-    let (port, is_open) = proxy(server.clone()).await;
+    let (port, is_open) = network(server.clone()).await;
     let direct = database
         .url()
         .replace(&server, &format!("127.0.0.1:{port}"));

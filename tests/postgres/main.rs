@@ -16,6 +16,7 @@ mod bounds;
 mod cost;
 mod failure;
 mod feed;
+mod network;
 mod opening;
 mod plans;
 mod pooler;

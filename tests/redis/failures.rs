@@ -5,11 +5,11 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 use tower_mcp_auth::{
     RedisStore, StoreError,
-    store::{RedisStoreBuilder, RevokeTarget, Store},
+    store::{RedisStoreBuilder, RevokeTarget, RotateRefreshOutcome, Store},
 };
 
 use super::{
-    flow::{Flow, NOW},
+    flow::{Flow, NOW, after},
     proxy::Proxy,
     servers::{Deployment, Server},
 };
@@ -127,6 +127,28 @@ async fn a_server_that_hangs_is_an_error_in_time_and_heals() {
     server.signal("-CONT");
     healed(&store).await;
     assert!(flow.is_live(&store).await.unwrap());
+}
+
+/// Whoever asked was told that it failed, and may have asked again.
+#[tokio::test]
+async fn what_a_server_begins_too_late_it_does_not_do() {
+    let Some(server) = Server::start(DURABLE) else {
+        return;
+    };
+    let deployment = Deployment::at(server.url());
+    let store = soon(&deployment).connect().await.unwrap();
+    let elsewhere = deployment.open().await;
+    let flow = Flow::new("x");
+    flow.redeem(&elsewhere).await;
+    healed(&store).await;
+    server.signal("-STOP");
+    let late = flow.try_rotate(&store, 0, NOW).await.unwrap_err();
+    assert!(matches!(late, StoreError::Unavailable(_)), "{late:?}");
+    server.signal("-CONT");
+    healed(&store).await;
+    // Out of the grace window of the first attempt, had it come about.
+    let again = flow.try_rotate(&elsewhere, 0, after(60)).await;
+    assert_eq!(again.unwrap(), RotateRefreshOutcome::Rotated);
 }
 
 #[tokio::test]

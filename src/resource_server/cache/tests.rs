@@ -4,6 +4,7 @@ use std::{
     collections::VecDeque,
     future::Future,
     pin::{Pin, pin},
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
     task::{Context, Poll, Waker},
 };
 
@@ -138,6 +139,74 @@ fn a_shared_outcome_is_looked_at_again_before_it_is_served() {
         cache.revoke(&revocation);
         assert_eq!(poll(&mut third), is(Verdict::Revoked));
         assert!(script.0.lock().unwrap().is_empty(), "the third shares");
+    }
+}
+
+#[test]
+fn a_shared_outcome_that_nobody_is_sure_of_any_more_is_no_verdict() {
+    let (cache, script) = (TokenCache::new(), Script::default());
+    let token = PresentedToken::new("t");
+    let [mut first, mut second, mut third] = [(); 3].map(|()| ask(&cache, &script, &token));
+    for asking in [&mut first, &mut second, &mut third] {
+        assert_eq!(poll(asking), None);
+    }
+    script.0.lock().unwrap().extend([good(None), good(None)]);
+    assert_eq!(poll(&mut first), is(good(None)));
+    assert_eq!(poll(&mut second), is(good(None)));
+    cache.let_go();
+    let mut context = Context::from_waker(Waker::noop());
+    let shared = third.as_mut().poll(&mut context);
+    assert!(matches!(shared, Poll::Ready(Err(_))), "not revoked either");
+    drop((first, second, third));
+
+    // Whoever comes again is looked up anew.
+    script.0.lock().unwrap().push_back(good(None));
+    let mut again = ask(&cache, &script, &token);
+    assert_eq!(poll(&mut again), is(good(None)));
+}
+
+/// Cannot say, once it is told so.
+#[derive(Default)]
+struct Gone {
+    asked: AtomicUsize,
+    is_told: AtomicBool,
+}
+
+impl TokenVerifier for Gone {
+    async fn verify(&self, _: &PresentedToken) -> Result<Verdict, VerifierUnavailable> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        std::future::poll_fn(|_| match self.is_told.load(Ordering::SeqCst) {
+            true => Poll::Ready(Err(unheard())),
+            false => Poll::Pending,
+        })
+        .await
+    }
+}
+
+#[test]
+fn whoever_comes_while_a_lookup_fails_fails_with_it_and_the_next_does_not() {
+    let (cache, gone) = (TokenCache::new(), Gone::default());
+    let token = PresentedToken::new("t");
+    let ask = || Box::pin(cache.load(&gone, &token, &SystemClock));
+    let mut context = Context::from_waker(Waker::noop());
+    let mut askings = [ask(), ask(), ask()];
+    for asking in &mut askings {
+        assert!(asking.as_mut().poll(&mut context).is_pending());
+    }
+    gone.is_told.store(true, Ordering::SeqCst);
+    let [mut first, mut second, mut third] = askings;
+    for asking in [&mut first, &mut second] {
+        let failed = asking.as_mut().poll(&mut context);
+        assert!(matches!(failed, Poll::Ready(Err(_))));
+    }
+    assert_eq!(gone.asked.load(Ordering::SeqCst), 1, "one patience for all");
+    // It comes after the failure, while the third still waits.
+    let mut fourth = ask();
+    assert!(fourth.as_mut().poll(&mut context).is_pending());
+    for (asking, asked) in [(&mut third, 1), (&mut fourth, 2)] {
+        let failed = asking.as_mut().poll(&mut context);
+        assert!(matches!(failed, Poll::Ready(Err(_))));
+        assert_eq!(gone.asked.load(Ordering::SeqCst), asked);
     }
 }
 

@@ -13,7 +13,10 @@ use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, PgPool, Row};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::failure::{Failure, NoAnswer, classify};
-use crate::store::StoreError;
+use crate::store::{
+    StoreError,
+    server_clock::{ServerClock, TooLate},
+};
 
 /// How long an operation may take with everything that is tried for it; less than what the layer
 /// gives a store.
@@ -27,6 +30,7 @@ const ASKS: u32 = 3;
 #[derive(Clone)]
 pub(super) struct Calls {
     pool: PgPool,
+    clock: ServerClock,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -41,7 +45,10 @@ enum Kind {
 
 impl Calls {
     pub(super) fn new(pool: PgPool) -> Self {
-        Self { pool }
+        Self {
+            pool,
+            clock: ServerClock::default(),
+        }
     }
 
     pub(super) async fn question<R: DeserializeOwned>(
@@ -78,7 +85,7 @@ impl Calls {
         let statement = Statement::new(kind, function, without_nul(given));
         // A task of its own: a caller who does not wait any longer must not leave a connection
         // behind in the middle of an answer.
-        let task = tokio::spawn(run(self.pool.clone(), statement));
+        let task = tokio::spawn(run(self.clone(), statement));
         let answer = task.await.map_err(StoreError::unavailable)??;
         serde_json::from_str(answer.as_deref().unwrap_or("null")).map_err(StoreError::unavailable)
     }
@@ -92,8 +99,20 @@ impl fmt::Debug for Calls {
 
 struct Statement {
     kind: Kind,
-    sql: String,
+    call: String,
     parameter: Option<String>,
+}
+
+/// Until when the server may begin, in milliseconds by its clock, and for how long it may go on.
+struct Limits {
+    begin: u64,
+    end: Duration,
+}
+
+/// What a function gave, unless it was too late for it, and what time it was.
+struct Answer {
+    given: Result<Option<String>, TooLate>,
+    now: u64,
 }
 
 impl Statement {
@@ -101,7 +120,7 @@ impl Statement {
         if kind == Kind::Secret {
             return Self {
                 kind,
-                sql: format!("select tower_mcp_auth.{function}($1::jsonb)::text"),
+                call: format!("tower_mcp_auth.{function}($1::jsonb)"),
                 parameter: Some(given),
             };
         }
@@ -109,57 +128,78 @@ impl Statement {
         let given = STANDARD.encode(given);
         Self {
             kind,
-            sql: format!(
-                "select tower_mcp_auth.{function}(\
-                    convert_from(decode('{given}', 'base64'), 'UTF8')::jsonb)::text"
+            call: format!(
+                "tower_mcp_auth.{function}(convert_from(decode('{given}', 'base64'), 'UTF8')::jsonb)"
             ),
             parameter: None,
         }
     }
 
-    /// The server undoes what it cannot answer within `patience`. Otherwise it would do it after all,
-    /// long after somebody was told that it failed: a refresh that was repeated meanwhile would be
-    /// taken for theft. Until then it would keep a connection, too, that nobody here counts any more.
-    async fn ask(
-        &self,
-        connection: &mut PgConnection,
-        patience: Duration,
-    ) -> sqlx::Result<Option<String>> {
+    /// The server does nothing that it does not begin in time, and undoes what it cannot end in time.
+    /// Otherwise it would do it after all, long after somebody was told that it failed: a refresh that
+    /// was repeated meanwhile would be taken for theft. Until then it would keep a connection, too,
+    /// that nobody here counts any more.
+    async fn ask(&self, connection: &mut PgConnection, limits: Limits) -> sqlx::Result<Answer> {
+        let Limits { begin, end } = limits;
         // Of 0 the server would make no limit at all.
-        let limit = patience.as_millis().max(1);
-        let limit = format!("set local statement_timeout = {limit}");
-        let Some(given) = &self.parameter else {
+        let end = end.as_millis().max(1);
+        let end = format!("set local statement_timeout = {end}");
+        // Asked once, before the function is called.
+        let sql = format!(
+            "select case when now < {begin} then {}::text end, now \
+             from (select (extract(epoch from clock_timestamp()) * 1000)::int8 as now) clock",
+            self.call
+        );
+        let row = if let Some(given) = &self.parameter {
+            // Prepared, so in a transaction: only there does a pooler keep to one session.
+            let mut transaction = connection.begin().await?;
+            transaction
+                .execute(sqlx::raw_sql(AssertSqlSafe(end)))
+                .await?;
+            let query = sqlx::query(AssertSqlSafe(sql)).bind(given);
+            let row = transaction.fetch_one(query.persistent(false)).await?;
+            transaction.commit().await?;
+            row
+        } else {
             // One message, so one transaction and one round trip.
-            let sql = AssertSqlSafe(format!("{limit}; {}", self.sql));
-            return connection.fetch_one(sqlx::raw_sql(sql)).await?.try_get(0);
+            let sql = AssertSqlSafe(format!("{end}; {sql}"));
+            connection.fetch_one(sqlx::raw_sql(sql)).await?
         };
-        // Prepared, so in a transaction: only there does a pooler keep to one session.
-        let mut transaction = connection.begin().await?;
-        transaction
-            .execute(sqlx::raw_sql(AssertSqlSafe(limit)))
-            .await?;
-        let sql = AssertSqlSafe(self.sql.as_str());
-        let query = sqlx::query(sql).bind(given).persistent(false);
-        let answer = transaction.fetch_one(query).await?.try_get(0)?;
-        transaction.commit().await?;
-        Ok(answer)
+        let now = u64::try_from(row.try_get::<i64, _>(1)?).unwrap_or_default();
+        let given = if now < begin {
+            Ok(row.try_get(0)?)
+        } else {
+            Err(TooLate)
+        };
+        Ok(Answer { given, now })
     }
 }
 
 /// Runs a statement, again where that is safe.
-async fn run(pool: PgPool, statement: Statement) -> Result<Option<String>, StoreError> {
+async fn run(calls: Calls, statement: Statement) -> Result<Option<String>, StoreError> {
     let deadline = Instant::now() + ANSWER_WITHIN;
     let mut tries = 0;
     loop {
         tries += 1;
-        let acquired = timeout_at(deadline, pool.acquire()).await;
+        let acquired = timeout_at(deadline, calls.pool.acquire()).await;
         let acquired = acquired.map_err(|_| StoreError::unavailable(NoAnswer))?;
         let mut connection = acquired.map_err(StoreError::unavailable)?;
         // A little less than is left: then the server says so, and the connection stays whole.
-        let patience = deadline.duration_since(Instant::now()) * 7 / 8;
-        let answer = timeout_at(deadline, statement.ask(&mut connection, patience));
+        let now = Instant::now();
+        let left = deadline.duration_since(now);
+        let limits = Limits {
+            begin: calls.clock.at((now + left / 4).into_std()),
+            end: left * 5 / 8,
+        };
+        let answer = timeout_at(deadline, statement.ask(&mut connection, limits));
         let failure = match answer.await {
-            Ok(Ok(answer)) => return Ok(answer),
+            Ok(Ok(answer)) => {
+                calls.clock.heard(answer.now);
+                match answer.given {
+                    Ok(given) => return Ok(given),
+                    Err(late) => Failure::Undone(late.into()),
+                }
+            }
             Ok(Err(error)) => classify(error),
             Err(_) => Failure::Lost(NoAnswer.into()),
         };
@@ -231,10 +271,10 @@ mod tests {
         let given = "'; drop schema tower_mcp_auth cascade; --";
         let json = json!({ "x": given }).to_string();
         let statement = Statement::new(Kind::Change, "revoke_grant", json.clone());
-        assert!(!statement.sql.contains("drop"), "{}", statement.sql);
-        assert_eq!(statement.sql.matches('\'').count(), 6);
+        assert!(!statement.call.contains("drop"), "{}", statement.call);
+        assert_eq!(statement.call.matches('\'').count(), 6);
         let secret = Statement::new(Kind::Secret, "add_key", json.clone());
-        assert_eq!(secret.sql, "select tower_mcp_auth.add_key($1::jsonb)::text");
+        assert_eq!(secret.call, "tower_mcp_auth.add_key($1::jsonb)");
         assert_eq!(secret.parameter, Some(json));
     }
 }

@@ -163,23 +163,25 @@ impl<'a> Call<'a> {
         self.touch(Kind::Used).arg(name(digest)).time(until)
     }
 
-    /// By the name of the script, which Redis may not know.
-    pub(super) fn by_hash(&self) -> Cmd {
-        self.command("EVALSHA", &self.script.hash)
+    /// By the name of the script, which Redis may not know. It does nothing from `too_late` on, in
+    /// milliseconds by its own clock.
+    pub(super) fn by_hash(&self, too_late: u64) -> Cmd {
+        self.command("EVALSHA", &self.script.hash, too_late)
     }
 
     /// With the whole script.
-    pub(super) fn in_full(&self) -> Cmd {
-        self.command("EVAL", self.script.text)
+    pub(super) fn in_full(&self, too_late: u64) -> Cmd {
+        self.command("EVAL", self.script.text, too_late)
     }
 
-    fn command(&self, name: &str, script: &str) -> Cmd {
+    fn command(&self, name: &str, script: &str, too_late: u64) -> Cmd {
         let mut command = ::redis::cmd(name);
         command
             .arg(script)
             .arg(self.taken.len() + self.touched.len())
             .arg(&self.taken)
             .arg(&self.touched)
+            .arg(too_late)
             .arg(&self.args);
         command
     }

@@ -1,6 +1,10 @@
 //! The connection: to one server, or to whichever node of a cluster has the deployment's keys.
 
-use std::{collections::HashMap, fmt, time::Duration};
+use std::{
+    collections::HashMap,
+    fmt,
+    time::{Duration, Instant},
+};
 
 use ::redis::{
     AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind, FromRedisValue,
@@ -14,10 +18,15 @@ use ::redis::{
 use tokio::time::{sleep, timeout};
 
 use super::{call::Call, error::Late};
-use crate::store::StoreError;
+use crate::store::{StoreError, server_clock::ServerClock};
 
 /// Between two attempts to connect, or to be served: at first, and at most.
 const WAIT: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
+
+/// As long as nobody waits: a deadline may be longer than clocks go.
+const LONG: Duration = Duration::from_secs(24 * 60 * 60);
+/// How a script answers that does nothing any more: with what time it is.
+const LATE: &str = "LATE";
 
 #[derive(Clone)]
 enum Connection {
@@ -30,6 +39,7 @@ enum Connection {
 pub(super) struct Link {
     connection: Connection,
     deadline: Duration,
+    clock: ServerClock,
 }
 
 impl Link {
@@ -77,13 +87,22 @@ impl Link {
     }
 
     /// Tries again as long as the server says that it did nothing. Whatever else fails has failed:
-    /// a script whose answer was lost may have run, and must not run twice.
+    /// a script whose answer was lost may have run, and must not run twice. One that has not run by
+    /// then does not run any more.
     async fn patiently<T: FromRedisValue>(&self, ask: Ask<'_>) -> Result<T, StoreError> {
         // A store is asked from deep within other futures, which this keeps small.
         let attempts = Box::pin(async {
+            let last = Instant::now() + (self.deadline / 8 * 7).min(LONG);
             let mut wait = WAIT.0;
             loop {
-                match self.attempt(&ask).await {
+                let too_late = self.clock.at(last);
+                match self.attempt(&ask, too_late).await {
+                    Err(error) if error.code() == Some(LATE) => {
+                        self.clock.heard(told(&error)?);
+                        if too_late > 0 {
+                            sleep(wait).await;
+                        }
+                    }
                     Err(error) if is_not_now(&error) => {
                         sleep(wait).await;
                         wait = (wait * 2).min(WAIT.1);
@@ -95,12 +114,12 @@ impl Link {
         in_time(self.deadline, attempts).await
     }
 
-    async fn attempt(&self, ask: &Ask<'_>) -> RedisResult<Value> {
+    async fn attempt(&self, ask: &Ask<'_>, too_late: u64) -> RedisResult<Value> {
         match ask {
-            Ask::Script(call) => match self.send(&call.by_hash()).await {
+            Ask::Script(call) => match self.send(&call.by_hash(too_late)).await {
                 // It never ran. In full it becomes known to the very node that must run it.
                 Err(error) if is(&error, ServerErrorKind::NoScript) => {
-                    self.send(&call.in_full()).await
+                    self.send(&call.in_full(too_late)).await
                 }
                 answer => answer,
             },
@@ -209,6 +228,7 @@ async fn connect(nodes: &[ConnectionInfo], deadline: Duration) -> RedisResult<Li
                 return Ok(Link {
                     connection,
                     deadline,
+                    clock: ServerClock::default(),
                 });
             }
             Err(error) => failed = error,
@@ -255,6 +275,12 @@ async fn cluster(nodes: &[ConnectionInfo], deadline: Duration) -> RedisResult<Cl
 
 fn is(error: &RedisError, kind: ServerErrorKind) -> bool {
     error.kind() == ErrorKind::Server(kind)
+}
+
+/// What time it is, by a script that is too late.
+fn told(error: &RedisError) -> RedisResult<u64> {
+    let time = error.detail().and_then(|time| time.parse().ok());
+    time.ok_or_else(|| (ErrorKind::Parse, "LATE is followed by the time").into())
 }
 
 /// Whether the server refused before it did anything, and may be ready soon.

@@ -50,7 +50,9 @@ const CHUNK: usize = 256;
 /// A [`Store`](super::Store) in a directory of this machine.
 ///
 /// One process has it open at a time. What it acknowledged survives `kill -9` and, where the disk
-/// keeps its word on `fdatasync`, a power cut. For a backup use [`export`](super::export): a copy
+/// keeps its word on `fdatasync`, a power cut; but for a quarter of a second not what the
+/// [`Store`](super::Store) may forget: authorizations and devices that begin, authorizations that the
+/// user refused, and polls. For a backup use [`export`](super::export): a copy
 /// of the directory is good only while nobody has it open. Damage to its files is told when it is
 /// opened, with one exception: sled takes a file that is gone from `blobs`, where it keeps what is
 /// very large, for one that it removed itself.

@@ -1,13 +1,21 @@
 -- What every script begins with.
 --
 -- KEYS and ARGV are taken one by one, in the order in which the caller lists them. ARGV starts with
--- what all keys of the deployment start with, and what time it is (empty where nobody says).
+-- the moment from which on it is too late, in milliseconds by the clock of Redis, with what all keys of
+-- the deployment start with, and what time it is (empty where nobody says).
 --
 -- A script reads all it needs before it writes: an error stops a script where it stands, and what
 -- it has written stays. Where writes can fail all the same (keys on the way to another node of a
 -- cluster), those that do no harm by themselves come first.
 
-local P, NOW_TEXT = ARGV[1], ARGV[2]
+-- By now whoever asked was told that it failed, and may have asked again.
+local moment = redis.call('TIME')
+local millisecond = string.format('%.0f', moment[1] * 1000 + math.floor(moment[2] / 1000))
+if tonumber(millisecond) >= tonumber(ARGV[1]) then
+  return redis.error_reply('LATE ' .. millisecond)
+end
+
+local P, NOW_TEXT = ARGV[2], ARGV[3]
 local NOW = tonumber(NOW_TEXT)
 
 -- As large as numbers get without losing precision; the caller cuts off what is larger.
@@ -24,7 +32,7 @@ local ACCESS, CLIENT, CODE, CONSENT = P .. 'access', P .. 'client', P .. 'code',
 local DEVICE, GRANT, KEY, PENDING = P .. 'device', P .. 'grant', P .. 'key', P .. 'pending'
 local REFRESH, USED = P .. 'refresh', P .. 'used'
 
-local keys_taken, args_taken = 0, 2
+local keys_taken, args_taken = 0, 3
 
 local function key()
   keys_taken = keys_taken + 1

@@ -1,0 +1,47 @@
+//! A network that can keep still.
+
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    sync::watch,
+};
+
+/// Hands on what comes, as long as it is told to. Otherwise it keeps still, nobody is told, and what
+/// came meanwhile is handed on later.
+pub async fn network(server: String) -> (u16, watch::Sender<bool>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (is_open, seen) = watch::channel(true);
+    tokio::spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            let (server, seen) = (server.clone(), seen.clone());
+            tokio::spawn(async move {
+                let server = TcpStream::connect(server).await.unwrap();
+                let (asked, answers) = client.into_split();
+                let (answered, asks) = server.into_split();
+                tokio::join!(
+                    hand_on(asked, asks, seen.clone()),
+                    hand_on(answered, answers, seen)
+                );
+            });
+        }
+    });
+    (port, is_open)
+}
+
+async fn hand_on(
+    mut from: impl AsyncRead + Unpin,
+    mut to: impl AsyncWrite + Unpin,
+    mut seen: watch::Receiver<bool>,
+) {
+    let mut bytes = vec![0; 1 << 16];
+    while let Ok(read @ 1..) = from.read(&mut bytes).await {
+        // Told no more: the test is over.
+        let is_over = seen.wait_for(|is_open| *is_open).await.is_err();
+        if is_over || to.write_all(&bytes[..read]).await.is_err() {
+            return;
+        }
+    }
+    let _ = seen.wait_for(|is_open| *is_open).await;
+    let _ = to.shutdown().await;
+}
