@@ -138,9 +138,12 @@ async fn what_a_server_begins_too_late_it_does_not_do() {
     let deployment = Deployment::at(server.url());
     let store = soon(&deployment).connect().await.unwrap();
     let elsewhere = deployment.open().await;
+    // By a script that the server knows.
+    let first = Flow::new("first");
+    first.redeem(&store).await;
+    first.rotate(&store, 0).await;
     let flow = Flow::new("x");
     flow.redeem(&elsewhere).await;
-    healed(&store).await;
     server.signal("-STOP");
     let late = flow.try_rotate(&store, 0, NOW).await.unwrap_err();
     assert!(matches!(late, StoreError::Unavailable(_)), "{late:?}");
