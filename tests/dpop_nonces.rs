@@ -87,6 +87,52 @@ async fn the_token_endpoint_asks_for_a_nonce_and_the_code_stays_good() {
     assert_eq!(offered(&answer), nonce, "the same for some minutes");
 }
 
+/// A client that signs for itself, whose assertions are good once each.
+#[tokio::test]
+async fn a_request_that_is_sent_again_with_a_nonce_may_have_the_same_assertion() {
+    let (app, key) = (app(), Key::ed25519());
+    let mut jwk = key.jwk.clone();
+    jwk["kid"] = "one".into();
+    let client = app
+        .register(serde_json::json!({"redirect_uris": [CALLBACK],
+            "token_endpoint_auth_method": "private_key_jwt", "jwks": {"keys": [jwk]}}))
+        .await;
+    let client = client.json()["client_id"].as_str().unwrap().to_owned();
+    let code = Browser::of(&app, "alice").approve(&client, &[]).await;
+    let now = app.clock.now().as_secs();
+    let assertion = key
+        .proof("POST", "x", None, now)
+        .header("typ", "JWT")
+        .header("kid", "one")
+        .claim("iss", &*client)
+        .claim("sub", &*client)
+        .claim("aud", ORIGIN)
+        .claim("exp", now + 60)
+        .sign();
+    let redeem = async |nonce: Option<&str>| {
+        let body = form(&[
+            ("grant_type", "authorization_code"),
+            ("code", &code),
+            ("code_verifier", VERIFIER),
+            (
+                "client_assertion_type",
+                "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
+            ),
+            ("client_assertion", &assertion),
+        ]);
+        let request = Request::post("/oauth/token")
+            .header("content-type", "application/x-www-form-urlencoded");
+        prove(&app, &key, request, None, nonce, body).await
+    };
+    let refused = redeem(None).await;
+    refused.assert_error(400, "use_dpop_nonce");
+    let answer = redeem(Some(&offered(&refused))).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    // Once it is.
+    let again = redeem(Some(&offered(&refused))).await;
+    again.assert_error(401, "invalid_client");
+}
+
 #[tokio::test]
 async fn resources_and_userinfo_ask_for_the_same_nonce() {
     let (app, key) = (app(), Key::ed25519());

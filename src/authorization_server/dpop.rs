@@ -38,10 +38,7 @@ impl AuthorizationServer {
         parts: &Parts,
         client: &Client,
     ) -> Result<Option<String>, EndpointResponse> {
-        if !matches!(
-            endpoint,
-            Endpoint::Token | Endpoint::PushedAuthorization | Endpoint::DeviceAuthorization
-        ) {
+        if !takes_proofs(endpoint) {
             return Ok(None);
         }
         #[cfg(feature = "jwt")]
@@ -96,6 +93,13 @@ impl AuthorizationServer {
     }
 }
 
+fn takes_proofs(endpoint: Endpoint) -> bool {
+    matches!(
+        endpoint,
+        Endpoint::Token | Endpoint::PushedAuthorization | Endpoint::DeviceAuthorization
+    )
+}
+
 /// A proof that comes with a pushed request binds its code, as `dpop_jkt` does (RFC 9449 §10.1).
 pub(super) fn bind_code(
     request: &mut AuthorizationRequest,
@@ -125,12 +129,12 @@ mod proof {
             AuthorizationServer, Endpoint,
             response::{self, EndpointResponse},
         },
-        refused,
+        refused, takes_proofs,
     };
     use crate::{
         client::Client,
         grant::{ErrorCode, Refusal},
-        jwt::{DpopError, DpopProof},
+        jwt::{DpopError, DpopProof, Jws},
         resource_server::{
             Refusal as Unproven,
             proof::{DPOP, WINDOW, only},
@@ -146,6 +150,26 @@ mod proof {
     const REPLAYED: Refusal = refused("dpop_replayed", "the DPoP proof was used before");
 
     impl AuthorizationServer {
+        /// Refuses a proof without a nonce of ours before anything is used up, whoever sends it. What
+        /// else may be wrong with the proof shows later.
+        pub(in super::super) fn ask_for_nonce(
+            &self,
+            endpoint: Endpoint,
+            parts: &Parts,
+        ) -> Result<(), EndpointResponse> {
+            let Some(nonces) = self.gate.nonces().filter(|_| takes_proofs(endpoint)) else {
+                return Ok(());
+            };
+            let proof = only(&parts.headers).ok();
+            let lacks_nonce = proof
+                .and_then(|proof| Jws::parse(proof).ok())
+                .is_some_and(|proof| !nonces.accept(proof.unverified("nonce"), self.now()));
+            if lacks_nonce {
+                return Err(self.refuse_json(endpoint, None, &NONCE_MISSING));
+            }
+            Ok(())
+        }
+
         /// The key of the request's proof, if it has one. The store remembers which were used, so
         /// that none is good twice on any machine.
         pub(super) async fn prove(

@@ -46,6 +46,11 @@ impl AuthorizationServer {
         if params.any_repeated() {
             return refuse(None, &REPEATED);
         }
+        // An assertion is good once: a request that comes again with a nonce would be too late.
+        #[cfg(feature = "jwt")]
+        if params.get("client_assertion").is_some() {
+            self.ask_for_nonce(endpoint, parts)?;
+        }
         match self.authenticate_client(endpoint, parts, &params).await {
             Ok(client) => {
                 let dpop = self.proven_key(endpoint, parts, &client).await?;
