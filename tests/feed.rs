@@ -255,10 +255,10 @@ async fn an_open_stream_ends_when_nobody_could_be_asked_for_long() {
     let stream = async |content_type| {
         let router = streaming(two.second.auth.protect("/mcp").unwrap(), content_type);
         let open = router.oneshot(bearing(&token.access)).await.unwrap();
-        open.into_body().collect()
+        open.into_body()
     };
-    let read = tokio::spawn(stream("text/event-stream").await);
-    let grpc = tokio::spawn(stream("application/grpc").await);
+    let read = tokio::spawn(stream("text/event-stream").await.collect());
+    let grpc = tokio::spawn(stream("application/grpc").await.collect());
     let began = tokio::time::Instant::now();
     two.feed.lost();
     two.seen.set_gone(true);
