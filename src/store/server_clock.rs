@@ -44,11 +44,6 @@ impl ServerClock {
     }
 }
 
-/// The server began too late with what it was asked, and so did not.
-#[derive(Debug, thiserror::Error)]
-#[error("it would have been too late")]
-pub(super) struct TooLate;
-
 #[cfg(test)]
 mod tests {
     use super::*;

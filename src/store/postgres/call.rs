@@ -12,11 +12,8 @@ use serde::{Serialize, de::DeserializeOwned};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, PgPool, Row};
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::failure::{Failure, NoAnswer, classify};
-use crate::store::{
-    StoreError,
-    server_clock::{ServerClock, TooLate},
-};
+use super::failure::{Failure, NoAnswer, TooLate, classify};
+use crate::store::{StoreError, server_clock::ServerClock};
 
 /// How long an operation may take with everything that is tried for it; less than what the layer
 /// gives a store.

@@ -20,6 +20,11 @@ pub(super) enum Failure {
 #[error("no answer in time")]
 pub(super) struct NoAnswer;
 
+/// The server began too late with what it was asked, and so did not.
+#[derive(Debug, thiserror::Error)]
+#[error("it would have been too late")]
+pub(super) struct TooLate;
+
 pub(super) fn classify(error: sqlx::Error) -> Failure {
     let sqlx::Error::Database(database) = &error else {
         return match error {
