@@ -141,10 +141,10 @@ impl Statement {
         // Of 0 the server would make no limit at all.
         let end = end.as_millis().max(1);
         let end = format!("set local statement_timeout = {end}");
-        // Asked once, before the function is called.
+        // Asked once, before the function is called. `extract` would count with decimal digits.
         let sql = format!(
             "select case when now < {begin} then {}::text end, now \
-             from (select (extract(epoch from clock_timestamp()) * 1000)::int8 as now) clock",
+             from (select (date_part('epoch', clock_timestamp()) * 1000)::int8 as now) clock",
             self.call
         );
         let row = if let Some(given) = &self.parameter {
