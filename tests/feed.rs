@@ -295,11 +295,12 @@ async fn an_open_stream_stays_as_long_as_the_store_can_be_asked() {
     let read = tokio::spawn(open.into_body().collect());
     tokio::time::sleep(Duration::from_secs(600)).await;
     assert!(!read.is_finished());
-    // Shorter troubles change nothing.
+    // Shorter troubles change nothing, nor does a store that takes its time.
     for _ in 0..20 {
         two.seen.set_gone(true);
         tokio::time::sleep(Duration::from_secs(8)).await;
         two.seen.set_gone(false);
+        two.seen.fail_next(Fault::Delay);
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
     assert!(!read.is_finished());

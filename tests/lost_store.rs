@@ -104,3 +104,52 @@ async fn garbage_asks_a_store_that_is_away_for_keys_alone() {
         assert_eq!(store.calls()[asked..], *asks);
     }
 }
+
+/// Whoever asks for them, and however many: one of them finds out what has become of the store, and
+/// not for long.
+#[cfg(feature = "jwt")]
+#[tokio::test(start_paused = true)]
+async fn published_keys_outlast_an_outage_for_which_nobody_waits() {
+    let store = Faulty::new(None);
+    let app = App::with(|builder| builder.store(store.clone()));
+    let request = || {
+        http::Request::get("/oauth/jwks")
+            .body(axum::body::Body::empty())
+            .unwrap()
+    };
+    let asked = || store.calls().iter().filter(|call| **call == "keys").count();
+    let published = app.send(request()).await;
+    assert_eq!(published.status, StatusCode::OK);
+    app.advance(301);
+
+    store.fail_next(Fault::Silence);
+    let before = asked();
+    let began = tokio::time::Instant::now();
+    let answers = tokio::join!(
+        app.send(request()),
+        app.send(request()),
+        app.send(request())
+    );
+    for answer in <[Answer; 3]>::from(answers) {
+        assert_eq!(
+            (answer.status, &answer.body),
+            (StatusCode::OK, &published.body)
+        );
+    }
+    assert_eq!(began.elapsed().as_secs(), 2);
+    store.set_gone(true);
+    for _ in 0..10 {
+        assert_eq!(app.send(request()).await.status, StatusCode::OK);
+    }
+    assert_eq!(asked(), before + 1);
+    app.advance(5);
+    assert_eq!(app.send(request()).await.body, published.body);
+    assert_eq!(asked(), before + 2);
+
+    // A machine that has none yet cannot say.
+    let fresh = App::with(|builder| builder.store(store.clone()));
+    let answer = fresh.send(request()).await;
+    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+    store.set_gone(false);
+    assert_eq!(fresh.send(request()).await.body, published.body);
+}

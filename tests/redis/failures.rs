@@ -200,3 +200,48 @@ async fn an_answer_that_is_lost_is_an_error_and_nothing_is_done_twice() {
     );
     healed(&store).await;
 }
+
+/// As where another server is put in the place of one that is still there: its address leads to the
+/// other one, and the connections to it stay.
+#[tokio::test]
+async fn a_server_that_became_a_replica_is_left_and_its_feed_is_not_believed() {
+    let (Some(old), Some(new)) = (Server::start(&[]), Server::start(&[])) else {
+        return;
+    };
+    let tell = |server: &Server, words: &[&str]| {
+        let mut client = redis::Client::open(server.url()).unwrap();
+        let mut command = redis::cmd(words[0]);
+        let _: () = command.arg(&words[1..]).query(&mut client).unwrap();
+    };
+    let size = |server: &Server| -> u64 {
+        let mut client = redis::Client::open(server.url()).unwrap();
+        redis::cmd("DBSIZE").query(&mut client).unwrap()
+    };
+    let mut deployment = Deployment::at(old.url());
+    let proxy = Proxy::to(old.port).await;
+    let builder = RedisStore::builder(&*proxy.url).prefix(&*deployment.prefix);
+    let store = builder.connect().await.unwrap();
+    let flow = Flow::new("x");
+    flow.redeem(&store).await;
+    let feed = store.feed().unwrap();
+    let believed = async |is_believed| {
+        while feed.is_current() != is_believed {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    believed(true).await;
+
+    tell(&new, &["REPLICAOF", "127.0.0.1", &old.port.to_string()]);
+    while size(&new) < size(&old) {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    tell(&new, &["REPLICAOF", "NO", "ONE"]);
+    // It hears nothing of the other one.
+    tell(&old, &["REPLICAOF", "127.0.0.1", "1"]);
+    believed(false).await;
+    proxy.lead_to(new.port);
+    believed(true).await;
+    assert_eq!(flow.rotate(&store, 0).await, RotateRefreshOutcome::Rotated);
+    // Where it is to be cleared away.
+    deployment.url = new.url();
+}

@@ -2,7 +2,7 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicBool, Ordering},
+    atomic::{AtomicBool, AtomicU16, Ordering},
 };
 
 use tokio::{
@@ -14,6 +14,8 @@ use tokio::{
 /// Passes everything on between its own port and a server's, until told otherwise.
 pub struct Proxy {
     pub url: String,
+    /// The server's, for connections from now on.
+    port: Arc<AtomicU16>,
     loses_answers: Arc<AtomicBool>,
     /// Whether connections are let through.
     open: watch::Sender<bool>,
@@ -26,16 +28,25 @@ impl Proxy {
         let loses_answers = Arc::<AtomicBool>::default();
         let (open, is_open) = watch::channel(true);
         let losing = Arc::clone(&loses_answers);
+        let port = Arc::new(AtomicU16::new(port));
+        let leads_to = Arc::clone(&port);
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
+                let port = leads_to.load(Ordering::SeqCst);
                 tokio::spawn(pass(client, port, Arc::clone(&losing), is_open.clone()));
             }
         });
         Self {
             url,
+            port,
             loses_answers,
             open,
         }
+    }
+
+    /// Where new connections go. Those that are there stay.
+    pub fn lead_to(&self, port: u16) {
+        self.port.store(port, Ordering::SeqCst);
     }
 
     /// The server's next answer is lost, and its connection with it.

@@ -6,9 +6,19 @@
 
 mod ring;
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
-use tokio::sync::{Mutex, RwLock};
+use tokio::{
+    sync::{Mutex, RwLock},
+    time::timeout,
+};
 
 pub(crate) use self::ring::Ring;
 use super::AuthorizationServer;
@@ -28,6 +38,10 @@ pub(crate) const DEFAULT_ROTATION: Duration = Duration::from_secs(90 * 24 * 3600
 const AHEAD: Duration = Duration::from_secs(3600);
 /// How long a node goes on with the keys it has before it looks for new ones.
 const RELOAD: Duration = Duration::from_secs(300);
+/// How long nobody asks again after the store has failed.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
+/// How long a request waits for newer keys than those that are known.
+const PATIENCE: Duration = Duration::from_secs(2);
 /// What can be signed with; the first is what everybody understands.
 pub(crate) const ALGORITHMS: [Algorithm; 2] = [Algorithm::RS256, Algorithm::EdDSA];
 /// What signs: an algorithm, and under which name the store keeps its keys.
@@ -41,14 +55,25 @@ pub(crate) struct SigningKeys {
     ring: RwLock<Option<Arc<Ring>>>,
     /// Held by the one who loads or makes keys.
     turn: Mutex<()>,
+    /// When the store is asked again that has failed, in seconds as [`Timestamp`] has it.
+    retry_at: AtomicU64,
+    /// How often it has failed.
+    failures: AtomicU64,
     rotation: Duration,
 }
+
+/// Why a store was not asked, or not waited for.
+#[derive(Debug, thiserror::Error)]
+#[error("the store did not give its keys")]
+struct NotNow;
 
 impl SigningKeys {
     pub(crate) fn new(rotation: Duration) -> Self {
         Self {
             ring: RwLock::new(None),
             turn: Mutex::new(()),
+            retry_at: AtomicU64::new(0),
+            failures: AtomicU64::new(0),
             rotation,
         }
     }
@@ -56,7 +81,12 @@ impl SigningKeys {
     async fn current(&self, now: Timestamp) -> Option<Arc<Ring>> {
         let ring = self.ring.read().await;
         ring.clone()
-            .filter(|ring| now < ring.loaded_at().plus(RELOAD))
+            .filter(|ring| now < ring.loaded_at().plus(RELOAD) || self.has_failed(now))
+    }
+
+    /// A moment ago.
+    fn has_failed(&self, now: Timestamp) -> bool {
+        now.as_secs() < self.retry_at.load(Ordering::Acquire)
     }
 }
 
@@ -75,21 +105,44 @@ impl AuthorizationServer {
     ///
     /// When the store fails and this node has no keys yet; those it has outlast an outage.
     pub(super) async fn signing_keys(&self) -> Result<Arc<Ring>, StoreError> {
-        if let Some(ring) = self.signing_keys.current(self.now()).await {
+        let keys = &self.signing_keys;
+        if let Some(ring) = keys.current(self.now()).await {
             return Ok(ring);
         }
-        let _turn = self.signing_keys.turn.lock().await;
-        if let Some(ring) = self.signing_keys.current(self.now()).await {
+        let known = keys.ring.read().await.clone();
+        let failures = keys.failures.load(Ordering::Acquire);
+        let _turn = match (keys.turn.try_lock(), &known) {
+            (Ok(turn), _) => turn,
+            // Nobody waits for who is about to find out, unless there is nothing yet.
+            (Err(_), Some(known)) => return Ok(Arc::clone(known)),
+            (Err(_), None) => keys.turn.lock().await,
+        };
+        let now = self.now();
+        if let Some(ring) = keys.current(now).await {
             return Ok(ring);
         }
-        match self.load_keys().await {
-            Ok(ring) => {
+        // One failure is enough for all who waited for it.
+        if keys.failures.load(Ordering::Acquire) != failures {
+            return known.ok_or_else(|| StoreError::unavailable(NotNow));
+        }
+        let loading = self.load_keys();
+        let loaded = match known {
+            Some(_) => timeout(PATIENCE, loading)
+                .await
+                .unwrap_or_else(|_| Err(StoreError::unavailable(NotNow))),
+            None => loading.await,
+        };
+        match (loaded, known) {
+            (Ok(ring), _) => {
                 let ring = Arc::new(ring);
-                *self.signing_keys.ring.write().await = Some(Arc::clone(&ring));
+                *keys.ring.write().await = Some(Arc::clone(&ring));
                 Ok(ring)
             }
-            Err(error) => {
-                let Some(known) = self.signing_keys.ring.read().await.clone() else {
+            (Err(error), known) => {
+                let retry_at = self.now().plus(RETRY_AFTER);
+                keys.retry_at.store(retry_at.as_secs(), Ordering::Release);
+                keys.failures.fetch_add(1, Ordering::AcqRel);
+                let Some(known) = known else {
                     return Err(error);
                 };
                 self.store_failed(&error);

@@ -150,8 +150,10 @@ impl Statement {
         let row = if let Some(given) = &self.parameter {
             // Prepared, so in a transaction: only there does a pooler keep to one session.
             let mut transaction = connection.begin().await?;
+            // Nor does it wait for the next message any longer, with what it has locked.
+            let idle = end.replace("statement", "idle_in_transaction_session");
             transaction
-                .execute(sqlx::raw_sql(AssertSqlSafe(end)))
+                .execute(sqlx::raw_sql(AssertSqlSafe(format!("{end}; {idle}"))))
                 .await?;
             let query = sqlx::query(AssertSqlSafe(sql)).bind(given);
             let row = transaction.fetch_one(query.persistent(false)).await?;

@@ -103,6 +103,11 @@ impl Link {
                             sleep(wait).await;
                         }
                     }
+                    Err(error) if is(&error, ServerErrorKind::ReadOnly) => {
+                        self.leave().await;
+                        sleep(wait).await;
+                        wait = (wait * 2).min(WAIT.1);
+                    }
                     Err(error) if is_not_now(&error) => {
                         sleep(wait).await;
                         wait = (wait * 2).min(WAIT.1);
@@ -133,6 +138,15 @@ impl Link {
                     cluster.route_command((*command).clone(), routing).await
                 }
             },
+        }
+    }
+
+    /// The server is a replica now, and took nothing. A new connection may lead to the one that was
+    /// put in its place; a cluster says by itself which one that is.
+    async fn leave(&self) {
+        if let Connection::One(one) = &self.connection {
+            let quit = ::redis::cmd("QUIT");
+            let _: RedisResult<Value> = quit.query_async(&mut one.clone()).await;
         }
     }
 
