@@ -34,9 +34,9 @@ type State = Option<(Fault, Reach)>;
 /// What is sent when a machine begins to listen, by either engine's protocol.
 const LISTENS: &[&[u8]] = &[b"LISTEN ", b"SUBSCRIBE"];
 /// What each operation of the store is sent with,
-const OPERATIONS: &[&[u8]] = &[b"select tower_mcp_auth.", b"EVALSHA", b"HGETALL"];
+const OPERATIONS: &[&[u8]] = &[b"then tower_mcp_auth.", b"EVALSHA", b"HGETALL"];
 /// and the messages to itself by which a machine knows that it hears.
-const BEATS: &[&[u8]] = &[b"select tower_mcp_auth.beat(", b":beat:"];
+const BEATS: &[&[u8]] = &[b":beat:"];
 
 /// A port behind which the database is.
 pub(crate) struct Wire {
