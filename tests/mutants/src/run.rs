@@ -169,6 +169,8 @@ fn start(root: &Path, test: &Test, id: Id, noted: Option<&Path>) -> Result<Outco
         Some(0) => Outcome::Passed,
         // 137: it had to be killed.
         Some(124 | 137) => Outcome::Endless,
+        // What `timeout` says of a program that is not there, or is being written.
+        Some(125..=127) => return Err(format!("{} cannot be run", test.program.display())),
         _ => Outcome::Failed,
     })
 }
