@@ -71,6 +71,8 @@ async fn an_unfinished_snapshot_is_no_damage() {
     let store = open().unwrap();
     flow.redeem(&store).await;
     drop(store);
+    let foreign = directory.path().join("notes.generating");
+    fs::write(&foreign, "not sled's").unwrap();
 
     for (name, content) in [
         ("snap.0000000000000000.generating", &b""[..]),
@@ -88,6 +90,7 @@ async fn an_unfinished_snapshot_is_no_damage() {
         assert!(matches!(second, StoreError::InUse { .. }), "{second:?}");
         assert!(unfinished.exists(), "{name}");
     }
+    assert!(foreign.exists());
 }
 
 /// Killed at its very first start, sled leaves the beginning of its settings and nothing else.

@@ -13,8 +13,11 @@ use tokio::{
     time::sleep,
 };
 use tower_mcp_auth::{
-    PostgresStore, StoreError,
-    store::{RevokeTarget, RotateRefreshOutcome, Store},
+    KeyMaterial, PostgresStore, StoreError,
+    store::{
+        RevokeTarget, RotateRefreshOutcome, Store,
+        record::{KeyPurpose, KeyRecord},
+    },
 };
 
 use super::{
@@ -358,12 +361,7 @@ async fn what_was_held_up_on_its_way_is_not_done_any_more() {
         return;
     };
     let elsewhere = database.open().await;
-    let options = database.options();
-    let server = format!("{}:{}", options.get_host(), options.get_port());
-    let (port, is_open) = network(server.clone()).await;
-    let url = database
-        .url()
-        .replace(&server, &format!("127.0.0.1:{port}"));
+    let (url, is_open) = network(&database).await;
     let with = if url.contains('?') { '&' } else { '?' };
     let url = format!("{url}{with}application_name=held");
     let pool = PgPoolOptions::new().max_connections(1);
@@ -392,4 +390,41 @@ async fn what_was_held_up_on_its_way_is_not_done_any_more() {
     // The machine goes on as well.
     let rotated = flow.rotate(&store, 3).await;
     assert_eq!(rotated, RotateRefreshOutcome::Rotated);
+}
+
+/// What comes in several messages may be held up between them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_whose_end_does_not_come_keeps_nobody_else_waiting() {
+    let Some(database) = Database::create().await else {
+        return;
+    };
+    let elsewhere = database.open().await;
+    let (url, is_open) = network(&database).await;
+    let store = PostgresStore::connect(&url).await.unwrap();
+    let key = KeyRecord {
+        purpose: KeyPurpose::SignEdDsa,
+        id: 0,
+        key: KeyMaterial::new(vec![1; 32]),
+        created_at: NOW,
+        retires_at: None,
+        expires_at: None,
+    };
+    let (mut other, mut watcher) = (database.connect().await, database.connect().await);
+    let mut transaction = other.begin().await.unwrap();
+    let lock = "lock table tower_mcp_auth.keys in access exclusive mode";
+    execute(&mut transaction, lock).await;
+    let adding = {
+        let key = key.clone();
+        tokio::spawn(async move { store.add_key(key, Duration::ZERO, NOW).await })
+    };
+    let waiting = "select count(*) from pg_stat_activity \
+        where datname = current_database() and wait_event_type = 'Lock'";
+    until("it waits", async || number(&mut watcher, waiting).await > 0).await;
+    is_open.send_replace(false);
+    transaction.rollback().await.unwrap();
+
+    // As long as the network keeps still.
+    let added = elsewhere.add_key(key, Duration::ZERO, NOW).await;
+    assert_eq!(added.unwrap().len(), 1);
+    assert_unavailable(adding.await.unwrap());
 }

@@ -172,12 +172,7 @@ async fn behind_a_silent_connection_no_revoked_token_lives_longer_than_the_bound
     let Some(database) = Database::create().await else {
         return;
     };
-    let options = database.options();
-    let server = format!("{}:{}", options.get_host(), options.get_port());
-    let (port, is_open) = network(server.clone()).await;
-    let direct = database
-        .url()
-        .replace(&server, &format!("127.0.0.1:{port}"));
+    let (direct, is_open) = network(&database).await;
     let two = Two::new(&database, &direct).await;
     two.until_it_trusts_the_feed(&database).await;
     is_open.send(false).unwrap();

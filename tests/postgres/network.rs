@@ -6,11 +6,16 @@ use tokio::{
     sync::watch,
 };
 
-/// Hands on what comes, as long as it is told to. Otherwise it keeps still, nobody is told, and what
-/// came meanwhile is handed on later.
-pub async fn network(server: String) -> (u16, watch::Sender<bool>) {
+use super::databases::Database;
+
+/// The URL of a database by a network that hands on what comes, as long as it is told to. Otherwise
+/// it keeps still, nobody is told, and what came meanwhile is handed on later.
+pub async fn network(database: &Database) -> (String, watch::Sender<bool>) {
+    let options = database.options();
+    let server = format!("{}:{}", options.get_host(), options.get_port());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = listener.local_addr().unwrap().port();
+    let here = listener.local_addr().unwrap().to_string();
+    let url = database.url().replace(&server, &here);
     let (is_open, seen) = watch::channel(true);
     tokio::spawn(async move {
         while let Ok((client, _)) = listener.accept().await {
@@ -26,7 +31,7 @@ pub async fn network(server: String) -> (u16, watch::Sender<bool>) {
             });
         }
     });
-    (port, is_open)
+    (url, is_open)
 }
 
 async fn hand_on(

@@ -225,7 +225,9 @@ async fn a_server_that_became_a_replica_is_left_and_its_feed_is_not_believed() {
     flow.redeem(&store).await;
     let feed = store.feed().unwrap();
     let believed = async |is_believed| {
+        let began = Instant::now();
         while feed.is_current() != is_believed {
+            assert!(began.elapsed() < Duration::from_secs(60), "{is_believed}");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };

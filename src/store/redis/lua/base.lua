@@ -1,8 +1,8 @@
 -- What every script begins with.
 --
 -- KEYS and ARGV are taken one by one, in the order in which the caller lists them. ARGV starts with
--- the moment from which on it is too late, in milliseconds by the clock of Redis, with what all keys of
--- the deployment start with, and what time it is (empty where nobody says).
+-- when it is too late for all of it (in milliseconds, by the clock of Redis), what all keys of the
+-- deployment start with, and what time it is (empty where nobody says).
 --
 -- A script reads all it needs before it writes: an error stops a script where it stands, and what
 -- it has written stays. Where writes can fail all the same (keys on the way to another node of a
