@@ -28,6 +28,8 @@ pub(crate) enum Broken {
     Connection(Box<dyn std::error::Error + Send + Sync>),
     /// 503: the store cannot say.
     Unavailable(Box<Answer>),
+    /// A sign-in under way is gone, as it may be when a database crashed that does not sync those.
+    Forgotten,
 }
 
 /// One client program and the browser of the user who sits at it.
@@ -172,6 +174,20 @@ impl Caller {
         Ok(answer)
     }
 
+    /// As [`browse`](Self::browse), in the middle of a sign-in.
+    async fn browse_on(
+        &mut self,
+        url: &str,
+        fields: Option<&BTreeMap<String, String>>,
+    ) -> Result<Answer, Broken> {
+        let answer = self.browse(url, fields).await?;
+        let is_gone = answer.body.contains("This sign-in was answered already");
+        if answer.status == StatusCode::BAD_REQUEST && is_gone {
+            return Err(Broken::Forgotten);
+        }
+        Ok(answer)
+    }
+
     /// Asks for a code, with `more` as for [`authorize_params`].
     pub(crate) async fn authorize(
         &mut self,
@@ -193,7 +209,7 @@ impl Caller {
                 return Ok(answer.redirect(CALLBACK)["code"].clone());
             }
             assert_eq!(answer.status, StatusCode::SEE_OTHER, "{answer:?}");
-            let page = self.browse(&location, None).await?;
+            let page = self.browse_on(&location, None).await?;
             if page.status == StatusCode::SEE_OTHER {
                 answer = page;
                 continue;
@@ -208,7 +224,7 @@ impl Caller {
                 fields.insert("decision".to_owned(), "approve".to_owned());
                 "/oauth/consent"
             };
-            answer = self.browse(target, Some(&fields)).await?;
+            answer = self.browse_on(target, Some(&fields)).await?;
         }
         panic!("approval goes round in circles: {answer:?}");
     }
