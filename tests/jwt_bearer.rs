@@ -9,7 +9,7 @@ mod jws;
 mod proofs;
 
 use std::sync::{
-    Arc, Mutex,
+    Arc, Mutex, OnceLock,
     atomic::{AtomicU64, AtomicUsize, Ordering},
 };
 
@@ -23,8 +23,9 @@ use http::{Request, StatusCode, header, request::Parts};
 use jws::Key;
 use serde_json::{Map, Value, json};
 use tower_mcp_auth::{
-    AssertedSubject, Authenticator, AuthenticatorError, ConfigError, Event, McpAuthBuilder,
-    MemoryStore, Resource, SignedIn, SledStore, StaticClient, Subject, TrustedIssuer,
+    AssertedSubject, Authenticator, AuthenticatorError, ClientId, ConfigError, Event, McpAuth,
+    McpAuthBuilder, MemoryStore, Resource, SignedIn, SledStore, StaticClient, Subject,
+    TrustedIssuer,
 };
 
 const NOW: u64 = 1_800_000_000;
@@ -86,8 +87,7 @@ impl Acme {
         let issuer = change(TrustedIssuer::new(IDP).jwks(key.jwks("one")));
         let app = App::with(|builder| {
             let none = Vec::<String>::new;
-            more(builder)
-                .authenticator(directory.clone())
+            more(builder.authenticator(directory.clone()))
                 .observer(move |event: &Event<'_>| {
                     if let Event::EndpointRefused { reason, .. } = event {
                         seen.lock().unwrap().push((*reason).to_owned());
@@ -750,6 +750,60 @@ async fn a_client_registers_for_the_grant() {
     Tokens::from(&register(json!(["authorization_code", GRANT])).await);
     let answer = register(json!(["authorization_code"])).await;
     acme.assert_refused(&answer, "unauthorized_client", "jwt_bearer_unregistered");
+}
+
+/// Knows everybody, and has the client that asks deleted meanwhile.
+#[derive(Clone, Default)]
+struct Deletes(Arc<OnceLock<(McpAuth, ClientId)>>);
+
+impl Authenticator for Deletes {
+    async fn signed_in(&self, _: &Parts) -> Result<Option<SignedIn>, AuthenticatorError> {
+        Ok(None)
+    }
+
+    async fn enterprise_subject(
+        &self,
+        asserted: &AssertedSubject,
+    ) -> Result<Option<Subject>, AuthenticatorError> {
+        if let Some((auth, client)) = self.0.get() {
+            auth.delete_client(client).await?;
+        }
+        Ok(Some(Subject::new(asserted.subject())?))
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_is_deleted_meanwhile_gets_nothing() {
+    let deletes = Deletes::default();
+    let acme = Acme::with(
+        Key::ed25519(),
+        |issuer| issuer,
+        |builder| {
+            builder
+                .store(MemoryStore::new())
+                .authenticator(deletes.clone())
+        },
+    );
+    let body = json!({"redirect_uris": [CALLBACK], "grant_types": [GRANT]});
+    let registered = acme.app.register(body).await.json();
+    let text = |name: &str| registered[name].as_str().unwrap().to_owned();
+    let (id, secret) = (text("client_id"), text("client_secret"));
+    let send = async || {
+        let assertion = acme.assertion(&json!({ "client_id": id }));
+        let more = [("client_id", &*id), ("client_secret", &secret)];
+        acme.send_as(None, &assertion, &more).await
+    };
+    let grants = async || {
+        let user = Subject::new("U-alice").unwrap();
+        acme.app.auth.grants(&user).await.unwrap().len()
+    };
+    Tokens::from(&send().await);
+    assert_eq!(grants().await, 1);
+
+    let client = ClientId::new(&id).unwrap();
+    assert!(deletes.0.set((acme.app.auth.clone(), client)).is_ok());
+    send().await.assert_error(401, "invalid_client");
+    assert_eq!(grants().await, 0);
 }
 
 #[cfg(feature = "cimd")]

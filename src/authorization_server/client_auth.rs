@@ -32,7 +32,7 @@ const WRONG_SECRET: Refusal =
 
 const TWO_CREDENTIALS: Refusal =
     Refusal::invalid_request("two_credentials", "the client authenticated more than once");
-const UNKNOWN: Refusal =
+pub(super) const UNKNOWN: Refusal =
     Refusal::invalid_client("client_unknown", "there is no such client; register again");
 const NO_KEY: Refusal = Refusal::invalid_client(
     "assertion_unexpected",

@@ -74,10 +74,10 @@ impl AuthorizationServer {
         record.map(Client::from).ok_or(NoClient::Unknown)
     }
 
-    /// Whether a client that registered is there no more, now that something was approved for it.
+    /// Whether a client that registered is there no more, now that something was granted for it.
     /// Whoever deletes a client forgets what it has at that moment; what came after is forgotten
-    /// here. Where the store cannot say, the approval stands: it is worth nothing to a client that
-    /// is not there.
+    /// here. Where the store cannot say, the grant stands: a client that is not there gets nothing
+    /// more by it.
     pub(super) async fn was_deleted(&self, client: &Client) -> bool {
         if client.expires_at.is_none() {
             return false;

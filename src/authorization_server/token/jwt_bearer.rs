@@ -4,7 +4,7 @@ use zeroize::Zeroizing;
 
 use super::{
     super::{
-        AuthorizationServer,
+        AuthorizationServer, client_auth,
         response::EndpointResponse,
         token_call::TokenCall,
         trusted_issuer::{KnownIssuer, LEEWAY},
@@ -85,6 +85,9 @@ impl AuthorizationServer {
             IssueTokensOutcome::Issued => {}
             IssueTokensOutcome::Used => return Err(REPLAYED.into()),
             IssueTokensOutcome::Full => return Err(TOO_MANY.into()),
+        }
+        if self.was_deleted(client).await {
+            return Err(client_auth::UNKNOWN.into());
         }
         let issued = Issued {
             access,
