@@ -400,11 +400,14 @@ async fn while_what_a_client_publishes_cannot_be_had_it_is_to_wait() {
         answer.assert_error(400, "temporarily_unavailable");
         assert!(!answer.header("retry-after").is_empty());
     };
-    site.put("client", 503, "down");
-    unavailable().await;
+    // By itself, or by what stands in front of it.
+    for status in [503, 403] {
+        site.put("client", status, "down");
+        unavailable().await;
+        app.advance(10);
+    }
     site.put("client", 200, &document);
     site.put("keys", 503, "down");
-    app.advance(10);
     unavailable().await;
     site.put("keys", 200, &key.jwks("one"));
     app.advance(10);

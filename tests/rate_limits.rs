@@ -264,6 +264,32 @@ async fn only_so_many_documents_are_fetched_for_one_caller() {
     assert_ne!(ask("two", 8).await, 429);
 }
 
+/// The users of one hosted client come from few addresses, and its document expires for all at once.
+#[cfg(all(feature = "cimd", feature = "jwt"))]
+#[tokio::test]
+async fn who_waits_for_a_document_that_is_being_fetched_does_not_pay_for_it() {
+    let (app, site) = (std::sync::Arc::new(fetching()), site::Site::default());
+    let client = format!("{}/client", site.serve().await);
+    site.put(
+        "client",
+        200,
+        &json!({"client_id": client, "client_name": "App", "redirect_uris": [CALLBACK]}),
+    );
+    for fetches in 1..=2 {
+        let refreshes: tokio::task::JoinSet<_> = (0..40)
+            .map(|_| {
+                let (app, client) = (app.clone(), client.clone());
+                async move { app.refresh(&client, "unknown").await }
+            })
+            .collect();
+        for answer in refreshes.join_all().await {
+            answer.assert_error(400, "invalid_grant");
+        }
+        assert_eq!(site.asked(), fetches);
+        app.advance(600);
+    }
+}
+
 /// A page shall not keep its visitor from a new program's sign-in by sending them to many others.
 #[cfg(feature = "cimd")]
 #[tokio::test]

@@ -75,11 +75,10 @@ impl AuthorizationServer {
         {
             return Err(NoClient::Refused(UNTRUSTED));
         }
-        if documents.cache.would_fetch(id.as_str())
-            && let Some(limited) = self.fetch_limited(endpoint, &id, request)
-        {
-            return Err(NoClient::Limited(limited));
-        }
+        let may_fetch = || match self.fetch_limited(endpoint, &id, request) {
+            Some(limited) => Err(NoClient::Limited(limited)),
+            None => Ok(()),
+        };
         let (url, offer) = (id.to_string(), self.offer());
         let fetcher = Arc::clone(&documents.fetcher);
         let load = async move {
@@ -88,37 +87,41 @@ impl AuthorizationServer {
                 document::parse(&url, &fetched.body, &offer).map_err(FetchError::Content)?;
             Ok((document, fetched.cache))
         };
-        match documents.cache.get(id.as_str(), load).await {
-            Ok(document) => Ok(Client {
-                id,
-                secret: None,
-                secret_expires_at: None,
-                metadata: document.metadata.clone(),
-                allows_none: document.allows_none,
-                expires_at: None,
-            }),
-            Err(error) => Err(NoClient::Refused(refusal(error))),
-        }
+        let cache = &documents.cache;
+        let document = cache.get_if(id.as_str(), may_fetch, load).await?;
+        Ok(Client {
+            id,
+            secret: None,
+            secret_expires_at: None,
+            metadata: document.metadata.clone(),
+            allows_none: document.allows_none,
+            expires_at: None,
+        })
     }
 }
 
 /// A document that is wrong is no client; one that cannot be had now may be one later.
-fn refusal(error: FetchError) -> Refusal {
-    const UNREACHABLE: Refusal = Refusal::new(
-        ErrorCode::TemporarilyUnavailable,
-        "client_document_unreachable",
-        "the client_id is an address that does not answer now",
-    );
-    // Where a name leads inside of this network is nobody's business who merely names it.
-    if error.is_outage() || error == FetchError::ForbiddenAddress {
-        return UNREACHABLE;
+impl From<FetchError> for NoClient {
+    fn from(error: FetchError) -> Self {
+        // Where a name leads inside of this network is nobody's business who merely names it.
+        let is_unreachable = error.is_outage() || error == FetchError::ForbiddenAddress;
+        Self::Refused(if is_unreachable {
+            UNREACHABLE
+        } else {
+            UNUSABLE
+        })
     }
-    Refusal::invalid_client(
-        "client_document_unusable",
-        "the client_id is an address without a usable client metadata document",
-    )
 }
 
+const UNREACHABLE: Refusal = Refusal::new(
+    ErrorCode::TemporarilyUnavailable,
+    "client_document_unreachable",
+    "the client_id is an address that gives no client metadata document now",
+);
+const UNUSABLE: Refusal = Refusal::invalid_client(
+    "client_document_unusable",
+    "the client_id is an address without a usable client metadata document",
+);
 const UNTRUSTED: Refusal = Refusal::invalid_client(
     "client_document_untrusted",
     "clients of that host are not accepted here",

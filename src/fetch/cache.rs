@@ -12,6 +12,9 @@ use super::{
 };
 use crate::clock::{Clock, Timestamp};
 
+/// How long who asks waits for what is new where there is what was good until now (RFC 5861 §3).
+const PATIENCE: Duration = Duration::from_secs(2);
+
 /// How a [`FetchCache`] keeps things.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct CacheSettings {
@@ -77,7 +80,7 @@ impl<T> State<T> {
             return Some(Ok(Arc::clone(value)));
         }
         let (error, until) = self.failed.as_ref()?;
-        (now < *until).then(|| self.fallback(*error, now, stale))
+        (now < *until).then(|| self.old(now, stale).ok_or(*error))
     }
 
     /// What there is since `seen`, or `seen` where it is too early to ask for more.
@@ -92,17 +95,10 @@ impl<T> State<T> {
         }
     }
 
-    /// What there was, where what there is cannot be had.
-    fn fallback(
-        &self,
-        error: FetchError,
-        now: Timestamp,
-        stale: Duration,
-    ) -> Result<Arc<T>, FetchError> {
-        match &self.value {
-            Some((value, until)) if now < until.plus(stale) => Ok(Arc::clone(value)),
-            _ => Err(error),
-        }
+    /// What there is, or was until a while ago.
+    fn old(&self, now: Timestamp, stale: Duration) -> Option<Arc<T>> {
+        let (value, until) = self.value.as_ref()?;
+        (now < until.plus(stale)).then(|| Arc::clone(value))
     }
 }
 
@@ -115,22 +111,9 @@ impl<T: Send + Sync + 'static> FetchCache<T> {
         }))
     }
 
-    /// Whether nothing can be said of `key` without a fetch.
-    pub(crate) fn would_fetch(&self, key: &str) -> bool {
-        let (now, stale) = (self.0.clock.now(), self.0.settings.stale);
-        let slot = self.0.slots.get(key);
-        slot.is_none_or(|slot| slot.state().known(now, stale).is_none())
-    }
-
-    /// Whether [`refresh`](Self::refresh) would fetch.
-    #[cfg(feature = "jwt")]
-    pub(crate) fn would_refresh(&self, key: &str, seen: &Arc<T>) -> bool {
-        let (now, refetch) = (self.0.clock.now(), self.0.settings.refetch);
-        self.slot(key).state().settled(seen, now, refetch).is_none()
-    }
-
     /// What is at `key`: from memory, or from `load`, which then runs to its end even if nobody
-    /// waits any more. Many who ask at once make one fetch.
+    /// waits any more. Many who ask at once make one fetch, and where there is what was good until
+    /// now only who makes it waits for it, a moment.
     ///
     /// # Errors
     ///
@@ -139,47 +122,74 @@ impl<T: Send + Sync + 'static> FetchCache<T> {
     where
         F: Future<Output = Result<(T, CachePolicy), FetchError>> + Send + 'static,
     {
-        let slot = self.slot(key);
-        let known = |now| slot.state().known(now, self.0.settings.stale);
-        if let Some(known) = known(self.0.clock.now()) {
-            return known;
-        }
-        let flight = Arc::clone(&slot.flight).lock_owned().await;
-        if let Some(known) = known(self.0.clock.now()) {
-            return known;
-        }
-        self.load(slot, flight, load).await
+        self.get_if(key, || Ok(()), load).await
     }
 
-    /// What is at `key` now that `seen` turned out to lack something: fetched anew, unless that was
-    /// done since, or too short a time ago. Then it is `seen` once more.
+    /// As [`get`](Self::get), asking `may_fetch` of who makes the fetch, and of nobody who waits.
     ///
     /// # Errors
     ///
-    /// As [`get`](Self::get).
+    /// Also what `may_fetch` says.
+    pub(crate) async fn get_if<F, E: From<FetchError>>(
+        &self,
+        key: &str,
+        may_fetch: impl FnOnce() -> Result<(), E>,
+        load: F,
+    ) -> Result<Arc<T>, E>
+    where
+        F: Future<Output = Result<(T, CachePolicy), FetchError>> + Send + 'static,
+    {
+        let (slot, stale) = (self.slot(key), self.0.settings.stale);
+        let now = self.0.clock.now();
+        if let Some(known) = slot.state().known(now, stale) {
+            return Ok(known?);
+        }
+        let old = slot.state().old(now, stale);
+        let flight = match (Arc::clone(&slot.flight).try_lock_owned(), &old) {
+            (Ok(flight), _) => flight,
+            (Err(_), Some(old)) => return Ok(Arc::clone(old)),
+            (Err(_), None) => Arc::clone(&slot.flight).lock_owned().await,
+        };
+        if let Some(known) = slot.state().known(self.0.clock.now(), stale) {
+            return Ok(known?);
+        }
+        may_fetch()?;
+        let loaded = self.load(slot, flight, load);
+        Ok(match old {
+            Some(old) => tokio::time::timeout(PATIENCE, loaded)
+                .await
+                .unwrap_or(Ok(old))?,
+            None => loaded.await?,
+        })
+    }
+
+    /// What is at `key` now that `seen` turned out to lack something: fetched anew, unless that was
+    /// done since, or too short a time ago. Then it is `seen` once more. `may_fetch` is asked of who
+    /// makes the fetch, and of nobody who waits.
+    ///
+    /// # Errors
+    ///
+    /// As [`get_if`](Self::get_if).
     #[cfg(feature = "jwt")]
-    pub(crate) async fn refresh<F>(
+    pub(crate) async fn refresh_if<F, E: From<FetchError>>(
         &self,
         key: &str,
         seen: &Arc<T>,
+        may_fetch: impl FnOnce() -> Result<(), E>,
         load: F,
-    ) -> Result<Arc<T>, FetchError>
+    ) -> Result<Arc<T>, E>
     where
         F: Future<Output = Result<(T, CachePolicy), FetchError>> + Send + 'static,
     {
         let slot = self.slot(key);
-        let settled = |now| {
-            let refetch = self.0.settings.refetch;
-            slot.state().settled(seen, now, refetch)
-        };
-        if let Some(value) = settled(self.0.clock.now()) {
-            return Ok(value);
-        }
+        // Somebody may be about to have what is lacking.
         let flight = Arc::clone(&slot.flight).lock_owned().await;
-        if let Some(value) = settled(self.0.clock.now()) {
+        let (now, refetch) = (self.0.clock.now(), self.0.settings.refetch);
+        if let Some(value) = slot.state().settled(seen, now, refetch) {
             return Ok(value);
         }
-        self.load(slot, flight, load).await
+        may_fetch()?;
+        Ok(self.load(slot, flight, load).await?)
     }
 
     fn slot(&self, key: &str) -> Arc<Slot<T>> {
@@ -218,7 +228,7 @@ impl<T: Send + Sync + 'static> FetchCache<T> {
                         state.value = None;
                     }
                     state.failed = Some((error, now.plus(settings.failure)));
-                    state.fallback(error, now, settings.stale)
+                    state.old(now, settings.stale).ok_or(error)
                 }
             };
             drop(state);

@@ -78,17 +78,18 @@ pub(crate) enum FetchError {
 }
 
 impl FetchError {
-    /// Whether there may be an answer a moment later.
+    /// Whether there may be an answer a moment later. What stands in front of a site turns visitors
+    /// away with all kinds of errors.
     pub(crate) const fn is_outage(self) -> bool {
         matches!(
             self,
-            Self::UnknownHost | Self::Connection | Self::Deadline | Self::Status(408 | 429 | 500..)
-        )
+            Self::UnknownHost | Self::Connection | Self::Deadline | Self::Status(400..)
+        ) && !self.is_withdrawal()
     }
 
     /// Whether the other side says that there is nothing (any more).
     const fn is_withdrawal(self) -> bool {
-        matches!(self, Self::Status(400..500)) && !self.is_outage()
+        matches!(self, Self::Status(404 | 410))
     }
 }
 

@@ -55,16 +55,11 @@ impl KeySets {
         judge: impl Fn(&JwkSet) -> Result<T, JwtError>,
         may_fetch: impl Fn() -> Result<(), E>,
     ) -> Result<Result<T, JwtError>, E> {
-        if self.cache.would_fetch(url) {
-            may_fetch()?;
-        }
-        let keys = self.cache.get(url, self.load(url)).await?;
+        let keys = self.cache.get_if(url, &may_fetch, self.load(url)).await?;
         match judge(&keys) {
             Err(JwtError::UnknownKey) => {
-                if self.cache.would_refresh(url, &keys) {
-                    may_fetch()?;
-                }
-                let newer = self.cache.refresh(url, &keys, self.load(url)).await?;
+                let load = self.load(url);
+                let newer = self.cache.refresh_if(url, &keys, may_fetch, load).await?;
                 Ok(judge(&newer))
             }
             judged => Ok(judged),

@@ -124,10 +124,17 @@ async fn what_there_was_bridges_an_outage_where_that_is_wanted() {
     cache.get("a", source.clone().bad()).await.unwrap_err();
 }
 
-/// RFC 5861 §4: an error of the server's is an outage, one of ours is an answer.
+/// RFC 5861 §4: an error is an outage, unless it says that there is nothing.
 #[tokio::test]
 async fn what_was_taken_away_is_gone() {
-    for (status, outlasts_it) in [(404, false), (410, false), (429, true), (502, true)] {
+    for (status, outlasts_it) in [
+        (404, false),
+        (410, false),
+        // What stands in front of a site, and takes us for a robot.
+        (403, true),
+        (429, true),
+        (502, true),
+    ] {
         let (cache, clock) = cache(600);
         let source = Source::default();
         cache.get("a", source.clone().good()).await.unwrap();
@@ -140,37 +147,126 @@ async fn what_was_taken_away_is_gone() {
     }
 }
 
+/// RFC 5861 §3.
+#[tokio::test(start_paused = true)]
+async fn what_there_was_is_served_while_somebody_takes_long_to_say_what_there_is() {
+    let (cache, clock) = cache(600);
+    let source = Source::default();
+    cache.get("a", source.clone().good()).await.unwrap();
+    clock.turn(300);
+    let begun = tokio::time::Instant::now();
+    let first = tokio::spawn({
+        let (cache, source) = (cache.clone(), source.clone());
+        async move {
+            let slow = async {
+                tokio::time::sleep(Duration::from_secs(4)).await;
+                source.good().await
+            };
+            cache.get("a", slow).await
+        }
+    });
+    tokio::task::yield_now().await;
+    assert_eq!(*cache.get("a", source.clone().bad()).await.unwrap(), 1);
+    assert_eq!(begun.elapsed(), Duration::ZERO, "others wait for nobody");
+    assert_eq!(*first.await.unwrap().unwrap(), 1);
+    assert_eq!(begun.elapsed(), Duration::from_secs(2));
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(*cache.get("a", source.clone().bad()).await.unwrap(), 2);
+    assert_eq!(source.count(), 2);
+}
+
+/// Who may not have something fetched.
+#[derive(Debug, PartialEq, Eq)]
+enum Refused {
+    Limited,
+    Failed(FetchError),
+}
+
+impl From<FetchError> for Refused {
+    fn from(error: FetchError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// Counts how often somebody is asked whether they may.
+#[derive(Clone, Default)]
+struct Fetches(Arc<AtomicUsize>);
+
+impl Fetches {
+    fn one(&self) -> Result<(), Refused> {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        Ok(())
+    }
+
+    fn count(&self) -> usize {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+/// What fifty of these say, all at once.
+async fn fifty<F>(ask: impl Fn() -> F) -> Vec<usize>
+where
+    F: Future<Output = Result<Arc<usize>, Refused>> + Send + 'static,
+{
+    let asked: tokio::task::JoinSet<_> = (0..50).map(|_| ask()).collect();
+    let known = asked.join_all().await.into_iter();
+    known.map(|asked| *asked.unwrap()).collect()
+}
+
+#[tokio::test]
+async fn who_waits_for_a_fetch_does_not_pay_for_it() {
+    let (cache, clock) = cache(0);
+    let (source, fetches) = (Source::default(), Fetches::default());
+    let ask = || {
+        let (cache, source, fetches) = (cache.clone(), source.clone(), fetches.clone());
+        async move { cache.get_if("a", || fetches.one(), source.good()).await }
+    };
+    for round in 1..=2 {
+        assert_eq!(fifty(ask).await, [round; 50]);
+        assert_eq!((source.count(), fetches.count()), (round, round));
+        clock.turn(300);
+    }
+    // Who may not is refused, and the next who may has it fetched.
+    let refused = cache.get_if("a", || Err(Refused::Limited), source.clone().good());
+    let (refused, asked) = tokio::join!(refused, ask());
+    assert_eq!(refused.unwrap_err(), Refused::Limited);
+    assert_eq!(*asked.unwrap(), 3);
+}
+
+#[cfg(feature = "jwt")]
 #[tokio::test]
 async fn refreshing_is_rationed() {
     let (cache, clock) = cache(0);
-    let source = Source::default();
-    assert!(cache.would_fetch("a"));
+    let (source, fetches) = (Source::default(), Fetches::default());
     let first = cache.get("a", source.clone().good()).await.unwrap();
-    assert!(!cache.would_fetch("a") && !cache.would_refresh("a", &first));
-    let again = cache
-        .refresh("a", &first, source.clone().good())
-        .await
-        .unwrap();
+    let refresh = |seen: &Arc<usize>| {
+        let (cache, source, fetches) = (cache.clone(), source.clone(), fetches.clone());
+        let seen = Arc::clone(seen);
+        async move {
+            let may_fetch = || fetches.one();
+            cache.refresh_if("a", &seen, may_fetch, source.good()).await
+        }
+    };
+    let again = refresh(&first).await.unwrap();
     assert!(Arc::ptr_eq(&first, &again), "too soon after the last fetch");
+    assert_eq!(fetches.count(), 0);
     clock.turn(30);
-    assert!(!cache.would_fetch("a") && cache.would_refresh("a", &first));
-    let second = cache
-        .refresh("a", &first, source.clone().good())
-        .await
-        .unwrap();
-    assert_eq!(*second, 2);
-    assert!(!cache.would_refresh("a", &first));
-    let late = cache
-        .refresh("a", &first, source.clone().good())
-        .await
-        .unwrap();
-    assert!(Arc::ptr_eq(&second, &late), "somebody else has done it");
+    let all = fifty(|| refresh(&first)).await;
+    assert_eq!(all, [2; 50], "whoever comes meanwhile has it too");
+    assert_eq!((source.count(), fetches.count()), (2, 1));
+    let second = refresh(&first).await.unwrap();
+    assert_eq!(*second, 2, "somebody else has done it");
     clock.turn(30);
-    cache
-        .refresh("a", &second, source.clone().bad())
-        .await
-        .unwrap();
-    assert_eq!(source.count(), 3);
+    let refused = cache.refresh_if(
+        "a",
+        &second,
+        || Err(Refused::Limited),
+        source.clone().good(),
+    );
+    assert_eq!(refused.await.unwrap_err(), Refused::Limited);
+    let failed = cache.refresh_if("a", &second, || fetches.one(), source.clone().bad());
+    failed.await.unwrap();
+    assert_eq!((source.count(), fetches.count()), (3, 2));
 }
 
 #[tokio::test]
