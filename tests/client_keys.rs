@@ -283,14 +283,17 @@ async fn a_document_that_cannot_be_used_is_no_client_and_costs_little() {
     huge["client_uri"] = json!(format!("https://a.example/{}", "x".repeat(6000)));
     site.put("huge", 200, &&huge);
     for page in ["lies", "missing", "moved", "text", "huge"] {
+        // A site under repair sends everybody elsewhere: its users are not told that they are lost.
+        let (status, error) = match page {
+            "moved" => (400, "temporarily_unavailable"),
+            _ => (401, "invalid_client"),
+        };
         let id = format!("{origin}/{page}");
         let query = authorize_params(&id, &[]);
         let answer = app.get(&format!("/oauth/authorize?{query}")).await;
-        answer.assert_error(400, "invalid_client");
+        answer.assert_error(400, error);
         let asked = site.asked();
-        app.refresh(&id, "x")
-            .await
-            .assert_error(401, "invalid_client");
+        app.refresh(&id, "x").await.assert_error(status, error);
         assert_eq!(site.asked(), asked, "{page} is not asked for again at once");
     }
     for id in [

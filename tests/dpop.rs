@@ -104,6 +104,31 @@ fn assert_challenge(answer: &Answer, scheme: &str, error: &str) {
     assert!(challenge.contains("resource_metadata=\"https://api.example.com/.well-known/"));
 }
 
+/// A proof is for the address that is called (RFC 9449 §4.3), also where clients of MCP 2025-03-26
+/// look for the endpoint.
+#[tokio::test]
+async fn a_proof_is_for_the_address_that_is_called() {
+    let (app, key) = (App::new(), Key::es256());
+    let client = app.public_client().await;
+    let code = Browser::of(&app, "alice").approve(&client, &[]).await;
+    let proof = |url| key.proof("POST", url, None, now(&app)).sign();
+    let refresh = bound(&redeem(&app, &[&proof(TOKEN)], &client, &code).await).refresh;
+    let at_origin: axum::Router = axum::Router::new().layer(app.auth.fallback_endpoints());
+    let params = [
+        ("grant_type", "refresh_token"),
+        ("client_id", &*client),
+        ("refresh_token", &*refresh),
+    ];
+    for (url, status) in [(TOKEN, 400), ("https://api.example.com/token", 200)] {
+        let request = Request::post("/token")
+            .header("content-type", "application/x-www-form-urlencoded")
+            .header("DPoP", proof(url));
+        let request = request.body(Body::from(form(&params))).unwrap();
+        let answer = tower::ServiceExt::oneshot(at_origin.clone(), request).await;
+        assert_eq!(answer.unwrap().status().as_u16(), status, "{url}");
+    }
+}
+
 #[tokio::test]
 async fn a_bound_token_gets_in_with_its_key_each_time_anew() {
     for key in [Key::es256(), Key::ed25519()] {

@@ -57,6 +57,7 @@ fn a_secret_is_not_told_again_because_it_was_mistyped() {
     for flags in [
         vec!["--client", "somebody", "hunter2"],
         vec!["somebody:hunter2"],
+        vec!["--clientsomebody:hunter2"],
         vec![
             "--session-key",
             "thirty-two random characters and",

@@ -421,7 +421,7 @@ async fn clients_that_a_request_does_not_name_are_fetched_no_more_often() {
     let site = site::Site::default();
     let origin = site.serve().await;
     let before = app(McpAuthBuilder::danger_no_rate_limits);
-    let (mut hints, mut codes) = (Vec::new(), Vec::new());
+    let (mut hints, mut codes, mut refreshes) = (Vec::new(), Vec::new(), Vec::new());
     for number in 0..9 {
         let id = format!("{origin}/client-{number}");
         let document = json!({
@@ -431,15 +431,22 @@ async fn clients_that_a_request_does_not_name_are_fetched_no_more_often() {
         site.put(&format!("client-{number}"), 200, &&document);
         let browser = Browser::of(&before, "alice");
         let code = browser
-            .approve(&id, &[("scope", "openid notes:read")])
+            .approve(&id, &[("scope", "openid notes:read offline_access")])
             .await;
         let tokens = before.redeem(&id, &code).await.json();
         hints.push(tokens["id_token"].as_str().unwrap().to_owned());
+        let refresh = tokens["refresh_token"].as_str().unwrap().to_owned();
+        refreshes.push((id.clone(), refresh));
         codes.push(device::device_of(&before, &id).await.user_code);
     }
     let other = app(|builder| at_most(1000)(builder));
     for (number, hint) in hints.iter().enumerate() {
-        let page = format!("/oauth/end-session?{}", form(&[("id_token_hint", hint)]));
+        let mut params = vec![("id_token_hint", &**hint)];
+        // Whoever is to go nowhere afterwards is signed out, whatever the client is.
+        let page = format!("/oauth/end-session?{}", form(&params));
+        assert_eq!(other.get(&page).await.status.as_u16(), 200);
+        params.push(("post_logout_redirect_uri", CALLBACK));
+        let page = format!("/oauth/end-session?{}", form(&params));
         let answer = other.get(&page).await;
         assert_eq!(answer.status.as_u16() == 429, number == 8, "{answer:?}");
     }
@@ -449,6 +456,20 @@ async fn clients_that_a_request_does_not_name_are_fetched_no_more_often() {
         let answer = device::type_code(&browser, code).await;
         assert_eq!(answer.status.as_u16() == 429, number == 8, "{answer:?}");
     }
+    // Who holds a token may always give it back.
+    let (other, asked) = (app(|builder| at_most(1000)(builder)), site.asked());
+    for (client, token) in &refreshes {
+        let body = form(&[("client_id", client), ("token", token)]);
+        let request = Request::post("/oauth/revoke")
+            .header("content-type", "application/x-www-form-urlencoded");
+        let answer = other.send(request.body(Body::from(body)).unwrap()).await;
+        assert_eq!(answer.status.as_u16(), 200, "{answer:?}");
+        before
+            .refresh(client, token)
+            .await
+            .assert_error(400, "invalid_grant");
+    }
+    assert_eq!(site.asked() - asked, 8);
 }
 
 /// Signs nobody out.

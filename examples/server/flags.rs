@@ -26,7 +26,7 @@ pub(crate) struct Flags {
     #[arg(long, value_name = "URL", default_value = "sled:data/auth")]
     pub(crate) store: StoreUrl,
 
-    /// Copy everything that is kept, but sign-ins under way and devices that wait for their user, into
+    /// Copy everything that is kept, but sign-ins under way and devices without their tokens, into
     /// this store too, and end: the way to another one. Stop the server first. After a copy that broke off the other store
     /// has some of it only: empty it, and copy again before a server starts there
     #[arg(long, value_name = "URL")]
@@ -99,7 +99,10 @@ impl Flags {
             let arg = error.get(ContextKind::InvalidArg).map(ToString::to_string);
             let arg = arg.unwrap_or_default();
             let name = arg.split(' ').next().unwrap_or_default();
-            let is_stray = error.kind() == ErrorKind::UnknownArgument && !name.starts_with('-');
+            // So is one that has its blank forgotten before it.
+            let is_secret = SECRETS.iter().any(|flag| name.starts_with(flag));
+            let is_stray =
+                error.kind() == ErrorKind::UnknownArgument && (is_secret || !name.starts_with('-'));
             let hidden = if is_stray {
                 Some(ContextKind::InvalidArg)
             } else {

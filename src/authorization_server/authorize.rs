@@ -91,10 +91,13 @@ impl AuthorizationServer {
             let id = self.nameable(params.get("client_id"));
             self.refuse_here(parts, Endpoint::Authorize, id, refusal)
         };
+        if params.is_repeated("client_id") || params.is_repeated("request_uri") {
+            return refuse(&REPEATED);
+        }
         let id = params.get("client_id").unwrap_or_default();
         let client = match self.client(id, Endpoint::Authorize, parts).await {
-            Ok(client) if !params.is_repeated("client_id") => client,
-            Ok(_) | Err(NoClient::Unknown) => return refuse(&CLIENT_UNKNOWN),
+            Ok(client) => client,
+            Err(NoClient::Unknown) => return refuse(&CLIENT_UNKNOWN),
             Err(NoClient::Refused(refusal)) => return refuse(&refusal),
             Err(NoClient::Limited(limited)) => return self.limited_here(parts, limited),
             Err(NoClient::Store(error)) => return self.unavailable_here(parts, &error),
@@ -299,7 +302,7 @@ pub(super) const CONSENT_REQUIRED: Refusal = Refusal::new(
 
 const REPEATED: Refusal = Refusal::invalid_request(
     "repeated_parameter",
-    "client_id or redirect_uri was sent more than once",
+    "client_id, redirect_uri or request_uri was sent more than once",
 );
 const CLIENT_ID_MISSING: Refusal =
     Refusal::invalid_request("client_id_missing", "client_id is missing");

@@ -119,10 +119,10 @@ impl AuthorizationServer {
         let client = match self.client(&credentials.id, endpoint, parts).await {
             Ok(client) => client,
             Err(NoClient::Unknown) => return Err(refuse(UNKNOWN)),
-            // Who holds a token may give it back, also where nobody can say any more whose it was.
-            Err(NoClient::Refused(refusal)) if endpoint == Endpoint::Revoke => {
+            // Who holds a token may give it back, also where nobody can say now whose it was.
+            Err(NoClient::Refused(_) | NoClient::Limited(_)) if endpoint == Endpoint::Revoke => {
                 let undescribed = StaticClient::public(&credentials.id, [""; 0]);
-                undescribed.resolve().map_err(|_| refuse(refusal))?
+                undescribed.resolve().map_err(|_| refuse(UNKNOWN))?
             }
             Err(NoClient::Refused(refusal)) => return Err(refuse(refusal)),
             Err(NoClient::Limited(limited)) => return Err(ClientAuthError::Limited(limited)),

@@ -103,21 +103,33 @@ impl AuthorizationServer {
 /// A document that is wrong is no client; one that cannot be had now may be one later.
 impl From<FetchError> for NoClient {
     fn from(error: FetchError) -> Self {
-        // Where a name leads inside of this network is nobody's business who merely names it.
-        let is_unreachable = error.is_outage() || error == FetchError::ForbiddenAddress;
-        Self::Refused(if is_unreachable {
-            UNREACHABLE
-        } else {
-            UNUSABLE
+        Self::Refused(match error {
+            // Where a name leads inside of this network is nobody's business who merely names it.
+            FetchError::ForbiddenAddress => UNREACHABLE,
+            // A site under repair does that as well.
+            FetchError::Redirect(_) => MOVED,
+            FetchError::ContentType => NO_JSON,
+            error if error.is_outage() => UNREACHABLE,
+            _ => UNUSABLE,
         })
     }
 }
 
-const UNREACHABLE: Refusal = Refusal::new(
-    ErrorCode::TemporarilyUnavailable,
-    "client_document_unreachable",
-    "the client_id is an address that gives no client metadata document now",
+const fn later(description: &'static str) -> Refusal {
+    Refusal::new(
+        ErrorCode::TemporarilyUnavailable,
+        "client_document_unreachable",
+        description,
+    )
+}
+
+const UNREACHABLE: Refusal =
+    later("the client_id is an address that gives no client metadata document now");
+const MOVED: Refusal = later(
+    "the client_id is an address that redirects; its document has to be at that very address",
 );
+const NO_JSON: Refusal =
+    later("the client_id is an address that answers with something other than JSON");
 const UNUSABLE: Refusal = Refusal::invalid_client(
     "client_document_unusable",
     "the client_id is an address without a usable client metadata document",

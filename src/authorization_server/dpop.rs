@@ -127,6 +127,7 @@ mod proof {
     use super::{
         super::{
             AuthorizationServer, Endpoint,
+            layer::AtOrigin,
             response::{self, EndpointResponse},
         },
         refused, takes_proofs,
@@ -184,7 +185,11 @@ mod proof {
             let refuse = |refusal| self.refuse_json(endpoint, Some(client.id.as_str()), &refusal);
             let proof = only(&parts.headers).map_err(|why| refuse(header(why)))?;
             let now = self.now();
-            let url = self.url(endpoint);
+            // The address that was called (RFC 9449 §4.3).
+            let url = match parts.extensions.get::<AtOrigin>() {
+                Some(AtOrigin) => format!("{}/{}", self.issuer.origin(), endpoint.segment()),
+                None => self.url(endpoint),
+            };
             let verified = DpopProof::verify(proof, parts.method.as_str(), &url, None, now, WINDOW)
                 .map_err(|error| refuse(invalid(error)))?;
             let nonce = verified.nonce.as_deref();

@@ -102,6 +102,10 @@ impl<S> Layer<S> for FallbackLayer {
     }
 }
 
+/// Marks a request that came to an endpoint's address at the origin.
+#[derive(Clone, Copy)]
+pub(super) struct AtOrigin;
+
 /// The service of a [`FallbackLayer`].
 #[derive(Clone, Debug)]
 pub struct FallbackService<S> {
@@ -124,7 +128,7 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request<B>) -> Self::Future {
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let endpoint = match request.uri().path() {
             "/authorize" => Endpoint::Authorize,
             "/token" => Endpoint::Token,
@@ -132,6 +136,7 @@ where
             _ => return InterceptFuture::inner(self.inner.call(request)),
         };
         let server = Arc::clone(&self.server);
+        request.extensions_mut().insert(AtOrigin);
         InterceptFuture::own(answer(server, Some(endpoint), request))
     }
 }

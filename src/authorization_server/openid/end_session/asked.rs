@@ -88,9 +88,9 @@ impl AuthorizationServer {
         let client = match client {
             Ok(client) => Some(client),
             Err(NoClient::Store(error)) => return Err(error.into()),
-            Err(NoClient::Limited(limited)) => return Err(NotAsked::Limited(limited)),
             // Whoever it was: signing out takes no client.
             Err(_) if return_to.is_none() => None,
+            Err(NoClient::Limited(limited)) => return Err(NotAsked::Limited(limited)),
             Err(NoClient::Refused(refusal)) => return Err(NotAsked::Refused(refusal)),
             Err(NoClient::Unknown) => return Err(NotAsked::Refused(CLIENT_UNKNOWN)),
         };
