@@ -296,6 +296,20 @@ mod tests {
         finish.send(()).unwrap();
     }
 
+    /// Were it to count anew, its first changes would be taken for those that are durable already.
+    #[tokio::test]
+    async fn a_store_that_is_opened_again_goes_on_where_it_was() {
+        let (sync, synced) = mpsc::channel();
+        let standing = Arc::new(Standing::after(5));
+        let sync = move |number| Ok(sync.send(number).map_err(io::Error::other)?);
+        let commits = Commits::start(standing, |_| {}, sync).unwrap();
+        commits.durable().await.unwrap();
+        assert!(synced.try_recv().is_err(), "nothing is new");
+        commits.commit();
+        commits.durable().await.unwrap();
+        assert_eq!(synced.try_recv(), Ok(6));
+    }
+
     #[tokio::test]
     async fn a_failed_sync_is_never_tried_again() {
         let mut tries = 0;
