@@ -80,6 +80,7 @@ pub(crate) enum FetchError {
 impl FetchError {
     /// Whether there may be an answer a moment later. What stands in front of a site turns visitors
     /// away with all kinds of errors.
+    #[cfg(feature = "cimd")]
     pub(crate) const fn is_outage(self) -> bool {
         matches!(
             self,

@@ -173,6 +173,22 @@ async fn whatever_revokes_on_one_machine_is_in_force_on_the_other() {
     assert_eq!(two.connections(), "1", "all of it came by one connection");
 }
 
+/// On the way there and back a part of the deadline may pass.
+#[tokio::test]
+async fn a_server_that_is_far_away_is_listened_to() {
+    let Some(server) = Server::start(&[]) else {
+        return;
+    };
+    let deployment = Deployment::at(server.url());
+    let proxy = Proxy::far_from(server.port, Duration::from_millis(30)).await;
+    let two = Two::new(&deployment, &proxy.url).await;
+    let tokens = two.tokens().await;
+    two.serve_from_cache(&deployment, &tokens.access).await;
+    let target = RevokeTarget::RefreshToken(digest(&tokens.refresh));
+    two.store.revoke(target, Default::default()).await.unwrap();
+    two.refused(&tokens.access).await;
+}
+
 #[tokio::test]
 async fn a_channel_that_breaks_is_noticed_and_what_was_missed_is_made_up_for() {
     let Some(server) = Server::start(&[]) else {

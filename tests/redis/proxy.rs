@@ -1,14 +1,18 @@
 //! What can become of a connection on its way.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, AtomicU16, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU16, Ordering},
+    },
+    time::Duration,
 };
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     sync::watch,
+    time::sleep,
 };
 
 /// Passes everything on between its own port and a server's, until told otherwise.
@@ -23,6 +27,11 @@ pub struct Proxy {
 
 impl Proxy {
     pub async fn to(port: u16) -> Self {
+        Self::far_from(port, Duration::ZERO).await
+    }
+
+    /// To a server whose answers take that long to come.
+    pub async fn far_from(port: u16, distance: Duration) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let url = format!("redis://{}", listener.local_addr().unwrap());
         let loses_answers = Arc::<AtomicBool>::default();
@@ -33,7 +42,8 @@ impl Proxy {
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 let port = leads_to.load(Ordering::SeqCst);
-                tokio::spawn(pass(client, port, Arc::clone(&losing), is_open.clone()));
+                let losing = Arc::clone(&losing);
+                tokio::spawn(pass(client, port, distance, losing, is_open.clone()));
             }
         });
         Self {
@@ -67,6 +77,7 @@ impl Proxy {
 async fn pass(
     mut client: TcpStream,
     port: u16,
+    distance: Duration,
     loses_answers: Arc<AtomicBool>,
     mut is_open: watch::Receiver<bool>,
 ) {
@@ -86,6 +97,7 @@ async fn pass(
                     if loses_answers.swap(false, Ordering::SeqCst) {
                         return;
                     }
+                    sleep(distance).await;
                     client.write_all(&answered[..read]).await.unwrap();
                 }
                 _ => return,
