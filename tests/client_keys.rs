@@ -10,7 +10,7 @@ mod jws;
 mod site;
 
 use common::*;
-use http::StatusCode;
+use http::{Request, StatusCode};
 use jws::Key;
 use serde_json::{Value, json};
 use site::Site;
@@ -246,6 +246,42 @@ async fn a_client_that_describes_itself_signs_in_without_registering() {
         .await
         .json();
     assert_eq!(metadata["client_id_metadata_document_supported"], true);
+}
+
+/// Who holds a token may give it back, also where nobody can say by which key it would be known.
+#[tokio::test]
+async fn a_client_whose_description_is_gone_gives_back_what_it_has() {
+    let (app, site) = (app(), Site::default());
+    let origin = site.serve().await;
+    let (key, id) = (Key::ed25519(), format!("{origin}/client"));
+    let document = json!({"client_id": id, "client_name": "App", "redirect_uris": [CALLBACK],
+        "token_endpoint_auth_method": "private_key_jwt", "jwks": key.jwks("one")});
+    site.put("client", 200, &document);
+    let code = Browser::of(&app, "alice").approve(&id, &[]).await;
+    const ASSERTION: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+    let early = assertion(&key, &id, &json!({}));
+    let params = [
+        ("grant_type", "authorization_code"),
+        ("code", &code),
+        ("code_verifier", VERIFIER),
+        ("client_assertion_type", ASSERTION),
+        ("client_assertion", &early),
+    ];
+    let tokens = Tokens::from(&app.token(&params).await);
+    site.put("client", 404, "gone");
+    app.advance(600);
+    let late = json!({ "exp": NOW + 660 });
+    let body = form(&[
+        ("token", &tokens.access),
+        ("client_assertion_type", ASSERTION),
+        ("client_assertion", &assertion(&key, &id, &late)),
+    ]);
+    let request =
+        Request::post("/oauth/revoke").header("content-type", "application/x-www-form-urlencoded");
+    let answer = app.send(request.body(body.into()).unwrap()).await;
+    assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+    let answer = app.call("/mcp", &tokens.access).await;
+    assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
 }
 
 /// Anyone can call a program anything: whoever decides about a device sees who vouches for the name.

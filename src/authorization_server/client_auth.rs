@@ -119,10 +119,11 @@ impl AuthorizationServer {
         let client = match self.client(&credentials.id, endpoint, parts).await {
             Ok(client) => client,
             Err(NoClient::Unknown) => return Err(refuse(UNKNOWN)),
-            // Who holds a token may give it back, also where nobody can say now whose it was.
+            // Who holds a token may give it back, also where nobody can say now whose it was, nor by
+            // which key it would be known.
             Err(NoClient::Refused(_) | NoClient::Limited(_)) if endpoint == Endpoint::Revoke => {
                 let undescribed = StaticClient::public(&credentials.id, [""; 0]);
-                undescribed.resolve().map_err(|_| refuse(UNKNOWN))?
+                return undescribed.resolve().map_err(|_| refuse(UNKNOWN));
             }
             Err(NoClient::Refused(refusal)) => return Err(refuse(refusal)),
             Err(NoClient::Limited(limited)) => return Err(ClientAuthError::Limited(limited)),

@@ -125,22 +125,28 @@ impl<T: Send + Sync + 'static> FetchCache<T> {
         self.get_if(key, || Ok(()), load).await
     }
 
-    /// As [`get`](Self::get), asking `may_fetch` of who makes the fetch, and of nobody who waits.
+    /// As [`get`](Self::get), asking `may_fetch` of who makes the fetch, and of nobody who waits. A
+    /// key that was never fetched has no place before that.
     ///
     /// # Errors
     ///
-    /// Also what `may_fetch` says.
+    /// Also what `may_fetch` says, where there is nothing that was good until now.
     pub(crate) async fn get_if<F, E: From<FetchError>>(
         &self,
         key: &str,
-        may_fetch: impl FnOnce() -> Result<(), E>,
+        may_fetch: impl Fn() -> Result<(), E>,
         load: F,
     ) -> Result<Arc<T>, E>
     where
         F: Future<Output = Result<(T, CachePolicy), FetchError>> + Send + 'static,
     {
-        let (slot, stale) = (self.slot(key), self.0.settings.stale);
-        let now = self.0.clock.now();
+        let found = self.0.slots.get(key);
+        let is_new = found.is_none();
+        if is_new {
+            may_fetch()?;
+        }
+        let slot = found.unwrap_or_else(|| self.slot(key));
+        let (now, stale) = (self.0.clock.now(), self.0.settings.stale);
         if let Some(known) = slot.state().known(now, stale) {
             return Ok(known?);
         }
@@ -153,7 +159,9 @@ impl<T: Send + Sync + 'static> FetchCache<T> {
         if let Some(known) = slot.state().known(self.0.clock.now(), stale) {
             return Ok(known?);
         }
-        may_fetch()?;
+        if !is_new && let Err(refused) = may_fetch() {
+            return old.ok_or(refused);
+        }
         let loaded = self.load(slot, flight, load);
         Ok(match old {
             Some(old) => tokio::time::timeout(PATIENCE, loaded)

@@ -331,7 +331,7 @@ impl JwkSet {
         kid: Option<&'a str>,
         algorithm: Algorithm,
     ) -> impl Iterator<Item = &'a PublicKey> {
-        let named = kid.is_some() && self.0.iter().any(|key| key.kid.as_deref() == kid);
+        let named = kid.is_some_and(|kid| self.has(kid));
         self.0.iter().filter(move |key| {
             key.fits(algorithm)
                 && match kid {
@@ -340,6 +340,11 @@ impl JwkSet {
                     Some(_) => key.kid.is_none(),
                 }
         })
+    }
+
+    /// Whether a key has that name.
+    pub(crate) fn has(&self, kid: &str) -> bool {
+        self.0.iter().any(|key| key.kid.as_deref() == Some(kid))
     }
 
     /// Whether there is no key that is of use.

@@ -102,7 +102,8 @@ impl<'a> Jws<'a> {
     ///
     /// # Errors
     ///
-    /// [`JwtError::UnknownKey`] where none of them can be meant, else [`JwtError::Signature`].
+    /// [`JwtError::Signature`] where one that can be meant is named, else [`JwtError::UnknownKey`]: a
+    /// newer set may have the right one.
     pub(crate) fn verify_among(self, keys: &JwkSet) -> Result<Map<String, Value>, JwtError> {
         let kid = match self.header("kid") {
             None => None,
@@ -116,10 +117,9 @@ impl<'a> Jws<'a> {
         if candidates().any(|key| self.is_signed_by(key)) {
             return Ok(self.payload);
         }
-        Err(if kid.is_some() {
+        Err(if kid.is_some_and(|kid| keys.has(kid)) {
             JwtError::Signature
         } else {
-            // Without a name, a newer set may hold the right one.
             JwtError::UnknownKey
         })
     }

@@ -74,6 +74,14 @@ fn every_algorithm_signs_and_verifies_and_only_with_its_own_key() {
         let stranger = key(signer.algorithm());
         let error = verify(&token, &set(&[&stranger]), &expect()).unwrap_err();
         assert_eq!(error, JwtError::UnknownKey);
+        // The stranger without a name: a newer set may have the right one.
+        let mut jwk = stranger.public_jwk();
+        jwk.as_object_mut().unwrap().remove("kid");
+        let nameless = JwkSet::from_value(&json!({ "keys": [jwk] })).unwrap();
+        assert_eq!(
+            verify(&token, &nameless, &expect()).unwrap_err(),
+            JwtError::UnknownKey
+        );
         // The stranger under the same name.
         let mut jwk = stranger.public_jwk();
         jwk["kid"] = signer.public_jwk()["kid"].clone();

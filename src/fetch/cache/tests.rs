@@ -188,6 +188,28 @@ impl From<FetchError> for Refused {
     }
 }
 
+/// Nor is a new key let in for it: it would push out what is known.
+#[tokio::test]
+async fn who_may_not_fetch_is_served_what_there_was_and_takes_no_place() {
+    let (cache, clock) = cache(600);
+    let source = Source::default();
+    let refused = async |key: &str| {
+        let may_fetch = || Err(Refused::Limited);
+        cache.get_if(key, may_fetch, source.clone().good()).await
+    };
+    cache.get("a", source.clone().good()).await.unwrap();
+    clock.turn(300);
+    assert_eq!(*refused("a").await.unwrap(), 1);
+    clock.turn(600);
+    assert_eq!(refused("a").await.unwrap_err(), Refused::Limited);
+    for key in 0..1000 {
+        let never = refused(&key.to_string()).await;
+        assert_eq!(never.unwrap_err(), Refused::Limited);
+    }
+    cache.0.slots.run_pending_tasks();
+    assert_eq!((cache.0.slots.entry_count(), source.count()), (1, 1));
+}
+
 /// Counts how often somebody is asked whether they may.
 #[derive(Clone, Default)]
 struct Fetches(Arc<AtomicUsize>);
