@@ -232,8 +232,10 @@ impl<T: Send + Sync + 'static> FetchCache<T> {
                     Ok(value)
                 }
                 Err(error) => {
+                    // Until its time is over it is good, whoever had it asked for again.
+                    let is_over = |(_, until): &mut _| *until <= now;
                     if error.is_withdrawal() {
-                        state.value = None;
+                        state.value.take_if(is_over);
                     }
                     state.failed = Some((error, now.plus(settings.failure)));
                     state.old(now, settings.stale).ok_or(error)

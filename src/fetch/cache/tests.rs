@@ -291,6 +291,25 @@ async fn refreshing_is_rationed() {
     assert_eq!((source.count(), fetches.count()), (3, 2));
 }
 
+/// Whoever comes with an unknown key's name has a set fetched again that was good for longer.
+#[cfg(feature = "jwt")]
+#[tokio::test]
+async fn what_is_gone_before_its_time_is_kept_until_then() {
+    let (cache, clock) = cache(600);
+    let source = Source::default();
+    let first = cache.get("a", source.clone().good()).await.unwrap();
+    clock.turn(30);
+    let gone = || std::future::ready(Err(FetchError::Status(404)));
+    let may_fetch = || Ok::<_, FetchError>(());
+    let kept = cache.refresh_if("a", &first, may_fetch, gone()).await;
+    assert!(Arc::ptr_eq(&first, &kept.unwrap()));
+    cache.get("a", gone()).await.unwrap();
+    clock.turn(270);
+    cache.get("a", gone()).await.unwrap_err();
+    clock.turn(1);
+    cache.get("a", gone()).await.unwrap_err();
+}
+
 #[tokio::test]
 async fn a_full_cache_makes_room() {
     let (cache, _) = cache(0);
