@@ -94,7 +94,7 @@ try {
   await step('unknown authority', true, async () => {
     const { status, page } = await begin(withoutAuthority);
     assert.equal(status, 400, page);
-    assert.match(page, /does not answer/);
+    assert.match(page, /gives no client metadata document now/);
     assert.equal(seen.requests, 0, 'nothing was asked of a server that may be anyone');
     assert.equal((await begin(origin)).status, 303);
     seen.requests = 0;
