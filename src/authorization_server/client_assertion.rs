@@ -33,6 +33,7 @@ const CACHE: CacheSettings = CacheSettings {
     failure: Duration::from_secs(10),
     refetch: Duration::from_secs(30),
     stale: Duration::from_secs(3600),
+    may_be_withdrawn: true,
 };
 /// How far in the future an assertion may expire: what is used up is remembered as long.
 const MAX_LIFETIME: Duration = Duration::from_secs(3600);

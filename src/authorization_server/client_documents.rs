@@ -33,6 +33,7 @@ const CACHE: CacheSettings = CacheSettings {
     refetch: Duration::from_secs(60),
     // A client whose site is down for a moment keeps working.
     stale: Duration::from_secs(3600),
+    may_be_withdrawn: true,
 };
 
 /// Whether a host may describe clients.

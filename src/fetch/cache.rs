@@ -25,9 +25,11 @@ pub(crate) struct CacheSettings {
     pub(crate) failure: Duration,
     /// The shortest time between two fetches of one key that [`FetchCache::refresh`] asks for.
     pub(crate) refetch: Duration,
-    /// For how long after its time something is still used while it cannot be fetched anew. What
-    /// was taken away is not (RFC 5861 §4).
+    /// For how long after its time something is still used while it cannot be fetched anew
+    /// (RFC 5861 §4).
     pub(crate) stale: Duration,
+    /// Whether a site that says that there is nothing has taken it away. Else that is an outage, too.
+    pub(crate) may_be_withdrawn: bool,
 }
 
 /// What others published, by address, parsed. Cloning shares everything.
@@ -234,7 +236,7 @@ impl<T: Send + Sync + 'static> FetchCache<T> {
                 Err(error) => {
                     // Until its time is over it is good, whoever had it asked for again.
                     let is_over = |(_, until): &mut _| *until <= now;
-                    if error.is_withdrawal() {
+                    if settings.may_be_withdrawn && error.is_withdrawal() {
                         state.value.take_if(is_over);
                     }
                     state.failed = Some((error, now.plus(settings.failure)));

@@ -41,6 +41,9 @@ const SETTINGS: CacheSettings = CacheSettings {
     // An outage of theirs need not be one of ours. A key that they have taken back is believed for
     // that long only where they cannot be asked.
     stale: Duration::from_secs(60 * 60),
+    // Who is trusted is configured here. What stands in front of an issuer that starts anew knows
+    // of nothing.
+    may_be_withdrawn: false,
 };
 
 /// Somebody who issues tokens, by name. Names are compared letter by letter; unlike our own, those

@@ -41,6 +41,7 @@ fn cache(stale: u64) -> (FetchCache<usize>, Hand) {
         failure: Duration::from_secs(10),
         refetch: Duration::from_secs(30),
         stale: Duration::from_secs(stale),
+        may_be_withdrawn: true,
     };
     (FetchCache::new(settings, Arc::new(clock.clone())), clock)
 }
