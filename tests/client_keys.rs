@@ -440,7 +440,7 @@ async fn while_what_a_client_publishes_cannot_be_had_it_is_to_wait() {
         assert!(!answer.header("retry-after").is_empty());
     };
     // By itself, or by what stands in front of it.
-    for status in [503, 403] {
+    for status in [503, 403, 202] {
         site.put("client", status, "down");
         unavailable().await;
         app.advance(10);
@@ -453,6 +453,53 @@ async fn while_what_a_client_publishes_cannot_be_had_it_is_to_wait() {
     ask(&app, &sign(), &[])
         .await
         .assert_error(400, "invalid_request");
+    // Nor is a newer key unknown for good while nobody can say whether it is one.
+    app.advance(30);
+    site.put("keys", 503, "down");
+    let newer = Key::ed25519();
+    let late = || json!({"iss": client, "sub": client, "aud": ORIGIN, "exp": NOW + 120, "jti": rand_text()});
+    let sign = || newer.sign(json!({"kid": "two"}), &late());
+    for _ in 0..2 {
+        let answer = ask(&app, &sign(), &[]).await;
+        answer.assert_error(400, "temporarily_unavailable");
+    }
+    site.put("keys", 200, &newer.jwks("two"));
+    app.advance(10);
+    ask(&app, &sign(), &[])
+        .await
+        .assert_error(400, "invalid_request");
+}
+
+/// Nor is it a wrong guess that its user made.
+#[tokio::test]
+async fn while_what_a_device_is_described_by_cannot_be_had_its_user_is_to_wait() {
+    let store = std::sync::Arc::new(MemoryStore::new());
+    let node = || {
+        App::with(|builder| {
+            let fetcher = Fetcher::builder().danger_allow_loopback(true);
+            let builder = builder.store(store.clone());
+            builder.fetcher(fetcher.build().unwrap())
+        })
+    };
+    let site = Site::default();
+    let id = format!("{}/client", site.serve().await);
+    let document = json!({"client_id": id, "client_name": "Television", "redirect_uris": [CALLBACK],
+        "grant_types": ["authorization_code", device::GRANT]});
+    site.put("client", 200, &document);
+    let device = device::device_of(&node(), &id).await;
+    let other = node();
+    let browser = Browser::of(&other, "alice");
+    // More than the guesses that one may make.
+    site.put("client", 503, "down");
+    for _ in 0..12 {
+        let answer = device::type_code(&browser, &device.user_code).await;
+        assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{answer:?}");
+        other.advance(10);
+    }
+    site.put("client", 200, &document);
+    let page = device::confirm_page(&browser, &device).await;
+    let answer = device::decide(&browser, &page, "approve").await;
+    assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
 }
 
 #[tokio::test]

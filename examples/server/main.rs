@@ -60,11 +60,13 @@ fn main() -> ExitCode {
     if let Some(workers) = flags.workers {
         runtime.worker_threads(workers.get());
     }
-    let result = runtime
-        .enable_all()
-        .build()
-        .map_err(Error::from)
-        .and_then(|runtime| runtime.block_on(run(flags)));
+    let runtime = runtime.enable_all().build().map_err(Error::from);
+    let result = runtime.and_then(|runtime| {
+        let result = runtime.block_on(run(flags));
+        // Nobody waits for what a name server still owes.
+        runtime.shutdown_timeout(Duration::from_secs(1));
+        result
+    });
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -85,15 +85,20 @@ impl<T> State<T> {
         (now < *until).then(|| self.old(now, stale).ok_or(*error))
     }
 
-    /// What there is since `seen`, or `seen` where it is too early to ask for more.
+    /// What there is since `seen`, or `seen` where it is too early to ask for more. Where that could
+    /// not be had a moment ago, nobody can say.
     #[cfg(feature = "jwt")]
-    fn settled(&self, seen: &Arc<T>, now: Timestamp, refetch: Duration) -> Option<Arc<T>> {
-        match &self.value {
-            Some((value, _)) if !Arc::ptr_eq(value, seen) => Some(Arc::clone(value)),
-            _ => self
-                .asked_at
-                .is_some_and(|at| now < at.plus(refetch))
-                .then(|| Arc::clone(seen)),
+    fn settled(
+        &self,
+        seen: &Arc<T>,
+        now: Timestamp,
+        refetch: Duration,
+    ) -> Option<Result<Arc<T>, FetchError>> {
+        match (&self.value, self.failed, self.asked_at) {
+            (Some((value, _)), ..) if !Arc::ptr_eq(value, seen) => Some(Ok(Arc::clone(value))),
+            (_, Some((error, until)), _) => (now < until).then_some(Err(error)),
+            (.., Some(at)) if now < at.plus(refetch) => Some(Ok(Arc::clone(seen))),
+            _ => None,
         }
     }
 
@@ -164,13 +169,16 @@ impl<T: Send + Sync + 'static> FetchCache<T> {
         if !is_new && let Err(refused) = may_fetch() {
             return old.ok_or(refused);
         }
-        let loaded = self.load(slot, flight, load);
-        Ok(match old {
+        let loaded = self.load(Arc::clone(&slot), flight, load);
+        let loaded = match old {
             Some(old) => tokio::time::timeout(PATIENCE, loaded)
                 .await
-                .unwrap_or(Ok(old))?,
-            None => loaded.await?,
-        })
+                .unwrap_or(Ok(old)),
+            None => loaded.await,
+        };
+        // Unless that was taken away with it.
+        let old = |error| slot.state().old(self.0.clock.now(), stale).ok_or(error);
+        Ok(loaded.or_else(old)?)
     }
 
     /// What is at `key` now that `seen` turned out to lack something: fetched anew, unless that was
@@ -179,7 +187,7 @@ impl<T: Send + Sync + 'static> FetchCache<T> {
     ///
     /// # Errors
     ///
-    /// As [`get_if`](Self::get_if).
+    /// Whatever `load` fails with, also a little while ago, and what `may_fetch` says.
     #[cfg(feature = "jwt")]
     pub(crate) async fn refresh_if<F, E: From<FetchError>>(
         &self,
@@ -195,8 +203,8 @@ impl<T: Send + Sync + 'static> FetchCache<T> {
         // Somebody may be about to have what is lacking.
         let flight = Arc::clone(&slot.flight).lock_owned().await;
         let (now, refetch) = (self.0.clock.now(), self.0.settings.refetch);
-        if let Some(value) = slot.state().settled(seen, now, refetch) {
-            return Ok(value);
+        if let Some(settled) = slot.state().settled(seen, now, refetch) {
+            return Ok(settled?);
         }
         may_fetch()?;
         Ok(self.load(slot, flight, load).await?)
@@ -240,7 +248,7 @@ impl<T: Send + Sync + 'static> FetchCache<T> {
                         state.value.take_if(is_over);
                     }
                     state.failed = Some((error, now.plus(settings.failure)));
-                    state.old(now, settings.stale).ok_or(error)
+                    Err(error)
                 }
             };
             drop(state);

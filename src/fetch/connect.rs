@@ -22,9 +22,10 @@ use super::address::{AddressPolicy, is_loopback_name};
 const PER_ADDRESS: Duration = Duration::from_secs(3);
 /// How many addresses of one name are tried.
 const MAX_ADDRESSES: usize = 8;
-/// How many names are looked up at once. The system's resolver takes a thread each, and a slow
-/// name server keeps it beyond our deadline.
-const MAX_LOOKUPS: usize = 32;
+/// How many names are looked up at once. The system's resolver takes a thread each of those for
+/// what blocks, of which a runtime has 512 unless told, and a slow name server keeps it beyond our
+/// deadline.
+const MAX_LOOKUPS: usize = 128;
 
 pub(crate) type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 

@@ -79,12 +79,12 @@ pub(crate) enum FetchError {
 
 impl FetchError {
     /// Whether there may be an answer a moment later. What stands in front of a site turns visitors
-    /// away with all kinds of errors.
+    /// away in all kinds of ways.
     #[cfg(feature = "cimd")]
     pub(crate) const fn is_outage(self) -> bool {
         matches!(
             self,
-            Self::UnknownHost | Self::Connection | Self::Deadline | Self::Status(400..)
+            Self::UnknownHost | Self::Connection | Self::Deadline | Self::Status(_)
         ) && !self.is_withdrawal()
     }
 

@@ -39,6 +39,8 @@ const MAX_SHOWN: usize = 32;
 enum NoDevice {
     Limited(EndpointResponse),
     Store(StoreError),
+    /// What its client says of itself cannot be had.
+    Undescribed,
 }
 
 impl From<StoreError> for NoDevice {
@@ -120,6 +122,7 @@ impl AuthorizationServer {
         answer.unwrap_or_else(|failed| match failed {
             NoDevice::Limited(limited) => self.limited_here(parts, limited),
             NoDevice::Store(error) => self.unavailable_here(parts, &error),
+            NoDevice::Undescribed => self.later_here(parts),
         })
     }
 
@@ -270,6 +273,11 @@ impl AuthorizationServer {
         let id = device.client_id.as_str();
         match self.client(id, Endpoint::Device, parts).await {
             Ok(client) => Ok(Some((device, client))),
+            Err(NoClient::Refused(refusal))
+                if refusal.code == ErrorCode::TemporarilyUnavailable =>
+            {
+                Err(NoDevice::Undescribed)
+            }
             Err(NoClient::Unknown | NoClient::Refused(_)) => Ok(None),
             Err(NoClient::Limited(limited)) => Err(NoDevice::Limited(limited)),
             Err(NoClient::Store(error)) => Err(error.into()),
