@@ -66,6 +66,10 @@ async fn a_name_is_good_once_for_its_client_and_for_ninety_seconds() {
     };
     refused(by_name(&other, &name)).await;
     refused(by_name(&client, "urn:ietf:params:oauth:request_uri:guess")).await;
+    let nobodys = format!("/oauth/authorize?{}", form(&[("request_uri", &name)]));
+    let answer = app.get(&nobodys).await;
+    answer.assert_error(400, "invalid_request");
+    assert!(answer.body.contains("client_id is missing"), "{answer:?}");
     for (again, value) in [("client_id", &client), ("request_uri", &name)] {
         let twice = format!("{}&{}", by_name(&client, &name), form(&[(again, value)]));
         let answer = app.get(&twice).await;

@@ -94,7 +94,9 @@ impl AuthorizationServer {
         if params.is_repeated("client_id") || params.is_repeated("request_uri") {
             return refuse(&REPEATED);
         }
-        let id = params.get("client_id").unwrap_or_default();
+        let Some(id) = params.get("client_id") else {
+            return refuse(&CLIENT_ID_MISSING);
+        };
         let client = match self.client(id, Endpoint::Authorize, parts).await {
             Ok(client) => client,
             Err(NoClient::Unknown) => return refuse(&CLIENT_UNKNOWN),

@@ -85,7 +85,7 @@ impl AuthorizationServer {
                 now,
             )
             .await;
-        let is_done = self.has_code(code.digest());
+        let is_done = || self.has_code(code.digest());
         match self.settle(issued, IssueCodeOutcome::Issued, is_done).await {
             Ok(IssueCodeOutcome::Issued) => {}
             Ok(IssueCodeOutcome::Gone) => return self.gone(parts),

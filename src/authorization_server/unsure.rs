@@ -1,13 +1,13 @@
-//! A store that failed may have done what it was asked all the same: connections break after a
-//! commit, too. Where a second attempt would be refused (a code is good once, a page is answered
-//! once), the store is asked whether it did.
+//! A store that failed may have done what it was asked all the same, or be about to: connections
+//! break after a commit, and before it, too. Where a second attempt would be refused (a code is good
+//! once, a page is answered once), the store is asked whether it did, again and again for a while.
 //!
 //! What was to be stored has a random name of 256 bits, so that whoever finds it knows that it was
 //! this very call that stored it. Where the store still fails, the caller is asked to come again.
 
 use std::{future::Future, time::Duration};
 
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::AuthorizationServer;
 use crate::{
@@ -15,20 +15,35 @@ use crate::{
     store::{StoreError, record::DeviceDecision},
 };
 
-/// How long a store may take to say: whoever is asked to come again has waited for it before.
+/// How long a store may take to say, and to do: whoever is asked to come again has waited for it
+/// before.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// Until it is asked once more, at first; then twice as long each time. What is under way mostly ends
+/// within milliseconds.
+const PAUSE: Duration = Duration::from_millis(10);
 
 impl AuthorizationServer {
     /// The store's answer, or `done` where it failed and `is_done` finds that it did it.
-    pub(super) async fn settle<T>(
+    pub(super) async fn settle<T, F>(
         &self,
         answer: Result<T, StoreError>,
         done: T,
-        is_done: impl Future<Output = Result<bool, StoreError>>,
-    ) -> Result<T, StoreError> {
+        is_done: impl Fn() -> F,
+    ) -> Result<T, StoreError>
+    where
+        F: Future<Output = Result<bool, StoreError>>,
+    {
         let Err(error) = answer else { return answer };
-        match timeout(PATIENCE, is_done).await {
-            Ok(Ok(true)) => {
+        let until_done = async {
+            let mut pause = PAUSE;
+            while !is_done().await? {
+                sleep(pause).await;
+                pause *= 2;
+            }
+            Ok::<_, StoreError>(())
+        };
+        match timeout(PATIENCE, until_done).await {
+            Ok(Ok(())) => {
                 self.store_failed(&error);
                 Ok(done)
             }

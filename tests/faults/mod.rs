@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::task::yield_now;
+use tokio::{task::yield_now, time::sleep};
 use tower_mcp_auth::{
     ClientId, Digest, GrantId, MemoryStore, ResourceUri, Subject, Timestamp,
     store::{record::*, *},
@@ -22,6 +22,8 @@ use tower_mcp_auth::{
 pub enum Fault {
     /// Nothing happens, and an error comes.
     Before,
+    /// An error comes, and it happens a moment later.
+    Later,
     /// It happens, and an error comes all the same.
     After,
     /// It takes its time, and others overtake it.
@@ -136,7 +138,7 @@ async fn go_wrong<T>(
 ) -> Result<T, StoreError> {
     match fault {
         None => call.await,
-        Some(Fault::Before) => Err(broken()),
+        Some(Fault::Before | Fault::Later) => Err(broken()),
         Some(Fault::Silence) => pending().await,
         Some(Fault::After | Fault::AfterAndNext | Fault::AfterAndSilence) => {
             call.await?;
@@ -165,6 +167,13 @@ macro_rules! faulty {
             $(async fn $name(&self, $($arg: $type),*) -> Result<$out, StoreError> {
                 let fault = self.count(stringify!($name));
                 let store = self.memory();
+                if fault == Some(Fault::Later) {
+                    tokio::spawn(async move {
+                        sleep(Duration::from_millis(50)).await;
+                        store.$name($($arg),*).await
+                    });
+                    return Err(broken());
+                }
                 let call = store.$name($($arg),*);
                 go_wrong(fault, call, async {}).await
             })*

@@ -211,7 +211,7 @@ impl AuthorizationServer {
             None => DecideDevice::Deny,
         };
         let answer = self.store.decide_device(code.digest(), decision, now);
-        let is_done = self.has_decision(code.digest(), grant);
+        let is_done = || self.has_decision(code.digest(), grant);
         // Somebody may have been faster.
         let is_decided = self.settle(answer.await, true, is_done).await?;
         if !is_decided || (approves && self.was_deleted(&client).await) {

@@ -65,7 +65,7 @@ impl AuthorizationServer {
             renew_client: self.lifetimes.renew_client(client.expires_at, now),
         };
         let answer = self.store.redeem_code(redeem, now).await;
-        let is_done = self.has_tokens(access.digest());
+        let is_done = || self.has_tokens(access.digest());
         let outcome = self
             .settle(answer, RedeemCodeOutcome::Redeemed, is_done)
             .await?;

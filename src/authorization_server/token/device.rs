@@ -81,7 +81,7 @@ impl AuthorizationServer {
             renew_client: self.lifetimes.renew_client(client.expires_at, now),
         };
         let answer = self.store.redeem_device(device, tokens, now).await;
-        let is_done = self.has_tokens(access.digest());
+        let is_done = || self.has_tokens(access.digest());
         match self.settle(answer, RedeemDevice::Redeemed, is_done).await? {
             RedeemDevice::Redeemed => {}
             RedeemDevice::Revoked => return Err(GRANT_REVOKED.into()),

@@ -79,7 +79,7 @@ impl AuthorizationServer {
             renew_client: self.lifetimes.renew_client(client.expires_at, now),
         };
         let answer = self.store.issue_tokens(issue, self.limits.used, now).await;
-        let is_done = self.has_tokens(access.digest());
+        let is_done = || self.has_tokens(access.digest());
         let outcome = self.settle(answer, IssueTokensOutcome::Issued, is_done);
         match outcome.await? {
             IssueTokensOutcome::Issued => {}
