@@ -14,6 +14,7 @@ mod flow;
 
 mod bounds;
 mod cost;
+mod cut_off;
 mod failure;
 mod feed;
 mod network;
