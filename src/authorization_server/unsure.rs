@@ -36,18 +36,17 @@ impl AuthorizationServer {
         let Err(error) = answer else { return answer };
         let until_done = async {
             let mut pause = PAUSE;
-            while !is_done().await? {
+            while !matches!(is_done().await, Ok(true)) {
                 sleep(pause).await;
                 pause *= 2;
             }
-            Ok::<_, StoreError>(())
         };
         match timeout(PATIENCE, until_done).await {
-            Ok(Ok(())) => {
+            Ok(()) => {
                 self.store_failed(&error);
                 Ok(done)
             }
-            _ => Err(error),
+            Err(_) => Err(error),
         }
     }
 
