@@ -15,6 +15,7 @@ mod feed;
 #[path = "../common/flow.rs"]
 mod flow;
 mod forgetting;
+mod full;
 mod layout;
 mod proxy;
 #[path = "../common/redis.rs"]

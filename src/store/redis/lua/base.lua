@@ -114,6 +114,8 @@ local function put(record, index, fields)
     flat[#flat + 1] = field
     flat[#flat + 1] = value
   end
+  -- A server that is full refuses this, and would not refuse anything after what removes something.
+  redis.call('SETRANGE', P .. 'nothing', 0, '')
   redis.call('DEL', record)
   redis.call('HSET', record, unpack(flat))
   keep(record, index, fields.expires)
