@@ -1,48 +1,15 @@
 //! Connections that break while the server is at work.
 
-use std::{sync::Arc, time::Duration};
-
 use sqlx::Connection;
-use tokio::{
-    io::copy_bidirectional,
-    net::{TcpListener, TcpStream},
-    sync::Notify,
-    time::sleep,
-};
 use tower_mcp_auth::PostgresStore;
 
 use super::{
     common::{App, Browser, Tokens},
     databases::Database,
-    execute, number, until,
+    execute,
+    network::breakable,
+    number, until,
 };
-
-/// The URL of a database by a network that breaks when it is told to. The server keeps its ends, and
-/// notices nothing.
-async fn breakable(database: &Database) -> (String, Arc<Notify>) {
-    let options = database.options();
-    let server = format!("{}:{}", options.get_host(), options.get_port());
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let here = listener.local_addr().unwrap().to_string();
-    let url = database.url().replace(&server, &here);
-    let breaks = Arc::<Notify>::default();
-    let broken = Arc::clone(&breaks);
-    tokio::spawn(async move {
-        while let Ok((mut client, _)) = listener.accept().await {
-            let (server, broken) = (server.clone(), Arc::clone(&broken));
-            tokio::spawn(async move {
-                let mut server = TcpStream::connect(server).await.unwrap();
-                tokio::select! {
-                    _ = copy_bidirectional(&mut client, &mut server) => return,
-                    () = broken.notified() => drop(client),
-                }
-                std::future::pending::<()>().await;
-                drop(server);
-            });
-        }
-    });
-    (url, breaks)
-}
 
 /// A code is good once: were its client told to try again, that would be a replay.
 #[tokio::test(flavor = "multi_thread")]
@@ -65,9 +32,14 @@ async fn what_the_server_does_after_its_connection_broke_is_not_lost() {
             number(&mut watcher, waiting).await == 1
         })
         .await;
+        let asked = "select count(*) from pg_stat_activity where datname = current_database() \
+            and state = 'idle' and query like '%tower_mcp_auth.access_token(%'";
+        assert_eq!(number(&mut watcher, asked).await, 0);
         breaks.notify_waiters();
-        // The store is asked meanwhile whether it did it.
-        sleep(Duration::from_millis(500)).await;
+        until("it was asked whether it did it", async || {
+            number(&mut watcher, asked).await > 0
+        })
+        .await;
         holds.rollback().await.unwrap();
     };
     let (answer, ()) = tokio::join!(app.redeem(&client, &code), watch);

@@ -1,17 +1,9 @@
 //! What becomes of an operation when something goes wrong below it.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use sqlx::{Connection, PgConnection, postgres::PgPoolOptions};
-use tokio::{
-    io::copy_bidirectional,
-    net::{TcpListener, TcpStream},
-    sync::Notify,
-    time::sleep,
-};
+use tokio::time::sleep;
 use tower_mcp_auth::{
     KeyMaterial, PostgresStore, StoreError,
     store::{
@@ -24,7 +16,7 @@ use super::{
     databases::Database,
     execute,
     flow::{Flow, NOW, after},
-    network::network,
+    network::{breakable, network},
     number, until,
 };
 
@@ -271,24 +263,7 @@ async fn a_question_is_asked_again_where_the_network_broke() {
     let Some(database) = Database::create().await else {
         return;
     };
-    let options = database.options();
-    let server = format!("{}:{}", options.get_host(), options.get_port());
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let here = listener.local_addr().unwrap().to_string();
-    let cut = Arc::new(Notify::new());
-    let (url, seen) = (database.url().replace(&server, &here), Arc::clone(&cut));
-    tokio::spawn(async move {
-        while let Ok((mut client, _)) = listener.accept().await {
-            let (server, cut) = (server.clone(), Arc::clone(&seen));
-            tokio::spawn(async move {
-                let mut server = TcpStream::connect(server).await.unwrap();
-                tokio::select! {
-                    _ = copy_bidirectional(&mut client, &mut server) => {}
-                    () = cut.notified() => {}
-                }
-            });
-        }
-    });
+    let (url, breaks) = breakable(&database).await;
     let options = tower_mcp_auth::store::PostgresOptions::default().max_connections(1);
     let store = PostgresStore::connect_with(&url, options).await.unwrap();
     let flow = Flow::new("x");
@@ -305,7 +280,7 @@ async fn a_question_is_asked_again_where_the_network_broke() {
     let mut watch = database.connect().await;
     let waiting = "select count(*) from pg_locks where not granted";
     until("it waits", async || number(&mut watch, waiting).await > 0).await;
-    cut.notify_waiters();
+    breaks.notify_waiters();
     transaction.rollback().await.unwrap();
     assert!(asking.await.unwrap().unwrap(), "it was asked again");
 }

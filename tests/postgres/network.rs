@@ -1,9 +1,11 @@
-//! A network that can keep still.
+//! Networks that keep still or break.
+
+use std::sync::Arc;
 
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, copy_bidirectional},
     net::{TcpListener, TcpStream},
-    sync::watch,
+    sync::{Notify, watch},
 };
 
 use super::databases::Database;
@@ -49,4 +51,31 @@ async fn hand_on(
     }
     let _ = seen.wait_for(|is_open| *is_open).await;
     let _ = to.shutdown().await;
+}
+
+/// The URL of a database by a network that breaks when it is told to. The server keeps its ends, and
+/// notices nothing.
+pub async fn breakable(database: &Database) -> (String, Arc<Notify>) {
+    let options = database.options();
+    let server = format!("{}:{}", options.get_host(), options.get_port());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let here = listener.local_addr().unwrap().to_string();
+    let url = database.url().replace(&server, &here);
+    let breaks = Arc::<Notify>::default();
+    let broken = Arc::clone(&breaks);
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            let (server, broken) = (server.clone(), Arc::clone(&broken));
+            tokio::spawn(async move {
+                let mut server = TcpStream::connect(server).await.unwrap();
+                tokio::select! {
+                    _ = copy_bidirectional(&mut client, &mut server) => return,
+                    () = broken.notified() => drop(client),
+                }
+                std::future::pending::<()>().await;
+                drop(server);
+            });
+        }
+    });
+    (url, breaks)
 }
