@@ -18,6 +18,7 @@ mod hint;
 mod introspect;
 mod issue_code;
 mod layer;
+mod limited;
 mod manage;
 #[cfg(feature = "jwt")]
 mod openid;
@@ -44,8 +45,6 @@ mod userinfo;
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use http::request::Parts;
-
 #[cfg(feature = "pages")]
 pub use self::pages::BuiltInPages;
 #[cfg(feature = "rate-limit")]
@@ -66,7 +65,6 @@ use self::browser::FormKey;
 pub(crate) use self::client_documents::{ClientDocuments, HostPolicy};
 #[cfg(feature = "rate-limit")]
 pub(crate) use self::rate_limit::{ClientKey, RateLimiter};
-use self::response::EndpointResponse;
 #[cfg(feature = "jwt")]
 pub(crate) use self::trusted_issuer::TrustedIssuers;
 pub(crate) use self::{browser::BrowserCookie, device::Guesses};
@@ -75,8 +73,6 @@ pub(crate) use self::{
     client_assertion::client_key_sets,
     signing::{ALGORITHMS as SIGNS, DEFAULT_ROTATION, SigningKeys},
 };
-#[cfg(feature = "rate-limit")]
-use crate::grant::{ErrorCode, Refusal};
 #[cfg(feature = "jwt")]
 use crate::issuer::KeySets;
 #[cfg(feature = "jwt")]
@@ -88,7 +84,6 @@ use crate::{
     discovery::Documents,
     event::{Event, Events},
     grant::issue::Lifetimes,
-    id::{ClientId, Subject},
     resource::Catalog,
     resource_server::{ProtectedResource, TokenGate},
     secret::{AccessForms, Digest, SecretKey},
@@ -223,96 +218,6 @@ impl AuthorizationServer {
             .ok_or_else(|| StoreError::unavailable("the store has no key for forms"))
     }
 
-    /// The answer to a caller who asks too often, `None` to everyone else.
-    fn limited(
-        &self,
-        endpoint: Endpoint,
-        client_id: Option<&str>,
-        parts: &Parts,
-    ) -> Option<EndpointResponse> {
-        #[cfg(feature = "rate-limit")]
-        if let Some(limiter) = &self.rate_limiter
-            && let Err(wait) = limiter.check(endpoint, client_id, parts)
-        {
-            self.refused(endpoint, self.nameable(client_id), &RATE_LIMITED);
-            return Some(response::too_many_requests(&RATE_LIMITED, wait));
-        }
-        #[cfg(not(feature = "rate-limit"))]
-        let _ = (endpoint, client_id, parts);
-        None
-    }
-
-    /// As [`limited`](Self::limited), for a client of which only failures are
-    /// [counted](Self::count_wrong).
-    fn wrong_too_often(
-        &self,
-        endpoint: Endpoint,
-        client_id: &str,
-        parts: &Parts,
-    ) -> Option<EndpointResponse> {
-        #[cfg(feature = "rate-limit")]
-        if let Some(limiter) = &self.rate_limiter
-            && let Err(wait) = limiter.check_wrong(client_id, parts)
-        {
-            self.refused(endpoint, self.nameable(Some(client_id)), &RATE_LIMITED);
-            return Some(response::too_many_requests(&RATE_LIMITED, wait));
-        }
-        #[cfg(not(feature = "rate-limit"))]
-        let _ = (endpoint, client_id, parts);
-        None
-    }
-
-    /// Counts what was no right way to authenticate.
-    fn count_wrong(&self, endpoint: Endpoint, client_id: &str, parts: &Parts) {
-        #[cfg(feature = "rate-limit")]
-        if let Some(limiter) = &self.rate_limiter {
-            limiter.count_wrong(endpoint, client_id, parts);
-        }
-        #[cfg(not(feature = "rate-limit"))]
-        let _ = (endpoint, client_id, parts);
-    }
-
-    /// As [`limited`](Self::limited), for who is about to have something of a client fetched: its
-    /// description, or its keys.
-    #[cfg(any(feature = "cimd", feature = "jwt"))]
-    fn fetch_limited(
-        &self,
-        endpoint: Endpoint,
-        client_id: &ClientId,
-        parts: &Parts,
-    ) -> Option<EndpointResponse> {
-        #[cfg(feature = "rate-limit")]
-        if let Some(limiter) = &self.rate_limiter
-            && let Err(wait) = limiter.check_fetch(endpoint, parts)
-        {
-            let client_id = self.nameable(Some(client_id.as_str()));
-            self.refused(endpoint, client_id, &RATE_LIMITED);
-            return Some(response::too_many_requests(&RATE_LIMITED, wait));
-        }
-        #[cfg(not(feature = "rate-limit"))]
-        let _ = (endpoint, client_id, parts);
-        None
-    }
-
-    /// As [`limited`](Self::limited), for a user who is about to get a code.
-    fn user_limited(
-        &self,
-        client_id: &ClientId,
-        user: &Subject,
-        parts: &Parts,
-    ) -> Option<EndpointResponse> {
-        #[cfg(feature = "rate-limit")]
-        if let Some(limiter) = &self.rate_limiter
-            && let Err(wait) = limiter.check_user(user, parts)
-        {
-            self.refused(Endpoint::Authorize, Some(client_id.as_str()), &RATE_LIMITED);
-            return Some(response::too_many_requests(&RATE_LIMITED, wait));
-        }
-        #[cfg(not(feature = "rate-limit"))]
-        let _ = (client_id, user, parts);
-        None
-    }
-
     /// Makes every cache of this process forget what a revocation reached. Comes after the commit
     /// and before the answer.
     pub(crate) fn forget(&self, revocation: &Revocation) {
@@ -339,13 +244,6 @@ impl AuthorizationServer {
         self.emit(&Event::StoreFailed { error });
     }
 }
-
-#[cfg(feature = "rate-limit")]
-const RATE_LIMITED: Refusal = Refusal::new(
-    ErrorCode::TemporarilyUnavailable,
-    "rate_limited",
-    "too many requests; wait as long as Retry-After says",
-);
 
 impl fmt::Debug for AuthorizationServer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
