@@ -470,9 +470,9 @@ async fn while_what_a_client_publishes_cannot_be_had_it_is_to_wait() {
         .assert_error(400, "invalid_request");
 }
 
-/// Nor is it a wrong guess that its user made.
+/// Its user decides about what it was described as when it asked, also where that cannot be had now.
 #[tokio::test]
-async fn while_what_a_device_is_described_by_cannot_be_had_its_user_is_to_wait() {
+async fn a_device_is_who_its_description_said_when_it_asked() {
     let store = std::sync::Arc::new(MemoryStore::new());
     let node = || {
         App::with(|builder| {
@@ -483,23 +483,25 @@ async fn while_what_a_device_is_described_by_cannot_be_had_its_user_is_to_wait()
     };
     let site = Site::default();
     let id = format!("{}/client", site.serve().await);
-    let document = json!({"client_id": id, "client_name": "Television", "redirect_uris": [CALLBACK],
-        "grant_types": ["authorization_code", device::GRANT]});
-    site.put("client", 200, &document);
-    let device = device::device_of(&node(), &id).await;
-    let other = node();
-    let browser = Browser::of(&other, "alice");
-    // More than the guesses that one may make.
-    site.put("client", 503, "down");
-    for _ in 0..12 {
-        let answer = device::type_code(&browser, &device.user_code).await;
-        assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{answer:?}");
-        other.advance(10);
+    let named = |name| {
+        json!({"client_id": id, "client_name": name, "redirect_uris": [CALLBACK],
+            "grant_types": ["authorization_code", device::GRANT]})
+    };
+    site.put("client", 200, &named("Television"));
+    let (one, two) = (node(), node());
+    for (status, answer) in [(503, json!("down")), (200, named("Your bank"))] {
+        let device = device::device_of(&one, &id).await;
+        let asked = site.asked();
+        site.put("client", status, &answer);
+        let browser = Browser::of(&two, "alice");
+        let page = device::confirm_page(&browser, &device).await;
+        assert!(page.body.contains("Television"), "{page:?}");
+        assert!(page.body.contains("127.0.0.1"), "by whom: {page:?}");
+        let answer = device::decide(&browser, &page, "approve").await;
+        assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+        assert_eq!(site.asked(), asked);
+        Tokens::from(&device::poll(&one, &device).await);
     }
-    site.put("client", 200, &document);
-    let page = device::confirm_page(&browser, &device).await;
-    let answer = device::decide(&browser, &page, "approve").await;
-    assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
 }
 
 #[tokio::test]

@@ -2,9 +2,6 @@
 #![cfg(feature = "rate-limit")]
 
 mod common;
-#[cfg(all(feature = "jwt", feature = "cimd"))]
-#[path = "common/device.rs"]
-mod device;
 #[cfg(feature = "jwt")]
 #[path = "common/jws.rs"]
 mod jws;
@@ -421,12 +418,11 @@ async fn clients_that_a_request_does_not_name_are_fetched_no_more_often() {
     let site = site::Site::default();
     let origin = site.serve().await;
     let before = app(McpAuthBuilder::danger_no_rate_limits);
-    let (mut hints, mut codes, mut refreshes) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut hints, mut refreshes) = (Vec::new(), Vec::new());
     for number in 0..9 {
         let id = format!("{origin}/client-{number}");
         let document = json!({
             "client_id": id, "client_name": "App", "redirect_uris": [CALLBACK],
-            "grant_types": ["authorization_code", device::GRANT],
         });
         site.put(&format!("client-{number}"), 200, &&document);
         let browser = Browser::of(&before, "alice");
@@ -437,7 +433,6 @@ async fn clients_that_a_request_does_not_name_are_fetched_no_more_often() {
         hints.push(tokens["id_token"].as_str().unwrap().to_owned());
         let refresh = tokens["refresh_token"].as_str().unwrap().to_owned();
         refreshes.push((id.clone(), refresh));
-        codes.push(device::device_of(&before, &id).await.user_code);
     }
     let other = app(|builder| at_most(1000)(builder));
     for (number, hint) in hints.iter().enumerate() {
@@ -448,12 +443,6 @@ async fn clients_that_a_request_does_not_name_are_fetched_no_more_often() {
         params.push(("post_logout_redirect_uri", CALLBACK));
         let page = format!("/oauth/end-session?{}", form(&params));
         let answer = other.get(&page).await;
-        assert_eq!(answer.status.as_u16() == 429, number == 8, "{answer:?}");
-    }
-    let other = app(|builder| at_most(1000)(builder));
-    let browser = Browser::of(&other, "alice");
-    for (number, code) in codes.iter().enumerate() {
-        let answer = device::type_code(&browser, code).await;
         assert_eq!(answer.status.as_u16() == 429, number == 8, "{answer:?}");
     }
     // Who holds a token may always give it back.

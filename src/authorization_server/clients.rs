@@ -5,7 +5,7 @@ use http::request;
 
 use super::{AuthorizationServer, Endpoint, response::EndpointResponse};
 use crate::{
-    client::{Client, registration::is_given_id},
+    client::{Client, metadata::ClientMetadata, registration::is_given_id},
     grant::Refusal,
     id::ClientId,
     secret::looks_secret,
@@ -72,6 +72,21 @@ impl AuthorizationServer {
         let _ = (endpoint, request);
         let record = self.store.client(id, self.now()).await?;
         record.map(Client::from).ok_or(NoClient::Unknown)
+    }
+
+    /// The client of what waits for its user, of which that was `remembered` when it asked: where
+    /// nothing was, it is nobody who describes itself.
+    pub(super) async fn client_then(
+        &self,
+        id: &ClientId,
+        remembered: Option<&ClientMetadata>,
+        endpoint: Endpoint,
+        request: &request::Parts,
+    ) -> Result<Client, NoClient> {
+        match remembered {
+            Some(metadata) => Ok(Client::from_snapshot(id, metadata)),
+            None => self.client(id.as_str(), endpoint, request).await,
+        }
     }
 
     /// Whether a client that registered is there no more, now that something was granted for it.

@@ -176,17 +176,13 @@ impl AuthorizationServer {
             .browser
             .and_then(|browser| self.cookie.find(&parts.headers, &id, browser))
             .ok_or_else(|| self.gone(parts))?;
-        let client = match Client::from_snapshot(&pending) {
-            Some(client) => client,
-            None => self
-                .client(pending.request.client_id.as_str(), Endpoint::Consent, parts)
-                .await
-                .map_err(|no_client| match no_client {
-                    NoClient::Unknown | NoClient::Refused(_) => self.gone(parts),
-                    NoClient::Limited(limited) => self.limited_here(parts, limited),
-                    NoClient::Store(error) => self.unavailable_here(parts, &error),
-                })?,
-        };
+        let (client, remembered) = (&pending.request.client_id, pending.client.as_deref());
+        let client = self.client_then(client, remembered, Endpoint::Consent, parts);
+        let client = client.await.map_err(|no_client| match no_client {
+            NoClient::Unknown | NoClient::Refused(_) => self.gone(parts),
+            NoClient::Limited(limited) => self.limited_here(parts, limited),
+            NoClient::Store(error) => self.unavailable_here(parts, &error),
+        })?;
         // It may have registered others meanwhile.
         if !client.may_be_answered_at(&pending.request.redirect_uri) {
             return Err(self.refuse_here(parts, Endpoint::Consent, None, &REDIRECT_UNREGISTERED));

@@ -24,7 +24,7 @@ use crate::{
     id::ClientId,
     scope::Scopes,
     secret::Digest,
-    store::record::{ClientRecord, PendingAuthorization},
+    store::record::ClientRecord,
     uri,
 };
 
@@ -195,8 +195,8 @@ impl Client {
             .any(|known| redirect::matches(known, uri))
     }
 
-    /// What an authorization has to remember of it: a document may say something else by the time
-    /// its user decides.
+    /// What an authorization, or a device that waits, has to remember of it: a document may say
+    /// something else by the time its user decides.
     pub(crate) fn snapshot(&self) -> Option<Box<ClientMetadata>> {
         self.is_documented().then(|| {
             let mut metadata = self.metadata.clone();
@@ -208,17 +208,16 @@ impl Client {
         })
     }
 
-    /// The client that an authorization remembers.
-    pub(crate) fn from_snapshot(pending: &PendingAuthorization) -> Option<Self> {
-        let metadata = pending.client.as_deref()?.clone();
-        Some(Self {
-            id: pending.request.client_id.clone(),
+    /// The client of which that was remembered.
+    pub(crate) fn from_snapshot(id: &ClientId, metadata: &ClientMetadata) -> Self {
+        Self {
+            id: id.clone(),
             secret: None,
             secret_expires_at: None,
-            metadata,
+            metadata: metadata.clone(),
             allows_none: false,
             expires_at: None,
-        })
+        }
     }
 
     /// Whether its id is the address of its description.

@@ -1,9 +1,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::{
-    pkce::CodeChallenge, secret::Digest, store::record::AuthorizationRequest, uri::ResourceUri,
-};
+use crate::secret::Digest;
 
 const WEB: &str = "https://client.example/cb";
 
@@ -122,17 +120,15 @@ fn a_document_counts_as_it_was_when_the_request_came() {
     assert!(!registered.is_documented());
     assert_eq!(registered.document_host(), None);
     assert_eq!(registered.snapshot(), None);
-    assert!(Client::from_snapshot(&pending(&registered)).is_none());
 
-    let remembered = Client::from_snapshot(&pending(&documented)).unwrap();
-    assert_eq!(remembered.id, documented.id);
-    assert_eq!(remembered.metadata, documented.metadata);
-    assert!(!remembered.is_public());
+    let then = remembered(&documented);
+    assert_eq!(then.id, documented.id);
+    assert_eq!(then.metadata, documented.metadata);
+    assert!(!then.is_public());
     // Whoever may come without its key is whoever comes.
     documented.allows_none = true;
     assert!(documented.is_public());
-    let remembered = Client::from_snapshot(&pending(&documented)).unwrap();
-    assert!(remembered.is_public());
+    assert!(remembered(&documented).is_public());
 }
 
 #[test]
@@ -144,28 +140,6 @@ fn what_a_client_never_said_is_not_said_of_it() {
     assert_eq!(said(&metadata)["dpop_bound_access_tokens"], true);
 }
 
-fn pending(client: &Client) -> PendingAuthorization {
-    let now = Timestamp::from_secs(1000);
-    PendingAuthorization {
-        request: AuthorizationRequest {
-            client_id: client.id.clone(),
-            redirect_uri: WEB.to_owned(),
-            scopes: Scopes::none(),
-            resource: ResourceUri::parse("https://api.example.com/mcp").unwrap(),
-            state: None,
-            code_challenge: CodeChallenge::parse(&"c".repeat(43)).unwrap(),
-            nonce: None,
-            prompt_consent: false,
-            prompt_login: false,
-            prompt_none: false,
-            max_age: None,
-            dpop_jkt: None,
-            login_hint: None,
-            hinted: None,
-        },
-        browser: None,
-        client: client.snapshot(),
-        created_at: now,
-        expires_at: now,
-    }
+fn remembered(client: &Client) -> Client {
+    Client::from_snapshot(&client.id, &client.snapshot().unwrap())
 }

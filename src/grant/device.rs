@@ -53,7 +53,7 @@ pub(crate) fn decide(
         interval: INTERVAL,
         last_poll: None,
         decision: None,
-        client: None,
+        client: client.snapshot(),
         dpop_jkt: None,
     })
 }

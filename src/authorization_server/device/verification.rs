@@ -39,8 +39,6 @@ const MAX_SHOWN: usize = 32;
 enum NoDevice {
     Limited(EndpointResponse),
     Store(StoreError),
-    /// What its client says of itself cannot be had.
-    Undescribed,
 }
 
 impl From<StoreError> for NoDevice {
@@ -122,7 +120,6 @@ impl AuthorizationServer {
         answer.unwrap_or_else(|failed| match failed {
             NoDevice::Limited(limited) => self.limited_here(parts, limited),
             NoDevice::Store(error) => self.unavailable_here(parts, &error),
-            NoDevice::Undescribed => self.later_here(parts),
         })
     }
 
@@ -270,14 +267,10 @@ impl AuthorizationServer {
         let Some(device) = device.filter(|device| device.decision.is_none()) else {
             return Ok(None);
         };
-        let id = device.client_id.as_str();
-        match self.client(id, Endpoint::Device, parts).await {
+        let (id, remembered) = (&device.client_id, device.client.as_deref());
+        let client = self.client_then(id, remembered, Endpoint::Device, parts);
+        match client.await {
             Ok(client) => Ok(Some((device, client))),
-            Err(NoClient::Refused(refusal))
-                if refusal.code == ErrorCode::TemporarilyUnavailable =>
-            {
-                Err(NoDevice::Undescribed)
-            }
             Err(NoClient::Unknown | NoClient::Refused(_)) => Ok(None),
             Err(NoClient::Limited(limited)) => Err(NoDevice::Limited(limited)),
             Err(NoClient::Store(error)) => Err(error.into()),
