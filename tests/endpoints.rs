@@ -83,6 +83,20 @@ async fn scripts_of_every_origin_may_call_what_no_cookie_decides_about() {
     }
 }
 
+/// RFC 9110 §9.3.2: what GET would say, without its body.
+#[tokio::test]
+async fn what_is_only_read_answers_head() {
+    let app = app();
+    for endpoint in ["jwks", "userinfo", "get-session"] {
+        let ask = |method| app.send(request(method, endpoint).body(Body::empty()).unwrap());
+        let (get, head) = (ask("GET").await, ask("HEAD").await);
+        assert_eq!(head.status, get.status, "{endpoint}");
+        assert_eq!(head.header("content-type"), get.header("content-type"));
+        assert_eq!(head.header("content-length"), get.body.len().to_string());
+        assert_eq!((head.body.as_str(), get.body.is_empty()), ("", false));
+    }
+}
+
 #[tokio::test]
 async fn no_script_of_another_origin_may_call_what_shows_pages() {
     let app = app();

@@ -85,12 +85,12 @@ impl Endpoint {
             | Self::Revoke
             | Self::Introspect => "POST, OPTIONS",
             Self::Register => "GET, POST, PUT, DELETE, OPTIONS",
-            Self::Userinfo => "GET, POST, OPTIONS",
+            Self::Userinfo => "GET, HEAD, POST, OPTIONS",
             #[cfg(feature = "jwt")]
-            Self::Jwks => "GET, OPTIONS",
+            Self::Jwks => "GET, HEAD, OPTIONS",
             #[cfg(feature = "jwt")]
             Self::EndSession => "GET, POST",
-            Self::GetSession => "GET, OPTIONS",
+            Self::GetSession => "GET, HEAD, OPTIONS",
         }
     }
 

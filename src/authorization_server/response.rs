@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
+use http_body::Body;
 use http_body_util::Full;
 use serde::Serialize;
 
@@ -36,6 +37,16 @@ fn no_store(response: &mut EndpointResponse) {
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
+}
+
+/// What HEAD gets of the answer to GET (RFC 9110 §9.3.2).
+pub(super) fn without_body(response: &mut EndpointResponse) {
+    let body = std::mem::take(response.body_mut());
+    if let Some(length) = body.size_hint().exact() {
+        response
+            .headers_mut()
+            .insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+    }
 }
 
 /// A JSON document.

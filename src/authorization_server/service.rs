@@ -150,6 +150,7 @@ where
             return response;
         };
         let (parts, body) = request.into_parts();
+        let is_head = parts.method == Method::HEAD;
         #[cfg(feature = "jwt")]
         let proved = parts
             .headers
@@ -171,6 +172,9 @@ where
         #[cfg(feature = "jwt")]
         if let Some(server) = proved {
             server.gate.offer_nonce(response.headers_mut());
+        }
+        if is_head {
+            response::without_body(&mut response);
         }
         response
     }))
