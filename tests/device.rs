@@ -72,7 +72,7 @@ async fn a_device_gets_its_tokens_once_its_user_has_approved() {
     assert_eq!(done.status, StatusCode::OK, "{done:?}");
 
     let tokens = Tokens::from(&poll(&app, &device).await);
-    assert_eq!((&*tokens.scope, tokens.expires_in), ("notes:read", 3600));
+    assert_eq!((&*tokens.scope, tokens.expires_in), ("notes:read", 3590));
     assert_eq!(app.call("/mcp", &tokens.access).await.body, "alice");
     assert_eq!(
         app.call("/files", &tokens.access).await.status,

@@ -54,7 +54,7 @@ async fn a_client_that_knows_only_a_url_signs_in_calls_and_refreshes() {
     let tokens = Tokens::from(&redeemed);
     assert_eq!(
         (tokens.scope.as_str(), tokens.expires_in),
-        ("notes:read", 3600)
+        ("notes:read", 3590)
     );
     assert_eq!(app.call("/mcp", &tokens.access).await.body, "alice");
 

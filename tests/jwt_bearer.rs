@@ -172,7 +172,7 @@ async fn an_assertion_gives_its_user_a_token_for_its_resource_and_no_refresh_tok
             (tokens.scope.as_str(), tokens.refresh.as_str()),
             ("notes:read", "")
         );
-        assert_eq!(tokens.expires_in, 3600);
+        assert_eq!(tokens.expires_in, 3590);
         assert_eq!(acme.app.call("/mcp", &tokens.access).await.body, "alice");
         assert_eq!(
             acme.app.call("/files", &tokens.access).await.status,

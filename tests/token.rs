@@ -2,6 +2,8 @@
 
 mod common;
 
+use std::time::Duration;
+
 use axum::body::Body;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use common::*;
@@ -228,6 +230,30 @@ async fn a_code_expires() {
     app.redeem(&client, &code)
         .await
         .assert_error(400, "invalid_grant");
+}
+
+/// Some clients use it until then, and have their user sign in again where they are refused.
+#[tokio::test]
+async fn a_token_is_good_for_longer_than_is_said() {
+    for (lives, said) in [(3600, 3590), (60, 54), (2, 1)] {
+        let app = App::with(|builder| {
+            let builder = builder.store(MemoryStore::new());
+            builder.access_token_ttl(Duration::from_secs(lives))
+        });
+        let client = app.public_client().await;
+        let first = app.tokens(&client, "alice", &[]).await;
+        let second = Tokens::from(&app.refresh(&client, &first.refresh).await);
+        assert_eq!((first.expires_in, second.expires_in), (said, said));
+        app.advance(said);
+        for token in [&first.access, &second.access] {
+            assert_eq!(app.call("/mcp", token).await.status, StatusCode::OK);
+        }
+        app.advance(lives - said);
+        for token in [&first.access, &second.access] {
+            let refused = app.call("/mcp", token).await;
+            assert_eq!(refused.status, StatusCode::UNAUTHORIZED);
+        }
+    }
 }
 
 #[tokio::test]

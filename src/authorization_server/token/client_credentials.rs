@@ -54,7 +54,7 @@ impl AuthorizationServer {
         }
         let issued = Issued {
             access,
-            expires_in: self.lifetimes.access_token.as_secs(),
+            lives: self.lifetimes.access_token,
             refresh: None,
             id_token: None,
             scopes: &grant.scopes,

@@ -89,7 +89,7 @@ impl AuthorizationServer {
         }
         let issued = Issued {
             access,
-            expires_in: self.lifetimes.access_token.as_secs(),
+            lives: self.lifetimes.access_token,
             refresh,
             id_token,
             scopes: &grant.scopes,

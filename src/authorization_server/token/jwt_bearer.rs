@@ -91,7 +91,7 @@ impl AuthorizationServer {
         }
         let issued = Issued {
             access,
-            expires_in: self.lifetimes.access_token.as_secs(),
+            lives: self.lifetimes.access_token,
             refresh: None,
             // The client has a statement of who signed in: the one it came with.
             id_token: None,

@@ -9,6 +9,8 @@ mod jwt_bearer;
 mod mint;
 mod refresh;
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::{StatusCode, request::Parts};
 use serde::Serialize;
@@ -33,12 +35,24 @@ use self::mint::Minted;
 /// What a grant gives its client.
 struct Issued<'a> {
     access: Minted,
-    /// How long the access token lives from now on, in seconds.
-    expires_in: u64,
+    /// How long the access token lives from now on.
+    lives: Duration,
     refresh: Option<Token<Refresh>>,
     /// Who signed in, where the client may know.
     id_token: Option<String>,
     scopes: &'a Scopes,
+}
+
+/// How much sooner a token is said to end than it does, in seconds. Who believes it to the last one
+/// would be refused: the answer was on its way for a while, the request is too, and a token is issued
+/// in the middle of a second. Some clients have their user sign in again then.
+const EARLY: u64 = 10;
+
+/// `expires_in` of a token that lives so long.
+fn said_of(lives: Duration) -> u64 {
+    let lives = lives.as_secs();
+    // Of what lives shorter, a tenth.
+    (lives - EARLY.min(lives.div_ceil(10))).max(1)
 }
 
 /// RFC 6749 §5.1.
@@ -61,7 +75,7 @@ impl Issued<'_> {
             &TokenResponse {
                 access_token: self.access.reveal(),
                 token_type: self.access.token_type(),
-                expires_in: self.expires_in,
+                expires_in: said_of(self.lives),
                 refresh_token: self.refresh.as_ref().map(Token::reveal),
                 id_token: self.id_token.as_deref(),
                 scope: self.scopes.to_string(),

@@ -116,7 +116,7 @@ impl AuthorizationServer {
             let expires_at = first_used_at.plus(self.lifetimes.access_token);
             let issued = Issued {
                 access,
-                expires_in: now.until(expires_at).as_secs(),
+                lives: now.until(expires_at),
                 refresh: Some(successor.refresh),
                 id_token,
                 scopes: &scopes,

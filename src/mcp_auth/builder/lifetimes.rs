@@ -17,7 +17,8 @@ impl McpAuthBuilder {
         self
     }
 
-    /// How long an access token lives: 3600 s by default.
+    /// How long an access token lives: 3600 s by default. Clients are told ten seconds less (of less
+    /// than 100 s nine tenths), so that those who use a token to the very last second are not refused.
     pub fn access_token_ttl(mut self, ttl: Duration) -> Self {
         self.lifetimes.access_token = ttl;
         self
