@@ -221,6 +221,27 @@ async fn a_remembered_consent_skips_the_page_for_web_clients_and_what_was_consen
     assert!(both.redirect(CALLBACK).contains_key("code"));
 }
 
+/// Browsers repeat by themselves what they ask for with GET where a connection breaks.
+#[tokio::test]
+async fn whoever_comes_back_from_signing_in_twice_is_answered_twice() {
+    let app = App::new();
+    let client = app.public_client().await;
+    Browser::of(&app, "alice").approve(&client, &[]).await;
+    let browser = Browser::new(&app);
+    let away = browser.authorize(&client, &[("state", "s")]).await;
+    let transaction = away.redirect("https://api.example.com/sign-in")["transaction"].clone();
+    browser.sign_in("alice");
+    let back = app.auth.resume_url(&transaction);
+    for _ in 0..2 {
+        let answer = browser.get(&back).await.redirect(CALLBACK);
+        assert_eq!(answer["state"], "s");
+        Tokens::from(&app.redeem(&client, &answer["code"]).await);
+    }
+    // It is who came that is answered, not whoever knows the address.
+    let other = Browser::of(&app, "alice").get(&back).await;
+    assert_eq!(other.status, StatusCode::BAD_REQUEST, "{other:?}");
+}
+
 #[tokio::test]
 async fn a_local_program_is_confirmed_every_time() {
     let app = App::new();

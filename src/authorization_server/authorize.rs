@@ -139,9 +139,7 @@ impl AuthorizationServer {
         if let Some(user) = &user {
             match self.is_remembered(&client, &request, user).await {
                 Ok(true) => {
-                    return self
-                        .issue_code(parts, None, &client, &request, user, true)
-                        .await;
+                    return self.issue_code(parts, None, &client, &request, user).await;
                 }
                 Ok(false) => {}
                 Err(error) => return self.unavailable_here(parts, &error),

@@ -77,10 +77,8 @@ impl AuthorizationServer {
             Err(error) => return self.unavailable_here(parts, &error),
         };
         if answers(consent.as_ref(), &resumed.client, request) {
-            let (id, client) = (Some(resumed.id), &resumed.client);
-            return self
-                .issue_code(parts, id, client, request, user, true)
-                .await;
+            let client = &resumed.client;
+            return self.issue_code(parts, None, client, request, user).await;
         }
         let request = self.widened(request, consent.as_ref());
         self.consent_page(transaction, &resumed, user, &request)
@@ -120,15 +118,8 @@ impl AuthorizationServer {
         };
         match params.get("decision") {
             Some("approve") => {
-                self.issue_code(
-                    parts,
-                    Some(resumed.id),
-                    &resumed.client,
-                    request,
-                    user,
-                    false,
-                )
-                .await
+                let (id, client) = (Some(resumed.id), &resumed.client);
+                self.issue_code(parts, id, client, request, user).await
             }
             Some("deny") => self.deny(parts, &resumed, user).await,
             _ => self.refuse_here(parts, Endpoint::Consent, None, &NO_DECISION),

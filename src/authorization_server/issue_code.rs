@@ -52,21 +52,21 @@ impl AuthorizationServer {
             .await
     }
 
-    /// Issues a code for what `user` approved, now or (`remembered`) earlier, and takes it to the
-    /// client.
+    /// Issues a code for what `user` approved, and takes it to the client: by the form of the
+    /// authorization `answered`, which is good once, or, without one, earlier. Then the browser may
+    /// repeat its request, and does by itself where the connection broke (RFC 9110 §9.2.2).
     pub(super) async fn issue_code(
         &self,
         parts: &Parts,
-        pending: Option<Digest>,
+        answered: Option<Digest>,
         client: &Client,
         request: &AuthorizationRequest,
         user: &SignedIn,
-        remembered: bool,
     ) -> EndpointResponse {
         if let Some(limited) = self.user_limited(&client.id, &user.subject, parts) {
             return self.limited_here(parts, limited);
         }
-        let now = self.now();
+        let (remembered, now) = (answered.is_none(), self.now());
         let code = Token::<Code>::random();
         let approval = issue::approve(request, user, &self.lifetimes, now);
         let grant = approval.grant.id;
@@ -74,7 +74,7 @@ impl AuthorizationServer {
             .store
             .issue_code(
                 IssueCode {
-                    pending,
+                    pending: answered,
                     digest: code.digest(),
                     code: approval.code,
                     grant: approval.grant,
