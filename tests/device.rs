@@ -4,11 +4,11 @@ mod common;
 #[path = "common/device.rs"]
 mod devices;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use common::*;
 use devices::*;
-use http::StatusCode;
+use http::{Request, StatusCode};
 use serde_json::{Value, json};
 use tower_mcp_auth::{
     Clock, ConfigError, Event, MemoryStore, Resource, StaticClient, Store, Subject,
@@ -179,7 +179,7 @@ async fn a_device_code_is_good_for_its_own_client_alone() {
 }
 
 #[tokio::test]
-async fn of_two_approvals_at_once_one_counts_and_of_two_polls_one_is_answered() {
+async fn of_two_approvals_at_once_one_counts_and_two_polls_are_answered_alike() {
     let store = Arc::new(MemoryStore::new());
     let app = App::with(|builder| builder.store(Arc::clone(&store)));
     let device = device(&app).await;
@@ -201,11 +201,97 @@ async fn of_two_approvals_at_once_one_counts_and_of_two_polls_one_is_answered() 
         assert_eq!(grants.len(), usize::from(won));
     }
     let (one, two) = tokio::join!(poll(&app, &device), poll(&app, &device));
-    let statuses = [&one, &two].map(|answer| answer.status.as_u16());
-    assert!(
-        statuses.contains(&200) && statuses.contains(&400),
-        "{one:?} {two:?}"
+    let (one, two) = (Tokens::from(&one), Tokens::from(&two));
+    assert_eq!((one.access, one.refresh), (two.access, two.refresh));
+}
+
+/// RFC 8628 §3.5: who hears nothing asks again.
+#[tokio::test]
+async fn a_device_that_did_not_hear_the_answer_hears_it_once_more() {
+    let app = App::new();
+    let device = device(&app).await;
+    approve(&app, "alice", &device).await;
+    let first = Tokens::from(&poll(&app, &device).await);
+    app.advance(30);
+    let again = Tokens::from(&poll(&app, &device).await);
+    assert_eq!(
+        (&again.access, &again.refresh),
+        (&first.access, &first.refresh)
     );
+    assert_eq!(again.expires_in, first.expires_in - 30);
+    assert_eq!(app.call("/mcp", &again.access).await.body, "alice");
+    poll_as(&app, &device_client(&app, "Another").await, &device.code)
+        .await
+        .assert_error(400, "invalid_grant");
+    app.advance(1);
+    poll(&app, &device).await.assert_error(400, "invalid_grant");
+    Tokens::from(&app.refresh(&device.client, &first.refresh).await);
+}
+
+#[cfg(feature = "jwt")]
+#[tokio::test]
+async fn signed_tokens_are_told_again_as_well() {
+    const SIGNED: &str = "https://api.example.com/signed";
+    let app = App::with(|builder| {
+        let signed = Resource::new(SIGNED).scopes(["s"]).jwt_access_tokens();
+        builder.store(MemoryStore::new()).resource_with(signed)
+    });
+    let client = device_client(&app, "Television").await;
+    let params = [("client_id", &*client), ("resource", SIGNED)];
+    let body = begin(&app, &params).await.json();
+    let text = |name: &str| body[name].as_str().unwrap().to_owned();
+    let (code, user_code) = (text("device_code"), text("user_code"));
+    let device = Device {
+        code,
+        user_code,
+        client,
+    };
+    approve(&app, "alice", &device).await;
+    let first = Tokens::from(&poll(&app, &device).await);
+    app.advance(7);
+    let again = Tokens::from(&poll(&app, &device).await);
+    assert_eq!(first.access.split('.').count(), 3);
+    assert_eq!((again.access, again.refresh), (first.access, first.refresh));
+}
+
+#[tokio::test]
+async fn what_a_device_was_given_is_not_told_again_once_it_was_used_or_revoked() {
+    let app = App::new();
+    let refused = async |device: &Device| {
+        poll(&app, device).await.assert_error(400, "invalid_grant");
+    };
+    let approved = async || {
+        let device = device(&app).await;
+        approve(&app, "alice", &device).await;
+        let tokens = Tokens::from(&poll(&app, &device).await);
+        (device, tokens)
+    };
+    let (device, tokens) = approved().await;
+    Tokens::from(&app.refresh(&device.client, &tokens.refresh).await);
+    refused(&device).await;
+    for which in ["access", "refresh"] {
+        let (device, tokens) = approved().await;
+        let token = match which {
+            "access" => &tokens.access,
+            _ => &tokens.refresh,
+        };
+        let body = form(&[("client_id", &device.client), ("token", token)]);
+        let request = Request::post("/oauth/revoke")
+            .header("content-type", "application/x-www-form-urlencoded");
+        let revoked = app.send(request.body(body.into()).unwrap()).await;
+        assert_eq!(revoked.status, StatusCode::OK, "{revoked:?}");
+        refused(&device).await;
+    }
+    let closed = App::with(|builder| {
+        let builder = builder.store(MemoryStore::new());
+        builder.refresh_grace(Duration::ZERO)
+    });
+    let device = devices::device(&closed).await;
+    approve(&closed, "alice", &device).await;
+    Tokens::from(&poll(&closed, &device).await);
+    poll(&closed, &device)
+        .await
+        .assert_error(400, "invalid_grant");
 }
 
 #[tokio::test]

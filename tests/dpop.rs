@@ -411,6 +411,15 @@ async fn a_device_may_prove_its_key_when_it_polls() {
     let code = approved_device(&app, &client, None).await;
     let sign = || for_token(&app, &key).sign();
     let tokens = bound(&poll(&app, &[&sign()], &client, &code).await);
+    // What it may hear once more is for that key as well.
+    let another = for_token(&app, &Key::ed25519()).sign();
+    for proofs in [&[][..], &[another.as_str()]] {
+        poll(&app, proofs, &client, &code)
+            .await
+            .assert_error(400, "invalid_grant");
+    }
+    let again = bound(&poll(&app, &[&sign()], &client, &code).await);
+    assert_eq!(again.access, tokens.access);
     refresh(&app, &[], &client, &tokens.refresh)
         .await
         .assert_error(400, "invalid_grant");

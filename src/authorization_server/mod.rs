@@ -210,12 +210,16 @@ impl AuthorizationServer {
     }
 
     /// The key that tokens of forms are made with: whoever knows a browser's cookie, having planted
-    /// it perhaps, can still not make one. Every machine has the oldest key, whenever it started.
+    /// it perhaps, can still not make one.
     async fn form_key(&self) -> Result<FormKey, StoreError> {
+        self.oldest_key().await.map(FormKey::from)
+    }
+
+    /// The key that every machine has, whenever it started.
+    async fn oldest_key(&self) -> Result<SecretKey, StoreError> {
         let keys = self.refresh_keys.get(&*self.store, self.now()).await?;
         let key = keys.first().map(|(_, key)| key.clone());
-        key.map(FormKey::from)
-            .ok_or_else(|| StoreError::unavailable("the store has no key for forms"))
+        key.ok_or_else(|| StoreError::unavailable("the store has no key to derive from"))
     }
 
     /// Makes every cache of this process forget what a revocation reached. Comes after the commit

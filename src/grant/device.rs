@@ -1,16 +1,17 @@
-//! The device grant (RFC 8628): what a device may ask for, and what an approval brings into being.
+//! The device grant (RFC 8628): what a device may ask for, what an approval brings into being, and
+//! what comes of it.
 
 use std::time::Duration;
 
-use super::{ErrorCode, Refusal, authorize};
+use super::{ErrorCode, Refusal, authorize, issue::Lifetimes, refresh::Successor};
 use crate::{
     authenticator::SignedIn,
     client::Client,
     clock::Timestamp,
     params::Params,
     resource::Catalog,
-    secret::{Digest, GrantId},
-    store::record::{ConsentRecord, DeviceRecord, GrantHolder, GrantRecord},
+    secret::{Digest, GrantId, SecretKey, Token},
+    store::record::{ConsentRecord, DeviceRecord, GrantHolder, GrantRecord, RefreshTokenRecord},
 };
 
 /// How clients name this grant at the token endpoint and in their registration.
@@ -89,4 +90,35 @@ pub(crate) fn approve(
         granted_at: now,
     };
     (grant, consent)
+}
+
+/// What a device code gives, derived from it as what follows a refresh token is: a device whose
+/// connection broke asks again (RFC 8628 §3.5), and is to have the same. The access token is bound to
+/// the key `dpop`.
+pub(crate) fn tokens(key: &SecretKey, device_code: &str, dpop: Option<&str>) -> Successor {
+    let derive = |label: &[u8], more: &str| {
+        let code = device_code.as_bytes();
+        key.derive(&[b"device", label, code, more.as_bytes()])
+    };
+    Successor {
+        refresh: Token::from_bytes(&derive(b"refresh", "")),
+        // No thumbprint is empty.
+        access: derive(b"access", dpop.unwrap_or_default()),
+    }
+}
+
+/// When a device was given the refresh token of `record`, where it may be told so once more: it has
+/// not used it, and it is not too late, as for a refresh.
+pub(crate) fn told_at(
+    record: &RefreshTokenRecord,
+    lifetimes: &Lifetimes,
+    now: Timestamp,
+) -> Option<Timestamp> {
+    let (until, grace) = (record.expires_at, lifetimes.refresh_grace);
+    let at = until
+        .as_secs()
+        .checked_sub(lifetimes.refresh_token.as_secs())?;
+    let at = Timestamp::from_secs(at);
+    let in_time = !grace.is_zero() && now <= at.plus(grace);
+    (record.used.is_none() && in_time).then_some(at)
 }

@@ -62,7 +62,7 @@ pub(crate) fn check(
     }
 }
 
-/// What follows a refresh token: its successor and an access token.
+/// What follows a refresh token, or a device code: a refresh token and an access token.
 pub(crate) struct Successor {
     pub(crate) refresh: Token<Refresh>,
     /// The bits of the access token.

@@ -1,16 +1,18 @@
 //! A device comes for its tokens (RFC 8628 §3.4 and §3.5).
 
-use zeroize::Zeroizing;
-
 use super::{
     super::{AuthorizationServer, response::EndpointResponse, token_call::TokenCall},
     GRANT_REVOKED, Issued, TokenError,
     id_token::About,
 };
 use crate::{
-    grant::{ErrorCode, Refusal, code::check_resources, device, issue},
-    secret::{Device, Digest, Refresh, Token, random},
-    store::{DeviceTokens, PollDevice, RedeemDevice, record::GrantRecord},
+    clock::Timestamp,
+    grant::{ErrorCode, Refusal, code::check_resources, device, issue, refresh::Successor},
+    secret::{Device, Digest, Token},
+    store::{
+        DeviceTokens, PollDevice, RedeemDevice, StoreError,
+        record::{AccessTokenRecord, GrantRecord},
+    },
 };
 
 impl AuthorizationServer {
@@ -32,45 +34,32 @@ impl AuthorizationServer {
         match polled {
             PollDevice::Approved { record, grant } => {
                 self.check_key(call, record.dpop_jkt.as_deref(), &grant.resource)?;
-                self.redeem_device(call, digest, &grant).await
+                self.redeem_device(call, presented, digest, &grant).await
             }
             PollDevice::Pending => Err(PENDING.into()),
             PollDevice::SlowDown { .. } => Err(SLOW_DOWN.into()),
             PollDevice::Denied => Err(DENIED.into()),
             PollDevice::Expired => Err(EXPIRED.into()),
-            PollDevice::Unknown => Err(UNKNOWN.into()),
+            PollDevice::Unknown => self.tell_device_again(call, presented).await,
         }
     }
 
     async fn redeem_device(
         &self,
         call: &TokenCall<'_>,
+        presented: &str,
         device: Digest,
         grant: &GrantRecord,
     ) -> Result<EndpointResponse, TokenError> {
         let TokenCall { client, params, .. } = call;
         check_resources(&params.all("resource").collect::<Vec<_>>(), grant)?;
         let now = self.now();
-        let record = self.access_record(call, grant, grant.scopes.clone(), now);
-        let access = self
-            .mint(&Zeroizing::new(random()), &record, grant.auth_time)
-            .await?;
-        let id_token = self
-            .id_token(&About {
-                client,
-                grant,
-                nonce: None,
-                scopes: &grant.scopes,
-                access: &access,
-                issued_at: now,
-            })
-            .await?;
-        let refresh = client
-            .gets_refresh_token(&grant.scopes)
-            .then(Token::<Refresh>::random);
-        let tokens = DeviceTokens {
-            access: (access.digest(), record),
-            refresh: refresh.as_ref().map(|token| {
+        let tokens = self.device_tokens(call, presented).await?;
+        let (issued, record) = self.device_answer(call, tokens, grant, now).await?;
+        let access = issued.access.digest();
+        let redeem = DeviceTokens {
+            access: (access, record),
+            refresh: issued.refresh.as_ref().map(|token| {
                 (
                     token.digest(),
                     issue::refresh_token(grant, &self.lifetimes, now),
@@ -80,21 +69,77 @@ impl AuthorizationServer {
             dpop_jkt: call.dpop.clone().filter(|_| client.is_public()),
             renew_client: self.lifetimes.renew_client(client.expires_at, now),
         };
-        let answer = self.store.redeem_device(device, tokens, now).await;
-        let is_done = || self.has_tokens(access.digest());
+        let answer = self.store.redeem_device(device, redeem, now).await;
+        let is_done = || self.has_tokens(access);
         match self.settle(answer, RedeemDevice::Redeemed, is_done).await? {
-            RedeemDevice::Redeemed => {}
-            RedeemDevice::Revoked => return Err(GRANT_REVOKED.into()),
-            RedeemDevice::Gone => return Err(UNKNOWN.into()),
+            RedeemDevice::Redeemed => Ok(self.issued(client, grant, &issued)),
+            RedeemDevice::Revoked => Err(GRANT_REVOKED.into()),
+            RedeemDevice::Gone => self.tell_device_again(call, presented).await,
         }
+    }
+
+    /// Answers once more what a device was answered a moment ago, and may not have heard.
+    async fn tell_device_again(
+        &self,
+        call: &TokenCall<'_>,
+        presented: &str,
+    ) -> Result<EndpointResponse, TokenError> {
+        let TokenCall { client, params, .. } = call;
+        let tokens = self.device_tokens(call, presented).await?;
+        let found = self.store.refresh_token(tokens.refresh.digest()).await?;
+        let (record, grant) = found.ok_or(UNKNOWN)?;
+        let told_at = device::told_at(&record, &self.lifetimes, self.now())
+            .filter(|_| grant.client_id == client.id)
+            .ok_or(UNKNOWN)?;
+        check_resources(&params.all("resource").collect::<Vec<_>>(), &grant)?;
+        let (issued, _) = self.device_answer(call, tokens, &grant, told_at).await?;
+        // It may have been revoked meanwhile, or be bound to another key.
+        if self.has_tokens(issued.access.digest()).await? {
+            Ok(issued.answer())
+        } else {
+            Err(UNKNOWN.into())
+        }
+    }
+
+    async fn device_tokens(
+        &self,
+        call: &TokenCall<'_>,
+        device_code: &str,
+    ) -> Result<Successor, StoreError> {
+        let key = self.oldest_key().await?;
+        Ok(device::tokens(&key, device_code, call.dpop.as_deref()))
+    }
+
+    /// What a device is answered that is given its tokens at this moment, and the record of the
+    /// access token. The same moment gives the same.
+    async fn device_answer<'a>(
+        &self,
+        call: &TokenCall<'_>,
+        tokens: Successor,
+        grant: &'a GrantRecord,
+        issued_at: Timestamp,
+    ) -> Result<(Issued<'a>, AccessTokenRecord), TokenError> {
+        let record = self.access_record(call, grant, grant.scopes.clone(), issued_at);
+        let access = self.mint(&tokens.access, &record, grant.auth_time).await?;
+        let id_token = self
+            .id_token(&About {
+                client: &call.client,
+                grant,
+                nonce: None,
+                scopes: &grant.scopes,
+                access: &access,
+                issued_at,
+            })
+            .await?;
+        let gets_refresh_token = call.client.gets_refresh_token(&grant.scopes);
         let issued = Issued {
             access,
-            lives: self.lifetimes.access_token,
-            refresh,
+            lives: self.now().until(record.expires_at),
+            refresh: gets_refresh_token.then_some(tokens.refresh),
             id_token,
             scopes: &grant.scopes,
         };
-        Ok(self.issued(client, grant, &issued))
+        Ok((issued, record))
     }
 }
 

@@ -32,7 +32,8 @@ impl McpAuthBuilder {
 
     /// How long after its first use a refresh token is still answered, always with the same
     /// successor: 30 s by default, at most 300 s. Zero makes every repeat a theft. Several
-    /// machines' clocks have to differ by less.
+    /// machines' clocks have to differ by less. For as long a device hears its tokens once more, until
+    /// it uses the refresh token that is among them.
     pub fn refresh_grace(mut self, grace: Duration) -> Self {
         self.lifetimes.refresh_grace = grace;
         self
