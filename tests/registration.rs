@@ -1,6 +1,8 @@
 //! Dynamic client registration as real clients send it, and what it costs the server.
 
 mod common;
+#[path = "common/device.rs"]
+mod device;
 
 use axum::body::Body;
 use common::*;
@@ -284,6 +286,60 @@ async fn who_never_comes_back_is_forgotten_and_who_is_in_use_is_not() {
     for _ in 0..40 {
         app.advance(5 * 24 * 3600);
         tokens = Tokens::from(&app.refresh(&used, &tokens.refresh).await);
+    }
+}
+
+/// A client is forgotten between two sign-ins, not in the middle of one.
+#[tokio::test]
+async fn who_is_remembered_when_it_begins_is_remembered_to_the_end() {
+    const WAITS: u64 = 600;
+    let app = App::new();
+    let metadata = json!({
+        "redirect_uris": [CALLBACK], "token_endpoint_auth_method": "none",
+        "grant_types": ["authorization_code", device::GRANT],
+    });
+    let mut clients = Vec::new();
+    for _ in 0..4 {
+        let client = app.register(metadata.clone()).await.json();
+        clients.push(client["client_id"].as_str().unwrap().to_owned());
+    }
+    let browser = Browser::of(&app, "alice");
+    let push = async |client: &str| {
+        let request = Request::post("/oauth/par")
+            .header("content-type", "application/x-www-form-urlencoded")
+            .body(authorize_params(client, &[]).into());
+        app.send(request.unwrap()).await
+    };
+    let begin = async |client: &str| {
+        let params = [("client_id", client), ("resource", MCP)];
+        device::begin(&app, &params).await
+    };
+    app.advance(24 * 3600 - WAITS - 91);
+    let pushed = push(&clients[0]).await.json();
+    push(&clients[3]).await;
+    app.advance(89);
+    let name = pushed["request_uri"].as_str().unwrap();
+    let query = form(&[("client_id", &clients[0]), ("request_uri", name)]);
+    let begun = browser.get(&format!("/oauth/authorize?{query}")).await;
+    app.advance(1);
+    let page = browser.consent_page(&clients[1], &[]).await;
+    let device = device::device_of(&app, &clients[2]).await;
+    app.advance(1);
+    let begin_here = format!("/oauth/authorize?{}", authorize_params(&clients[3], &[]));
+    app.get(&begin_here)
+        .await
+        .assert_error(400, "invalid_client");
+    push(&clients[3]).await.assert_error(401, "invalid_client");
+    begin(&clients[3]).await.assert_error(401, "invalid_client");
+
+    app.advance(WAITS - 3);
+    device::approve(&app, "alice", &device).await;
+    Tokens::from(&device::poll(&app, &device).await);
+    let pushed = browser.get(begun.header("location")).await;
+    for (client, page) in [(&clients[0], &pushed), (&clients[1], &page)] {
+        let answer = browser.decide(page, "approve").await.redirect(CALLBACK);
+        app.advance(1);
+        Tokens::from(&app.redeem(client, &answer["code"]).await);
     }
 }
 

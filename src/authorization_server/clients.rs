@@ -1,12 +1,14 @@
 //! Who a `client_id` means: a client that was configured, one that registered, or one whose id is
 //! the address of its own description.
 
+use std::time::Duration;
+
 use http::request;
 
-use super::{AuthorizationServer, Endpoint, response::EndpointResponse};
+use super::{AuthorizationServer, Endpoint, par, response::EndpointResponse};
 use crate::{
     client::{Client, metadata::ClientMetadata, registration::is_given_id},
-    grant::Refusal,
+    grant::{Refusal, issue::Lifetimes},
     id::ClientId,
     secret::looks_secret,
     store::{RevokeTarget, StoreError},
@@ -70,8 +72,28 @@ impl AuthorizationServer {
         }
         #[cfg(not(feature = "cimd"))]
         let _ = (endpoint, request);
-        let record = self.store.client(id, self.now()).await?;
+        let now = self.now();
+        let ends = now.plus(self.takes(endpoint));
+        let record = self.store.client(id, now).await?;
+        // A client that would be forgotten before then had better register again before it begins.
+        let record = record.filter(|record| ends < record.expires_at);
         record.map(Client::from).ok_or(NoClient::Unknown)
+    }
+
+    /// How long what begins at an endpoint may take until its client is in use, and so remembered for
+    /// longer.
+    fn takes(&self, endpoint: Endpoint) -> Duration {
+        let Lifetimes {
+            pending,
+            device_code,
+            ..
+        } = self.lifetimes;
+        match endpoint {
+            Endpoint::Authorize => pending,
+            Endpoint::PushedAuthorization => pending + par::LIFETIME,
+            Endpoint::DeviceAuthorization => device_code,
+            _ => Duration::ZERO,
+        }
     }
 
     /// The client of what waits for its user, of which that was `remembered` when it asked: where

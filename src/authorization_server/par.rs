@@ -1,5 +1,7 @@
 //! Pushed authorization requests (RFC 9126).
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::{StatusCode, request::Parts};
 use serde::Serialize;
@@ -23,8 +25,8 @@ use crate::{
 
 /// What a pushed request is called (RFC 9126 §2.2).
 const PREFIX: &str = "urn:ietf:params:oauth:request_uri:";
-/// How long the browser may take to get here, in seconds.
-const LIFETIME: u64 = 90;
+/// How long the browser may take to get here.
+pub(super) const LIFETIME: Duration = Duration::from_secs(90);
 
 /// RFC 9126 §2.2.
 #[derive(Serialize)]
@@ -65,7 +67,7 @@ impl AuthorizationServer {
             client: None,
             browser: None,
             created_at: now,
-            expires_at: now.plus(std::time::Duration::from_secs(LIFETIME)),
+            expires_at: now.plus(LIFETIME),
         };
         let id = Digest::of(&name);
         let begun = self
@@ -77,7 +79,7 @@ impl AuthorizationServer {
                 StatusCode::CREATED,
                 &Pushed {
                     request_uri: &format!("{PREFIX}{}", *name),
-                    expires_in: LIFETIME,
+                    expires_in: LIFETIME.as_secs(),
                 },
             ),
             Ok(BeginAuthorization::Full) => {
