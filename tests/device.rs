@@ -146,6 +146,26 @@ async fn time_runs_out_for_both_codes() {
     assert_eq!(again.status, StatusCode::BAD_REQUEST, "{again:?}");
 }
 
+/// What is approved is to reach the device, which comes every five seconds.
+#[tokio::test]
+async fn nobody_approves_what_would_come_too_late() {
+    let app = App::new();
+    let (one, two) = (device(&app).await, device(&app).await);
+    let browser = Browser::of(&app, "alice");
+    let (first, second) = (
+        confirm_page(&browser, &one).await,
+        confirm_page(&browser, &two).await,
+    );
+    app.advance(594);
+    let approved = decide(&browser, &first, "approve").await;
+    assert_eq!(approved.status, StatusCode::OK, "{approved:?}");
+    app.advance(1);
+    let late = decide(&browser, &second, "approve").await;
+    assert_eq!(late.status, StatusCode::BAD_REQUEST, "{late:?}");
+    app.advance(4);
+    Tokens::from(&poll(&app, &one).await);
+}
+
 #[tokio::test]
 async fn a_device_code_is_good_for_its_own_client_alone() {
     let app = App::new();
@@ -281,6 +301,23 @@ async fn what_a_device_was_given_is_not_told_again_once_it_was_used_or_revoked()
         let revoked = app.send(request.body(body.into()).unwrap()).await;
         assert_eq!(revoked.status, StatusCode::OK, "{revoked:?}");
         refused(&device).await;
+    }
+    // By the lifetimes of another configuration it was given at another time.
+    let store = Arc::new(MemoryStore::new());
+    let lasting = |days: u64| {
+        App::with(|builder| {
+            let builder = builder.store(Arc::clone(&store));
+            builder.refresh_token_ttl(Duration::from_secs(days * 24 * 3600))
+        })
+    };
+    let (before, after) = (lasting(7), lasting(1));
+    let device = devices::device(&before).await;
+    approve(&before, "alice", &device).await;
+    Tokens::from(&poll(&before, &device).await);
+    for wait in [0, 60] {
+        after.advance(wait);
+        let answer = poll(&after, &device).await;
+        answer.assert_error(400, "invalid_grant");
     }
     let closed = App::with(|builder| {
         let builder = builder.store(MemoryStore::new());

@@ -49,10 +49,31 @@ struct Slot<T> {
 }
 
 struct State<T> {
-    value: Option<(Arc<T>, Timestamp)>,
-    failed: Option<(FetchError, Timestamp)>,
-    /// When the last fetch began.
-    asked_at: Option<Timestamp>,
+    value: Option<(Arc<T>, Span)>,
+    failed: Option<(FetchError, Span)>,
+    /// While the last fetch is too short a time ago for another one.
+    asked: Option<Span>,
+}
+
+/// For how long something holds. No longer where it turns out to have begun by a clock that was
+/// ahead: nobody knows by how much.
+#[derive(Clone, Copy)]
+struct Span {
+    from: Timestamp,
+    until: Timestamp,
+}
+
+impl Span {
+    const fn new(from: Timestamp, length: Duration) -> Self {
+        Self {
+            from,
+            until: from.plus(length),
+        }
+    }
+
+    fn has(self, now: Timestamp) -> bool {
+        self.from <= now && now < self.until
+    }
 }
 
 impl<T> Slot<T> {
@@ -61,7 +82,7 @@ impl<T> Slot<T> {
             state: Mutex::new(State {
                 value: None,
                 failed: None,
-                asked_at: None,
+                asked: None,
             }),
             flight: Arc::default(),
         }
@@ -76,36 +97,32 @@ impl<T> Slot<T> {
 impl<T> State<T> {
     /// What can be said without asking anybody.
     fn known(&self, now: Timestamp, stale: Duration) -> Option<Result<Arc<T>, FetchError>> {
-        if let Some((value, until)) = &self.value
-            && now < *until
+        if let Some((value, fresh)) = &self.value
+            && fresh.has(now)
         {
             return Some(Ok(Arc::clone(value)));
         }
-        let (error, until) = self.failed.as_ref()?;
-        (now < *until).then(|| self.old(now, stale).ok_or(*error))
+        let (error, remembered) = self.failed.as_ref()?;
+        let old = || self.old(now, stale).ok_or(*error);
+        remembered.has(now).then(old)
     }
 
     /// What there is since `seen`, or `seen` where it is too early to ask for more. Where that could
     /// not be had a moment ago, nobody can say.
     #[cfg(feature = "jwt")]
-    fn settled(
-        &self,
-        seen: &Arc<T>,
-        now: Timestamp,
-        refetch: Duration,
-    ) -> Option<Result<Arc<T>, FetchError>> {
-        match (&self.value, self.failed, self.asked_at) {
+    fn settled(&self, seen: &Arc<T>, now: Timestamp) -> Option<Result<Arc<T>, FetchError>> {
+        match (&self.value, self.failed, self.asked) {
             (Some((value, _)), ..) if !Arc::ptr_eq(value, seen) => Some(Ok(Arc::clone(value))),
-            (_, Some((error, until)), _) => (now < until).then_some(Err(error)),
-            (.., Some(at)) if now < at.plus(refetch) => Some(Ok(Arc::clone(seen))),
+            (_, Some((error, remembered)), _) => remembered.has(now).then_some(Err(error)),
+            (.., Some(asked)) if asked.has(now) => Some(Ok(Arc::clone(seen))),
             _ => None,
         }
     }
 
     /// What there is, or was until a while ago.
     fn old(&self, now: Timestamp, stale: Duration) -> Option<Arc<T>> {
-        let (value, until) = self.value.as_ref()?;
-        (now < until.plus(stale)).then(|| Arc::clone(value))
+        let (value, fresh) = self.value.as_ref()?;
+        (now < fresh.until.plus(stale)).then(|| Arc::clone(value))
     }
 }
 
@@ -202,8 +219,7 @@ impl<T: Send + Sync + 'static> FetchCache<T> {
         let slot = self.slot(key);
         // Somebody may be about to have what is lacking.
         let flight = Arc::clone(&slot.flight).lock_owned().await;
-        let (now, refetch) = (self.0.clock.now(), self.0.settings.refetch);
-        if let Some(settled) = slot.state().settled(seen, now, refetch) {
+        if let Some(settled) = slot.state().settled(seen, self.0.clock.now()) {
             return Ok(settled?);
         }
         may_fetch()?;
@@ -228,7 +244,7 @@ impl<T: Send + Sync + 'static> FetchCache<T> {
         F: Future<Output = Result<(T, CachePolicy), FetchError>> + Send + 'static,
     {
         let inner = Arc::clone(&self.0);
-        slot.state().asked_at = Some(inner.clock.now());
+        slot.state().asked = Some(Span::new(inner.clock.now(), inner.settings.refetch));
         let task = tokio::spawn(async move {
             let loaded = load.await;
             let (now, settings) = (inner.clock.now(), &inner.settings);
@@ -236,18 +252,18 @@ impl<T: Send + Sync + 'static> FetchCache<T> {
             let outcome = match loaded {
                 Ok((value, policy)) => {
                     let value = Arc::new(value);
-                    let until = now.plus(policy.lifetime(&settings.lifetimes));
-                    state.value = Some((Arc::clone(&value), until));
+                    let fresh = Span::new(now, policy.lifetime(&settings.lifetimes));
+                    state.value = Some((Arc::clone(&value), fresh));
                     state.failed = None;
                     Ok(value)
                 }
                 Err(error) => {
                     // Until its time is over it is good, whoever had it asked for again.
-                    let is_over = |(_, until): &mut _| *until <= now;
+                    let is_over = |(_, fresh): &mut (_, Span)| !fresh.has(now);
                     if settings.may_be_withdrawn && error.is_withdrawal() {
                         state.value.take_if(is_over);
                     }
-                    state.failed = Some((error, now.plus(settings.failure)));
+                    state.failed = Some((error, Span::new(now, settings.failure)));
                     Err(error)
                 }
             };

@@ -260,11 +260,14 @@ impl AuthorizationServer {
         parts: &Parts,
         code: &UserCode,
     ) -> Result<Option<(DeviceRecord, Client)>, NoDevice> {
-        let device = self
-            .store
-            .device_by_user_code(code.digest(), self.now())
-            .await?;
-        let Some(device) = device.filter(|device| device.decision.is_none()) else {
+        let now = self.now();
+        let device = self.store.device_by_user_code(code.digest(), now);
+        // One that may not come once more before its time is over would not get what is approved.
+        let waits = |device: &DeviceRecord| {
+            let comes = now.plus(Duration::from_secs(device.interval));
+            device.decision.is_none() && comes < device.expires_at
+        };
+        let Some(device) = device.await?.filter(waits) else {
             return Ok(None);
         };
         let (id, remembered) = (&device.client_id, device.client.as_deref());

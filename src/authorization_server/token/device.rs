@@ -93,8 +93,10 @@ impl AuthorizationServer {
             .ok_or(UNKNOWN)?;
         check_resources(&params.all("resource").collect::<Vec<_>>(), &grant)?;
         let (issued, _) = self.device_answer(call, tokens, &grant, told_at).await?;
-        // It may have been revoked meanwhile, or be bound to another key.
-        if self.has_tokens(issued.access.digest()).await? {
+        // It may have been revoked meanwhile, be bound to another key, or have been given at another
+        // time, where refresh tokens lived for longer or shorter then.
+        let known = self.store.access_token(issued.access.digest()).await?;
+        if known.is_some_and(|known| !known.revoked && known.record.issued_at == told_at) {
             Ok(issued.answer())
         } else {
             Err(UNKNOWN.into())

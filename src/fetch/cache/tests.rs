@@ -21,6 +21,10 @@ impl Hand {
     fn turn(&self, seconds: u64) {
         *self.0.lock().unwrap() += seconds;
     }
+
+    fn turn_back(&self, seconds: u64) {
+        *self.0.lock().unwrap() -= seconds;
+    }
 }
 
 impl Clock for Hand {
@@ -110,6 +114,24 @@ async fn failures_are_remembered_for_seconds() {
     // What was good is not good for ever.
     clock.turn(300);
     cache.get("a", source.clone().bad()).await.unwrap_err();
+}
+
+/// Else a clock that was an hour ahead would cost an hour.
+#[tokio::test]
+async fn what_began_by_a_clock_that_was_ahead_is_over() {
+    let (cache, clock) = cache(600);
+    let source = Source::default();
+    clock.turn(7200);
+    cache.get("a", source.clone().bad()).await.unwrap_err();
+    clock.turn_back(3600);
+    assert_eq!(*cache.get("a", source.clone().good()).await.unwrap(), 2);
+    clock.turn_back(3600);
+    assert_eq!(*cache.get("a", source.clone().good()).await.unwrap(), 3);
+    // What is old is good enough for an outage, though.
+    clock.turn(3600);
+    cache.get("b", source.clone().good()).await.unwrap();
+    clock.turn_back(3600);
+    assert_eq!(*cache.get("b", source.clone().bad()).await.unwrap(), 4);
 }
 
 #[tokio::test]
