@@ -124,6 +124,8 @@ pub enum Event<'a> {
         grant: GrantId,
         /// What the tokens allow.
         scopes: &'a Scopes,
+        /// Whether a device came once more, within the grace window.
+        repeated: bool,
     },
     /// A refresh token was used.
     #[non_exhaustive]

@@ -80,7 +80,7 @@ async fn a_client_s_life_is_counted() {
     for (series, number) in [
         ("mcp_auth_clients_registered_total{new=true}", 1),
         ("mcp_auth_codes_issued_total{remembered=false}", 1),
-        ("mcp_auth_tokens_issued_total{}", 1),
+        ("mcp_auth_tokens_issued_total{repeated=false}", 1),
         (
             "mcp_auth_admitted_total{resource=https://api.example.com/mcp}",
             3,

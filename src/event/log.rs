@@ -62,8 +62,9 @@ pub(super) fn write(event: &Event<'_>) {
             subject,
             grant,
             scopes,
+            repeated,
         } => {
-            tracing::info!(%client_id, %subject, %grant, %scopes, "tokens issued");
+            tracing::info!(%client_id, %subject, %grant, %scopes, repeated, "tokens issued");
         }
         Event::Refreshed {
             client_id,

@@ -37,7 +37,9 @@ pub(super) fn count(event: &Event<'_>) {
         Event::ConsentDenied { .. } => counter!("mcp_auth_consents_denied_total").increment(1),
         Event::DeviceBegun { .. } => counter!("mcp_auth_devices_begun_total").increment(1),
         Event::DeviceApproved { .. } => counter!("mcp_auth_devices_approved_total").increment(1),
-        Event::TokensIssued { .. } => counter!("mcp_auth_tokens_issued_total").increment(1),
+        Event::TokensIssued { repeated, .. } => {
+            counter!("mcp_auth_tokens_issued_total", "repeated" => flag(repeated)).increment(1);
+        }
         Event::Refreshed { repeated, .. } => {
             counter!("mcp_auth_refreshes_total", "repeated" => flag(repeated)).increment(1);
         }

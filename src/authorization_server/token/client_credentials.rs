@@ -59,7 +59,7 @@ impl AuthorizationServer {
             id_token: None,
             scopes: &grant.scopes,
         };
-        Ok(self.issued(client, &grant, &issued))
+        Ok(self.issued(client, &grant, &issued, false))
     }
 }
 

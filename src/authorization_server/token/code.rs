@@ -92,7 +92,7 @@ impl AuthorizationServer {
             id_token,
             scopes: &grant.scopes,
         };
-        Ok(self.issued(client, &grant, &issued))
+        Ok(self.issued(client, &grant, &issued, false))
     }
 }
 

@@ -72,7 +72,7 @@ impl AuthorizationServer {
         let answer = self.store.redeem_device(device, redeem, now).await;
         let is_done = || self.has_tokens(access);
         match self.settle(answer, RedeemDevice::Redeemed, is_done).await? {
-            RedeemDevice::Redeemed => Ok(self.issued(client, grant, &issued)),
+            RedeemDevice::Redeemed => Ok(self.issued(client, grant, &issued, false)),
             RedeemDevice::Revoked => Err(GRANT_REVOKED.into()),
             RedeemDevice::Gone => self.tell_device_again(call, presented).await,
         }
@@ -97,7 +97,7 @@ impl AuthorizationServer {
         // time, where refresh tokens lived for longer or shorter then.
         let known = self.store.access_token(issued.access.digest()).await?;
         if known.is_some_and(|known| !known.revoked && known.record.issued_at == told_at) {
-            Ok(issued.answer())
+            Ok(self.issued(client, &grant, &issued, true))
         } else {
             Err(UNKNOWN.into())
         }

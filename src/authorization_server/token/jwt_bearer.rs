@@ -98,7 +98,7 @@ impl AuthorizationServer {
             // As the assertion named them: clients check that they were given no more.
             scopes: &asserted.scopes,
         };
-        Ok(self.issued(client, &grant, &issued))
+        Ok(self.issued(client, &grant, &issued, false))
     }
 }
 

@@ -144,18 +144,21 @@ impl AuthorizationServer {
         }
     }
 
-    /// The answer with the tokens of a new grant, told to whoever watches.
+    /// The answer with the tokens of a new grant, told to whoever watches; `repeated` to who may not
+    /// have heard it.
     fn issued(
         &self,
         client: &Client,
         grant: &GrantRecord,
         issued: &Issued<'_>,
+        repeated: bool,
     ) -> EndpointResponse {
         self.emit(&Event::TokensIssued {
             client_id: &client.id,
             subject: &grant.subject,
             grant: grant.id,
             scopes: &grant.scopes,
+            repeated,
         });
         issued.answer()
     }

@@ -161,5 +161,5 @@ const BOUND_TO_NO_KEY: Refusal = Refusal::invalid_grant(
 );
 const TOO_MANY: Refusal = Refusal::invalid_request(
     "refresh_token_overused",
-    "the refresh token was repeated with too many different scopes; use its successor",
+    "the refresh token was repeated too often with other scopes or keys; use its successor",
 );
