@@ -285,6 +285,27 @@ impl Authenticator for Enterprise {
     }
 }
 
+/// What is told again may have been stored by a request that still waits for the disk: only the answer
+/// to a change says that it will stay.
+#[tokio::test]
+async fn a_device_is_told_again_what_the_store_vouches_for() {
+    let store = Faulty::new(None);
+    let app = app(&store);
+    let device = device::device(&app).await;
+    device::approve(&app, "alice", &device).await;
+    let told = Tokens::from(&device::poll(&app, &device).await);
+    let before = store.calls().len();
+    assert_eq!(Tokens::from(&device::poll(&app, &device).await), told);
+    let calls = store.calls();
+    let change = calls[before..]
+        .iter()
+        .position(|call| *call == "redeem_device");
+    store.fail_at(calls.len() + change.unwrap(), Fault::Before);
+    let unsure = device::poll(&app, &device).await;
+    assert_eq!(unsure.status, StatusCode::SERVICE_UNAVAILABLE, "{unsure:?}");
+    assert_eq!(Tokens::from(&device::poll(&app, &device).await), told);
+}
+
 /// An assertion is good once, and what the client was not told of was given all the same.
 #[cfg(feature = "jwt")]
 #[tokio::test(start_paused = true)]

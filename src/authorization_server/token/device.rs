@@ -9,10 +9,7 @@ use crate::{
     clock::Timestamp,
     grant::{ErrorCode, Refusal, code::check_resources, device, issue, refresh::Successor},
     secret::{Device, Digest, Token},
-    store::{
-        DeviceTokens, PollDevice, RedeemDevice, StoreError,
-        record::{AccessTokenRecord, GrantRecord},
-    },
+    store::{DeviceTokens, PollDevice, RedeemDevice, StoreError, record::GrantRecord},
 };
 
 impl AuthorizationServer {
@@ -40,7 +37,7 @@ impl AuthorizationServer {
             PollDevice::SlowDown { .. } => Err(SLOW_DOWN.into()),
             PollDevice::Denied => Err(DENIED.into()),
             PollDevice::Expired => Err(EXPIRED.into()),
-            PollDevice::Unknown => self.tell_device_again(call, presented).await,
+            PollDevice::Unknown => self.tell_device_again(call, presented, digest).await,
         }
     }
 
@@ -51,30 +48,16 @@ impl AuthorizationServer {
         device: Digest,
         grant: &GrantRecord,
     ) -> Result<EndpointResponse, TokenError> {
-        let TokenCall { client, params, .. } = call;
-        check_resources(&params.all("resource").collect::<Vec<_>>(), grant)?;
         let now = self.now();
         let tokens = self.device_tokens(call, presented).await?;
-        let (issued, record) = self.device_answer(call, tokens, grant, now).await?;
+        let (issued, redeem) = self.device_answer(call, tokens, grant, now).await?;
         let access = issued.access.digest();
-        let redeem = DeviceTokens {
-            access: (access, record),
-            refresh: issued.refresh.as_ref().map(|token| {
-                (
-                    token.digest(),
-                    issue::refresh_token(grant, &self.lifetimes, now),
-                )
-            }),
-            // As for a code: whoever has a secret proves itself with that at each refresh.
-            dpop_jkt: call.dpop.clone().filter(|_| client.is_public()),
-            renew_client: self.lifetimes.renew_client(client.expires_at, now),
-        };
         let answer = self.store.redeem_device(device, redeem, now).await;
         let is_done = || self.has_tokens(access);
         match self.settle(answer, RedeemDevice::Redeemed, is_done).await? {
-            RedeemDevice::Redeemed => Ok(self.issued(client, grant, &issued, false)),
+            RedeemDevice::Redeemed => Ok(self.issued(&call.client, grant, &issued, false)),
             RedeemDevice::Revoked => Err(GRANT_REVOKED.into()),
-            RedeemDevice::Gone => self.tell_device_again(call, presented).await,
+            RedeemDevice::Gone => self.tell_device_again(call, presented, device).await,
         }
     }
 
@@ -83,20 +66,26 @@ impl AuthorizationServer {
         &self,
         call: &TokenCall<'_>,
         presented: &str,
+        device: Digest,
     ) -> Result<EndpointResponse, TokenError> {
-        let TokenCall { client, params, .. } = call;
+        let (client, now) = (&call.client, self.now());
         let tokens = self.device_tokens(call, presented).await?;
         let found = self.store.refresh_token(tokens.refresh.digest()).await?;
         let (record, grant) = found.ok_or(UNKNOWN)?;
-        let told_at = device::told_at(&record, &self.lifetimes, self.now())
+        let told_at = device::told_at(&record, &self.lifetimes, now)
             .filter(|_| grant.client_id == client.id)
             .ok_or(UNKNOWN)?;
-        check_resources(&params.all("resource").collect::<Vec<_>>(), &grant)?;
-        let (issued, _) = self.device_answer(call, tokens, &grant, told_at).await?;
+        let (issued, redeem) = self.device_answer(call, tokens, &grant, told_at).await?;
+        let access = issued.access.digest();
+        // Somebody may be about to store this very answer. A change is not answered before what it
+        // found will stay, unlike a question.
+        let redeemed = self.store.redeem_device(device, redeem, now).await?;
         // It may have been revoked meanwhile, be bound to another key, or have been given at another
         // time, where refresh tokens lived for longer or shorter then.
-        let known = self.store.access_token(issued.access.digest()).await?;
-        if known.is_some_and(|known| !known.revoked && known.record.issued_at == told_at) {
+        let known = self.store.access_token(access).await?;
+        let is_same =
+            known.is_some_and(|known| !known.revoked && known.record.issued_at == told_at);
+        if redeemed == RedeemDevice::Gone && is_same {
             Ok(self.issued(client, &grant, &issued, true))
         } else {
             Err(UNKNOWN.into())
@@ -112,20 +101,22 @@ impl AuthorizationServer {
         Ok(device::tokens(&key, device_code, call.dpop.as_deref()))
     }
 
-    /// What a device is answered that is given its tokens at this moment, and the record of the
-    /// access token. The same moment gives the same.
+    /// What a device is answered that is given its tokens at this moment, and what is stored of it.
+    /// The same moment gives the same.
     async fn device_answer<'a>(
         &self,
         call: &TokenCall<'_>,
         tokens: Successor,
         grant: &'a GrantRecord,
         issued_at: Timestamp,
-    ) -> Result<(Issued<'a>, AccessTokenRecord), TokenError> {
+    ) -> Result<(Issued<'a>, DeviceTokens), TokenError> {
+        let TokenCall { client, params, .. } = call;
+        check_resources(&params.all("resource").collect::<Vec<_>>(), grant)?;
         let record = self.access_record(call, grant, grant.scopes.clone(), issued_at);
         let access = self.mint(&tokens.access, &record, grant.auth_time).await?;
         let id_token = self
             .id_token(&About {
-                client: &call.client,
+                client,
                 grant,
                 nonce: None,
                 scopes: &grant.scopes,
@@ -133,15 +124,28 @@ impl AuthorizationServer {
                 issued_at,
             })
             .await?;
-        let gets_refresh_token = call.client.gets_refresh_token(&grant.scopes);
+        let gets_refresh_token = client.gets_refresh_token(&grant.scopes);
+        let now = self.now();
         let issued = Issued {
+            lives: now.until(record.expires_at),
             access,
-            lives: self.now().until(record.expires_at),
             refresh: gets_refresh_token.then_some(tokens.refresh),
             id_token,
             scopes: &grant.scopes,
         };
-        Ok((issued, record))
+        let redeem = DeviceTokens {
+            access: (issued.access.digest(), record),
+            refresh: issued.refresh.as_ref().map(|token| {
+                (
+                    token.digest(),
+                    issue::refresh_token(grant, &self.lifetimes, issued_at),
+                )
+            }),
+            // As for a code: whoever has a secret proves itself with that at each refresh.
+            dpop_jkt: call.dpop.clone().filter(|_| client.is_public()),
+            renew_client: self.lifetimes.renew_client(client.expires_at, now),
+        };
+        Ok((issued, redeem))
     }
 }
 
