@@ -147,6 +147,16 @@ async fn a_form_without_its_parts_is_refused() {
     assert_eq!(typo.status, StatusCode::BAD_REQUEST, "{typo:?}");
     assert!(typo.body.contains("value=\"AEIO-UAEI\""), "{typo:?}");
     assert!(typo.body.contains("role=\"alert\""), "{typo:?}");
+    // Who reads no pages is refused in words it reads.
+    let request = Request::post(PAGE)
+        .header("content-type", "application/x-www-form-urlencoded")
+        .header("origin", ORIGIN)
+        .header("accept", "application/json")
+        .body("user_code=AEIO-UAEI".into());
+    browser
+        .send(request.unwrap())
+        .await
+        .assert_error(400, "invalid_request");
     // Right after that the form works.
     let page = submit(&browser, &typo, &[("user_code", &device.user_code)]).await;
     assert_eq!(page.status, StatusCode::OK, "{page:?}");

@@ -332,7 +332,7 @@ async fn who_is_remembered_when_it_begins_is_remembered_to_the_end() {
     push(&clients[3]).await.assert_error(401, "invalid_client");
     begin(&clients[3]).await.assert_error(401, "invalid_client");
 
-    app.advance(WAITS - 3);
+    app.advance(WAITS - 8);
     device::approve(&app, "alice", &device).await;
     Tokens::from(&device::poll(&app, &device).await);
     let pushed = browser.get(begun.header("location")).await;

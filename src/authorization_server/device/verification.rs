@@ -15,7 +15,7 @@ use super::{
         AuthorizationServer, Endpoint,
         clients::NoClient,
         consent::{NO_DECISION, OTHER_ORIGIN},
-        refuse::{MALFORMED, NOT_A_FORM},
+        refuse::{MALFORMED, NOT_A_FORM, wants_html},
         request::form_text,
         response::{self, EndpointResponse},
     },
@@ -290,6 +290,9 @@ impl AuthorizationServer {
     ) -> EndpointResponse {
         if let Some(refusal) = refusal {
             self.refused(Endpoint::Device, None, refusal);
+            if !wants_html(parts) {
+                return response::refusal(StatusCode::BAD_REQUEST, refusal);
+            }
         }
         let status = match refusal {
             Some(_) => StatusCode::BAD_REQUEST,
