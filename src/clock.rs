@@ -48,6 +48,31 @@ impl fmt::Display for Timestamp {
     }
 }
 
+/// For how long something that is remembered holds. No longer where it turns out to have begun by a
+/// clock that was ahead: nobody knows by how much.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Span {
+    from: Timestamp,
+    until: Timestamp,
+}
+
+impl Span {
+    pub(crate) const fn new(from: Timestamp, length: Duration) -> Self {
+        Self {
+            from,
+            until: from.plus(length),
+        }
+    }
+
+    pub(crate) const fn until(self) -> Timestamp {
+        self.until
+    }
+
+    pub(crate) fn has(self, now: Timestamp) -> bool {
+        self.from <= now && now < self.until
+    }
+}
+
 /// Where the crate asks what time it is. Stores never ask: every store operation is told.
 pub trait Clock: Send + Sync + 'static {
     /// The current time.

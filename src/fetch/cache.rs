@@ -10,7 +10,7 @@ use super::{
     FetchError,
     policy::{CachePolicy, Lifetimes},
 };
-use crate::clock::{Clock, Timestamp};
+use crate::clock::{Clock, Span, Timestamp};
 
 /// How long who asks waits for what is new where there is what was good until now (RFC 5861 §3).
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -53,27 +53,6 @@ struct State<T> {
     failed: Option<(FetchError, Span)>,
     /// While the last fetch is too short a time ago for another one.
     asked: Option<Span>,
-}
-
-/// For how long something holds. No longer where it turns out to have begun by a clock that was
-/// ahead: nobody knows by how much.
-#[derive(Clone, Copy)]
-struct Span {
-    from: Timestamp,
-    until: Timestamp,
-}
-
-impl Span {
-    const fn new(from: Timestamp, length: Duration) -> Self {
-        Self {
-            from,
-            until: from.plus(length),
-        }
-    }
-
-    fn has(self, now: Timestamp) -> bool {
-        self.from <= now && now < self.until
-    }
 }
 
 impl<T> Slot<T> {
@@ -122,7 +101,7 @@ impl<T> State<T> {
     /// What there is, or was until a while ago.
     fn old(&self, now: Timestamp, stale: Duration) -> Option<Arc<T>> {
         let (value, fresh) = self.value.as_ref()?;
-        (now < fresh.until.plus(stale)).then(|| Arc::clone(value))
+        (now < fresh.until().plus(stale)).then(|| Arc::clone(value))
     }
 }
 

@@ -7,7 +7,10 @@ use std::time::Duration;
 
 use moka::{ops::compute::Op, policy::EvictionPolicy, sync::Cache};
 
-use crate::{clock::Timestamp, id::Subject};
+use crate::{
+    clock::{Span, Timestamp},
+    id::Subject,
+};
 
 /// How many wrong codes a user may type within [`WINDOW`].
 const MAX_GUESSES: u32 = 10;
@@ -19,7 +22,7 @@ const MAX_USERS: u64 = 100_000;
 /// The guesses of one user.
 #[derive(Clone, Copy, Debug)]
 struct Count {
-    since: Timestamp,
+    window: Span,
     guesses: u32,
 }
 
@@ -51,10 +54,9 @@ impl Guesses {
         let entry = self.0.entry_by_ref(user).and_upsert_with(|known| {
             let known = known.map(|entry| entry.into_value());
             let mut count = known
-                // A clock that was ahead when it began may have been so by any amount.
-                .filter(|count| count.since <= now && now < count.since.plus(WINDOW))
+                .filter(|count| count.window.has(now))
                 .unwrap_or(Count {
-                    since: now,
+                    window: Span::new(now, WINDOW),
                     guesses: 0,
                 });
             // What is refused is looked up by nobody, and so is no guess.
@@ -65,7 +67,7 @@ impl Guesses {
         if may_guess {
             Ok(())
         } else {
-            Err(now.until(entry.into_value().since.plus(WINDOW)))
+            Err(now.until(entry.into_value().window.until()))
         }
     }
 
